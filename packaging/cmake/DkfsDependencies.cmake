@@ -1,0 +1,24 @@
+# The libraries dkfs stands on. `./dev deps` installs them; a newer libfuse is built privately into build/deps.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(RocksDB REQUIRED CONFIG)
+find_package(zstd REQUIRED CONFIG)
+find_package(prometheus-cpp REQUIRED CONFIG)
+find_package(nlohmann_json REQUIRED CONFIG)
+find_package(Boost REQUIRED COMPONENTS program_options)
+if(DKFS_BUILD_TESTS)
+  find_package(GTest REQUIRED CONFIG)
+  set(Python3_EXECUTABLE /usr/bin/python3)
+  find_package(Python3 REQUIRED COMPONENTS Interpreter)
+endif()
+
+find_library(RSYNC_LIBRARY rsync REQUIRED)
+find_path(RSYNC_INCLUDE librsync.h REQUIRED)
+add_library(dkfs_rsync INTERFACE)
+target_link_libraries(dkfs_rsync INTERFACE ${RSYNC_LIBRARY})
+target_include_directories(dkfs_rsync SYSTEM INTERFACE ${RSYNC_INCLUDE})
+
+# libfuse: the private static build (Debian 12's 3.14 has no tmpfile handler) when it is there, else the system's.
+set(DKFS_DEPS ${PROJECT_SOURCE_DIR}/build/deps CACHE PATH "prefix of privately built libraries")
+set(ENV{PKG_CONFIG_PATH} "${DKFS_DEPS}/lib/pkgconfig:$ENV{PKG_CONFIG_PATH}")
+pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3>=3.17)

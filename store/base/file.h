@@ -1,0 +1,51 @@
+// File i/o of the store. Every byte of the store, the journal's included, is written, synced, renamed or removed through
+// these functions (RocksDB's through the FileSystem built over them in store/kv), so that a fault injector and the
+// power-loss layer see all of it; a ctest rejects any other writing or syncing call in store/.
+//
+// All calls retry EINTR and complete short transfers. Errors carry the operation and `what` (a path, for people).
+// Thread-safety: as the system calls.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/base/bytes.h"
+#include "store/base/status.h"
+#include "store/base/unique_fd.h"
+
+namespace dkfs::file {
+
+// Opens path relative to dirfd (AT_FDCWD allowed); O_CLOEXEC is added.
+Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode = 0600);
+// Reads until `out` is full or the file ends; the number of bytes read.
+Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_view what);
+// Reads exactly out.size() bytes; a shorter file is EUCLEAN.
+Status ReadExactAt(int fd, MutableBytes out, uint64_t offset, std::string_view what);
+Status WriteAt(int fd, Bytes data, uint64_t offset, std::string_view what);
+// Writes all parts in order; changes the iovec array while working through short writes.
+Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what);
+Status Datasync(int fd, std::string_view what);
+Status Sync(int fd, std::string_view what);       // fsync
+Status SyncFs(int fd, std::string_view what);     // syncfs
+Status Truncate(int fd, uint64_t size, std::string_view what);
+Status Allocate(int fd, uint64_t size, std::string_view what);  // fallocate(0, 0, size)
+Status Rename(int dirfd, const std::string& from, const std::string& to);
+Status Unlink(int dirfd, const std::string& path);
+Status MakeDir(int dirfd, const std::string& path, mode_t mode = 0700);
+Status MakeDirs(const std::string& path, mode_t mode = 0700);  // mkdir -p
+// Syncs the directory itself, so that names created, renamed or removed in it last.
+Status SyncDir(int dirfd, const std::string& path);
+Result<struct stat> Stat(int dirfd, const std::string& path, int flags = 0);
+Result<struct stat> StatFd(int fd, std::string_view what);
+Result<std::vector<std::string>> ListDir(int dirfd, const std::string& path);  // without "." and "..", any order
+Result<std::string> ReadAll(int dirfd, const std::string& path);               // small files
+// Publishes a small file in one atomic step: temporary name, write, fsync, rename, fsync of the directory.
+Status ReplaceDurably(int dirfd, const std::string& path, std::string_view content);
+// Removes a tree below dirfd/path without following links or leaving its file system. ENOENT is success.
+Status RemoveTree(int dirfd, const std::string& path);
+
+}  // namespace dkfs::file

@@ -1,0 +1,39 @@
+// The attributes of an inode at one Seq, as recorded and as indexed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "store/base/clock.h"
+#include "store/format/ids.h"
+
+namespace dkfs {
+
+// Where the content of a regular file is.
+enum class ContentState : uint8_t {
+  kStored = 0,    // a block without a version is a hole
+  kAdopting = 1,  // a block below adopted_size without a version is still only in the backing file (first mount)
+};
+
+struct InodeState {
+  uint32_t mode = 0;  // type and permission bits
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t nlink = 0;  // 0: an orphan, or gone
+  uint64_t size = 0;   // bytes; for a symlink the length of its target
+  uint64_t rdev = 0;
+  TimeSpec atime, mtime, ctime, btime;
+  LayoutId layout{1};
+  uint8_t block_shift = kDefaultBlockShift;  // log2 of the block size of `layout`
+  ContentState content = ContentState::kStored;
+  uint64_t adopted_size = 0;  // kAdopting: blocks at or beyond it are not in the backing file's believed part
+  // Set when this file took another's name by rename: the file it replaced, a base for librsync when packed. 0: none.
+  FileId replaced;
+  Seq replaced_at;  // the Seq of that rename; the replaced file is taken as of just before it
+  std::string symlink_target;
+  friend bool operator==(const InodeState&, const InodeState&) = default;
+};
+
+}  // namespace dkfs

@@ -1,0 +1,113 @@
+// The journal: every record once, in one order, in preallocated segment files; and the group commit.
+//
+// Invariants
+//   J1  Seqs are consecutive, and file order is Seq order: the place and the Seq are given, and the bytes written, under
+//       one mutex (ext4 serialises writes to one file anyway; docs/decisions/0001). So there are no unfilled places: after
+//       a kill only the last record can be torn.
+//   J2  When Append returns, the record is in the page cache: it survives a kill of the process, not of the machine.
+//   J3  synced() never exceeds what fdatasync has covered in every segment up to it.
+//   J4  A failed write or sync of the store is sticky: every later Append, Sync and Barrier answers that error, and
+//       nothing unsynced is ever answered as synced. (ENOSPC while allocating a segment is not: it ends when space returns.)
+//   J5  After recovery the last segment is cut to its last whole record, sealed and synced; a new one is begun.
+//
+// States of a segment:  spare --(roll)--> active --(roll, recovery)--> sealed --(gc)--> deleted
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/base/clock.h"
+#include "store/base/mutex.h"
+#include "store/base/status.h"
+#include "store/format/ids.h"
+#include "store/format/record.h"
+#include "store/format/segment.h"
+
+namespace dkfs {
+
+struct JournalOptions {
+  uint64_t segment_bytes = 64 << 20;       // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
+  uint64_t reserve_bytes = 32 << 20;       // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
+  Clock clock;
+};
+
+// Where the journal's tail begins for recovery: the place after the last record the durable index holds.
+struct JournalPosition {
+  Seq last;           // the last Seq before the tail
+  SegmentId segment;  // 0: from the first segment there is
+  uint64_t offset = 0;
+};
+
+// What a place in the journal says about one appended record.
+struct Appended {
+  Seq seq;
+  SegmentId segment;
+  uint32_t offset = 0;  // of the record header in the segment file
+  TimeSpec time;
+};
+
+struct SegmentInfo {
+  SegmentId id;
+  SegmentKind kind = SegmentKind::kJournal;
+  Seq first;
+  Seq last;  // 0 for an empty one
+  uint64_t bytes = 0;
+};
+
+struct JournalStats {
+  uint64_t records = 0, bytes = 0, syncs = 0, sync_ns = 0, barriers = 0;
+};
+
+class Journal {
+ public:
+  // Called for each record of the tail, in Seq order, during Open. `body` is the decompressed body.
+  using Replay = std::function<Status(const RecordHeader&, const Appended&, Bytes body)>;
+  // Called once for each barrier, in any thread, with no lock held: Ok when everything up to its Seq is synced.
+  using Done = std::function<void(Status)>;
+
+  // Opens the journal in directory `path` (created when missing) of store `uuid` and raises the writer epoch.
+  // Replays the tail after `from`, then syncs it (J5) before returning. Errors: EUCLEAN for a gap at or below the highest
+  // synced mark seen, or for a segment that must be there and is not; ENOTSUP for a newer format.
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path, const Uuid& uuid, JournalPosition from,
+                                               const JournalOptions& options, const Replay& replay);
+  ~Journal();
+
+  // One record whose body is the parts in order (already padded to 8 by the caller). `urgent` may use the reserve (G8).
+  // `on_append` runs under the journal's mutex, so callbacks come in Seq order; it must be short and not call back.
+  struct Body {
+    const struct iovec* parts;
+    int count;  // at most 62
+    uint32_t bytes;
+    uint32_t items;
+    uint64_t checksum;  // Hash64 over the parts
+  };
+  using OnAppend = std::function<void(const Appended&)>;
+  Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append) EXCLUDES(mutex_);
+
+  // Group commit. If `seq` is synced, `done` runs at once. Otherwise the caller either becomes the leader, flushes (once
+  // for everybody who waits) and runs all callbacks it covered, or leaves `done` to the leader and returns.
+  void Barrier(Seq seq, Done done) EXCLUDES(mutex_);
+  Status Sync(Seq seq) EXCLUDES(mutex_);  // waits
+
+  Seq appended() const;  // survives a kill
+  Seq synced() const;    // survives loss of power
+  Status error() const;  // the sticky error, or Ok
+  uint64_t epoch() const;
+  std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
+  // Removes a sealed segment's file; the caller has made sure that nothing durable points into it.
+  Status Delete(SegmentId id);
+  SegmentId NewSegmentId();        // for a pack
+  uint64_t DiskBytes() const;      // all journal segments, spare and reserve included
+  JournalStats stats() const;
+  Status Seal();                   // ends the active segment now (clean unmount, tests)
+
+ private:
+  class Impl;
+  explicit Journal(std::unique_ptr<Impl> impl);
+  mutable Mutex mutex_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dkfs

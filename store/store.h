@@ -1,0 +1,167 @@
+// Store: the one door to everything durable. fs/ and tools/ include this and store/base, store/format, store/codec only.
+//
+// A store is a directory:  FORMAT  LOCK  clean  journal/  index/  aside/   (docs/format.md)
+// It is the truth; the backing directory is its materialised cache. Whatever Append returned survives a kill of the
+// process; whatever a Barrier answered survives loss of power. History is kept for options.retain, within options.budget.
+//
+// Thread-safety: every function may be called from any thread. No callback is called with a lock of the store held,
+// unless it says so.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "store/base/bytes.h"
+#include "store/base/clock.h"
+#include "store/base/status.h"
+#include "store/format/ids.h"
+#include "store/format/inode_state.h"
+#include "store/format/item.h"
+#include "store/format/keys.h"
+
+namespace dkfs {
+
+struct StoreOptions {
+  enum class Mode {
+    kReadWrite,  // takes the exclusive lock; creates the store when `create` and the directory is missing or empty
+    kReadOnly,   // shared lock; nothing in the store is changed (the index is opened from a private copy)
+  };
+  Mode mode = Mode::kReadWrite;
+  bool create = true;
+  std::chrono::seconds retain{24 * 3600};
+  uint64_t budget_bytes = 0;  // 0: half of what the store holds plus what its disk has free, at open
+  uint64_t segment_bytes = 64 << 20;
+  bool background = true;  // indexer, flush, packing, retention threads; off in tests that step them by hand
+  Clock clock;
+};
+
+// Exit-code relevant reasons why Open failed, beside plain errno: EBUSY store in use; EUCLEAN damaged; ENOTSUP newer
+// format; EBADMSG not a store (directory not empty and no FORMAT).
+
+struct StoreStatus {
+  Seq captured, appended, synced, indexed, flushed;
+  Seq oldest;                     // the first moment that can be restored
+  TimeSpec oldest_time;
+  uint64_t store_bytes = 0;       // everything below the store directory
+  uint64_t journal_bytes = 0, pack_bytes = 0, index_bytes = 0;
+  uint64_t budget_bytes = 0;
+  uint64_t queue_bytes = 0;       // not yet indexed
+  uint64_t records = 0, record_bytes = 0;  // appended since open
+  uint64_t syncs = 0, sync_ns = 0, barriers = 0;
+  uint64_t packed_segments = 0, deleted_segments = 0;
+  std::chrono::seconds retain{0};
+  Status error;                   // the sticky error of the journal or of the index, or Ok
+};
+
+// Composes one record without copying block payloads. Reusable; not thread-safe; keeps its buffers between uses.
+// Payload memory given to Blocks must stay valid until Append returned.
+class RecordBuilder {
+ public:
+  RecordBuilder();
+  ~RecordBuilder();
+  RecordBuilder(RecordBuilder&&) noexcept;
+  void Clear();
+  bool empty() const;
+  size_t bytes() const;  // encoded so far; a record is at most kMaxRecordBytes
+
+  void Inode(FileId file, const InodeState& state);
+  void InodeGone(FileId file);
+  void Name(FileId parent, EntryId entry, std::string_view name, FileId child, uint8_t dtype);
+  void NameGone(FileId parent, EntryId entry, std::string_view name);
+  void Xattr(FileId file, std::string_view name, std::string_view value);
+  void XattrGone(FileId file, std::string_view name);
+  void Range(FileId file, LayoutId layout, uint64_t first_block, uint64_t end_block);
+  // `payload` is cut into the versions' stored_bytes, in order. `as_of` 0: true from this record on; otherwise since then.
+  void Blocks(FileId file, LayoutId layout, uint8_t block_shift, uint64_t first_block,
+              std::span<const BlockVersion> versions, std::span<const Bytes> payload, Seq as_of = Seq{});
+  void Void(Seq seq);
+  void SetRequest(uint64_t unique);
+  void SetUrgent();  // may use the reserve: unlink, truncate, rmdir (G8)
+
+ private:
+  friend class Store;
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+class Store {
+ public:
+  static Result<std::unique_ptr<Store>> Open(const std::string& path, const StoreOptions& options);
+  ~Store();
+  // Syncs, flushes the index, joins the background threads. The store stays usable for reading until destroyed.
+  Status Close();
+
+  const std::string& path() const;
+  std::string uuid() const;
+  bool fresh() const;     // no record was ever appended: the first mount
+  bool was_clean() const; // the last writer closed it with MarkClean (true for fresh)
+
+  // --- writing ---
+  FileId NewFile();
+  EntryId NewEntry();
+  // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8).
+  Result<Seq> Append(const RecordBuilder& record);
+  void Barrier(Seq seq, std::function<void(Status)> done);  // group commit; `done` may run before this returns
+  Status Sync(Seq seq = kLatest);                             // waits; kLatest: everything appended so far
+
+  // --- reading; `at` kLatest sees every record appended before the call ---
+  Result<InodeState> GetInode(FileId file, Seq at = kLatest);
+  Result<NameValue> Lookup(FileId parent, std::string_view name, Seq at = kLatest);
+  Status List(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
+  Result<bool> IsEmptyDir(FileId dir, Seq at = kLatest);
+  struct LinkName { FileId parent; EntryId entry; std::string name; };
+  Result<std::vector<LinkName>> Links(FileId child, Seq at = kLatest);
+  // One path from the root ("a/b/c", "" for the root) for messages and backing files; ENOENT when unreachable.
+  Result<std::string> PathOf(FileId file, Seq at = kLatest);
+  Result<std::string> GetXattr(FileId file, std::string_view name, Seq at = kLatest);
+  Result<std::vector<std::pair<std::string, std::string>>> ListXattrs(FileId file, Seq at = kLatest);
+  Status EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each);
+
+  // Content (see store/replay/reconstruct.h for the exact rules). `state` is the inode at `at`.
+  struct Newest { Seq seq; uint64_t checksum = 0; bool hole = true; };
+  Status DescribeBlock(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest);
+  Status ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
+                   Newest* newest = nullptr);
+  Result<bool> ExplainsBlock(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
+  // True when some version of the block exists (for adoption: it has been captured).
+  Result<bool> HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at = kLatest);
+  // First block >= `from` that holds data (a version that is not a hole, or uncaptured content), for SEEK_DATA and for
+  // skipping holes; ENXIO when there is none.
+  Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at = kLatest);
+
+  // Moments: "seq:N", RFC 3339 or "YYYY-MM-DD HH:MM:SS[.frac]" (local time), "@UNIXSECONDS", "latest".
+  // EINVAL not understood; ENOENT before the oldest moment kept.
+  Result<Seq> ParseMoment(std::string_view text);
+  Result<TimeSpec> TimeOf(Seq seq);
+
+  // --- the backing directory's facts, kept beside the index; lost without harm (everything is then checked) ---
+  Status PutFingerprints(std::span<const std::pair<FileId, Fingerprint>> prints);
+  Result<Fingerprint> GetFingerprint(FileId file);
+  // Clean mark: "DIR with this identity is complete as of the last Seq". MarkClean flushes and syncs everything first.
+  Status MarkClean(const std::string& identity);
+  Status RemoveCleanMark();  // durable on return; before the first change of a mount
+  std::optional<std::string> CleanIdentity() const;  // as found at Open
+
+  // --- upkeep ---
+  StoreStatus GetStatus() const;
+  Status FlushIndex();
+  // One round of packing, folding, retention and gc, as the background thread does it. Returns whether anything was done.
+  Result<bool> Maintain();
+  void SetRetention(std::chrono::seconds retain, uint64_t budget_bytes);
+
+  // For store/verify and the tool only.
+  class Parts;
+  Parts* parts();
+
+ private:
+  class Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dkfs
