@@ -24,6 +24,7 @@ enum class ItemType : uint16_t {
   kRange = 4,
   kBlocks = 5,
   kVoid = 6,
+  kMoments = 7,
 };
 // A decoder meeting an unknown type skips the item when this bit is set in the item's flags and refuses otherwise.
 inline constexpr uint16_t kItemMaySkip = 1;
@@ -34,7 +35,8 @@ enum class BlockKind : uint8_t {
   kBaseline = 2,   // payload is the block, zero padded to the block size
   kDelta = 3,      // payload is changed ranges (codec/ranges) against the version at base_seq (0: against zeros)
   kUnit = 4,       // librsync: payload patches a region of another file as of a Seq (codec/unit); packs only
-  kReference = 5,  // payload names an identical version of another block (24 bytes: FileId, block, Seq); packs only
+  kReference = 5,  // packs only, never in the index: payload (store/format/keys.h Location's frame and offset, and the kind
+                   // that stands there) is the place of identical content in the same pack; indexed as that place
 };
 
 struct BlockVersion {
@@ -80,12 +82,16 @@ struct BlocksItem {
 struct VoidItem {  // the record at `seq` did not happen: its backing write failed
   Seq seq;
 };
+struct MomentsItem {  // packs only: the times of the records [first, first + times.size()) whose segments it replaces
+  Seq first;
+  std::vector<TimeSpec> times;
+};
 
 // One decoded item. `payload_offset` and `payload` are set for kBlocks only: where its payload starts, counted from the
 // start of the record body, and the bytes themselves (borrowed from the decoded buffer).
 struct Item {
   Seq as_of;  // 0: the record's own Seq
-  std::variant<InodeItem, NameItem, XattrItem, RangeItem, BlocksItem, VoidItem> body;
+  std::variant<InodeItem, NameItem, XattrItem, RangeItem, BlocksItem, VoidItem, MomentsItem> body;
   uint32_t payload_offset = 0;
   Bytes payload;
 };
