@@ -1,0 +1,83 @@
+// The backing directory: the real thing underneath the mount, reached only through the descriptor taken before mounting.
+//
+// Paths are relative to the root ("" is the root itself), as made by Store::PathOf or from name hints. No call follows a
+// symbolic link or leaves the directory (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV is not set: nested
+// mounts below DIR are refused as EXDEV by lookup). Paths longer than PATH_MAX are walked in pieces.
+// `.dkfs-partial` below the root is ours: it holds the files with absent blocks, by FileId. No name of a user reaches it.
+// Thread-safe.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/base/bytes.h"
+#include "store/base/status.h"
+#include "store/base/unique_fd.h"
+#include "store/format/ids.h"
+#include "store/format/inode_state.h"
+#include "store/format/keys.h"
+
+namespace dkfs {
+
+inline constexpr std::string_view kPartialDir = ".dkfs-partial";
+
+class Backing {
+ public:
+  // Takes the descriptor of DIR (opened O_DIRECTORY before the mount covers it). `display` names it in messages.
+  Backing(UniqueFd root, std::string display);
+
+  int root() const { return root_.get(); }
+  const std::string& display() const { return display_; }
+
+  // --- names ---
+  Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);  // O_NOFOLLOW and O_CLOEXEC are added
+  Result<struct stat> Stat(const std::string& path);                          // of the entry itself
+  Status MakeDir(const std::string& path, mode_t mode);
+  Status MakeNode(const std::string& path, mode_t mode, dev_t rdev);
+  Status MakeSymlink(const std::string& target, const std::string& path);
+  Status Link(const std::string& from, const std::string& to);
+  Status LinkFd(int fd, const std::string& to);  // O_TMPFILE
+  Status Unlink(const std::string& path);
+  Status RemoveDir(const std::string& path);
+  Status Rename(const std::string& from, const std::string& to, unsigned flags);  // renameat2 flags
+  Result<std::vector<std::string>> List(const std::string& path);                 // without . and .., without ours at the root
+  Result<UniqueFd> OpenTmpfile(const std::string& dir);
+
+  // --- partial files ---
+  static std::string PartialPath(FileId file);  // ".dkfs-partial/00000000002a"
+  Status EnsurePartialDir();
+  Status RemovePartialDirIfEmpty();
+
+  // --- attributes: make the backing entry carry what the store recorded (owner, mode, times, xattrs) ---
+  Status ApplyOwnerAndMode(const std::string& path, const InodeState& state);
+  Status ApplyTimes(const std::string& path, const InodeState& state);
+  Status ApplyTimesFd(int fd, const InodeState& state);
+  Status SetXattr(const std::string& path, std::string_view name, std::string_view value);
+  Status RemoveXattr(const std::string& path, std::string_view name);
+  Result<std::vector<std::pair<std::string, std::string>>> ListXattrs(const std::string& path);  // user-visible ones
+
+  // --- whole ---
+  Result<struct statvfs> StatFs();
+  Status SyncAll();  // syncfs
+  static Fingerprint FingerprintOf(const struct stat& st);
+  static InodeState StateOf(const struct stat& st);  // attributes for adoption; btime from statx is left to the caller
+
+  // Identity: which store this directory belongs to, as an xattr of its root ("trusted.dkfs.store", else "user.dkfs.store").
+  std::optional<std::string> ReadIdentity();   // "UUID:inode number" as written; nullopt when there is none
+  Status WriteIdentity(const std::string& store_uuid);
+  std::string ExpectedIdentity(const std::string& store_uuid);  // with this directory's root inode number
+
+  // --- moving aside what no retained version explains ---
+  // `aside` is a directory descriptor on the same file system if possible; see fs/hydrate/aside.h.
+
+ private:
+  UniqueFd root_;
+  std::string display_;
+};
+
+}  // namespace dkfs

@@ -1,0 +1,82 @@
+// RedShift: makes backing files and directories hold what the store says, on first access and in the background.
+//
+// Nothing in the backing directory is believed until checked, except after a clean unmount, when an inode's fingerprint
+// (size, mtime, ctime, inode number) is what was recorded. A block is checked by comparing the checksum of the backing
+// bytes with that of the newest version: equal, it is present as it stands; otherwise it is reconstructed and written.
+// Bytes about to be overwritten that no retained version explains are copied aside first; unexpected names, links and
+// types are moved aside (fs/hydrate/aside.h), within a budget.
+//
+// Invariants
+//   H1  While a file has absent blocks its backing file is .dkfs-partial/FileId, never one of its names.
+//   H2  present => the backing bytes of the block are those of the newest version (or the bytes are still to be captured:
+//       ContentState::kAdopting and no version).
+//   H3  kPresent directory => exists in the backing directory, and each name in it is one the store knows with that type.
+//   H4  One backing inode serves one FileId.
+//   H5  Hydration writes bytes only; it appends no record.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "fs/backing/backing.h"
+#include "fs/inode/inode.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+struct HydrateOptions {
+  bool trusted = false;                       // DIR was left clean and is recognised: fingerprints count
+  uint64_t bytes_per_second = 64 << 20;       // background throttle; 0: none. Foreground work is never throttled
+  uint64_t aside_budget_bytes = 1ull << 30;
+  bool background = true;
+};
+
+struct HydrateProgress {
+  bool done = false;                 // every inode was looked at and nothing is absent
+  uint64_t files_total = 0, files_done = 0;
+  uint64_t bytes_total = 0, bytes_done = 0;
+  uint64_t blocks_reconstructed = 0, blocks_verified = 0, blocks_damaged = 0;
+  uint64_t aside_bytes = 0, aside_entries = 0;
+  std::chrono::seconds estimate{0};  // until done, at the present rate
+};
+
+class Hydrator {
+ public:
+  // `tree_lock` is the file system's (fs/ops); see docs/locks.md: tree, then inode.
+  Hydrator(Store* store, Backing* backing, InodeTable* inodes, SharedMutex* tree_lock, const HydrateOptions& options);
+  ~Hydrator();
+
+  // --- regular files; REQUIRES inode.lock held exclusively ---
+  // First use of the content in this mount: decides the presence and opens inode.backing. Cheap when already done.
+  // `path` is the backing path of the file by its hint.
+  Status Prepare(Inode& inode, const std::string& path);
+  // Makes [first, first + count) present. REQUIRES: Prepare. EIO (EUCLEAN mapped by the caller) for a damaged block: the
+  // others of the range are still tried, so that readers get everything undamaged.
+  Status MakePresent(Inode& inode, uint64_t first, uint64_t count);
+  static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count);
+  void MarkPresent(Inode& inode, uint64_t first, uint64_t count);  // a whole block was just written
+  void MarkAbsent(Inode& inode, uint64_t block);                   // the backing write failed (turns kPresent into kPartial)
+  void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size);  // after the backing file was truncated
+
+  // --- directories; REQUIRES the tree lock (exclusive) ---
+  // The backing directory exists, carries its attributes, and holds no name the store does not know (H3).
+  Status PrepareDirectory(Inode& dir, const std::string& path);
+
+  // --- background ---
+  void Start();
+  void Stop();
+  // Hydrates everything that is left, unthrottled (clean unmount). `cancel` is polled. Ok: the backing directory is complete.
+  Status Finish(const std::function<bool()>& cancel);
+  // Writes recorded times to backing files whose times are dirty, and fingerprints of all that changed since the last call.
+  Status WriteTimesAndFingerprints();
+  void NoteTouched(FileId file);  // content, attributes or names of it changed: its fingerprint is to be written again
+  HydrateProgress progress() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dkfs

@@ -1,0 +1,123 @@
+// Inodes in memory: the attributes in force, what the backing file holds, and the lock that orders changes.
+//
+// Nothing here is needed by a successor: an Inode is rebuilt from the store when it is asked for again.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "store/base/mutex.h"
+#include "store/base/unique_fd.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+// What the backing directory is known to hold of an inode in this mount.
+//
+//   kUnknown --(Hydrator::Prepare: fingerprint matches, or nothing to hydrate)--> kPresent
+//   kUnknown --(Prepare: otherwise; the backing file is now .dkfs-partial/FileId)--> kPartial
+//   kPartial --(every block present, Hydrator::Settle moved it under its names)--> kPresent
+enum class Presence : uint8_t { kUnknown, kPartial, kPresent };
+
+class Inode {
+ public:
+  explicit Inode(FileId file) : id(file) {}
+  const FileId id;
+
+  // Orders every change of this inode's content and attributes, and the records of them. Taken after the tree lock
+  // (docs/locks.md); two at once in FileId order. Held over the file i/o of the operation, never over a reply.
+  SharedMutex lock;
+
+  InodeState state GUARDED_BY(lock);
+  bool loaded GUARDED_BY(lock) = false;   // `state` was read from the store (or made by create)
+  bool exists GUARDED_BY(lock) = false;   // false: the store knows no such inode, or it is gone
+  Presence presence GUARDED_BY(lock) = Presence::kUnknown;
+  bool compared GUARDED_BY(lock) = false;  // drift: compared with the backing directory in this mount
+  // kPartial: which blocks hold the newest bytes, one bit each; a block beyond its end is present when beyond the size the
+  // file had when it became partial (nothing was ever absent there).
+  std::vector<uint64_t> present_blocks GUARDED_BY(lock);
+  uint64_t absent_count GUARDED_BY(lock) = 0;
+  UniqueFd backing GUARDED_BY(lock);       // read-write; opened by Hydrator::Prepare when first needed
+  bool times_dirty GUARDED_BY(lock) = false;  // the backing file's times are not the recorded ones yet
+
+  // A name under which the inode was last seen: the way to its backing file. Guarded by the tree lock, not by `lock`.
+  FileId hint_parent;
+  std::string hint_name;
+
+  std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
+  std::atomic<uint32_t> opens{0};     // open handles of the kernel
+
+ private:
+  friend class InodeTable;
+  uint64_t lookups_ = 0;  // kernel's lookup count; guarded by the table's shard mutex
+  uint64_t refs_ = 0;     // InodeRefs; guarded by the table's shard mutex
+};
+
+class InodeTable;
+
+// Keeps an Inode in the table. Move-only.
+class InodeRef {
+ public:
+  InodeRef() = default;
+  InodeRef(InodeRef&& other) noexcept : table_(other.table_), inode_(other.inode_) { other.inode_ = nullptr; }
+  InodeRef& operator=(InodeRef&& other) noexcept;
+  ~InodeRef() { reset(); }
+  void reset();
+  Inode* get() const { return inode_; }
+  Inode& operator*() const { return *inode_; }
+  Inode* operator->() const { return inode_; }
+  explicit operator bool() const { return inode_ != nullptr; }
+
+ private:
+  friend class InodeTable;
+  InodeRef(InodeTable* table, Inode* inode) : table_(table), inode_(inode) {}
+  InodeTable* table_ = nullptr;
+  Inode* inode_ = nullptr;
+};
+
+// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, and it is not
+// kPartial (its bitmap cannot be read again cheaply). Thread-safe.
+class InodeTable {
+ public:
+  explicit InodeTable(Store* store) : store_(store) {}
+  ~InodeTable();
+
+  // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory.
+  Result<InodeRef> Get(FileId file);
+  // A new inode made by the caller (create, mkdir, ...): enters with this state. REQUIRES: no such id before.
+  InodeRef Add(FileId file, const InodeState& state);
+  // Only if it is in memory; state may be not loaded.
+  InodeRef Peek(FileId file);
+  void CountLookup(Inode& inode);           // one more reference of the kernel
+  void Forget(FileId file, uint64_t count);  // an unknown count never underflows
+  bool KernelKnows(const Inode& inode);      // lookup count above zero
+  size_t size() const;
+
+  // Ids known to be kPresent although their Inode left memory (a compact set; guarded inside).
+  void RememberPresent(FileId file);
+  void ForgetPresent(FileId file);
+  bool IsRememberedPresent(FileId file) const;
+  // Called (without locks) for each Inode about to leave memory with opens == 0.
+  void SetEvictHook(std::function<void(Inode&)> hook) { evict_hook_ = std::move(hook); }
+
+ private:
+  friend class InodeRef;
+  static constexpr size_t kShards = 64;
+  struct Shard {
+    mutable Mutex mutex;
+    std::unordered_map<FileId, std::unique_ptr<Inode>> inodes GUARDED_BY(mutex);
+    std::unordered_map<FileId, bool> present GUARDED_BY(mutex);
+  };
+  Shard& ShardOf(FileId file) { return shards_[file.value % kShards]; }
+  const Shard& ShardOf(FileId file) const { return shards_[file.value % kShards]; }
+  void Release(Inode* inode);
+  Store* store_;
+  std::function<void(Inode&)> evict_hook_;
+  Shard shards_[kShards];
+};
+
+}  // namespace dkfs

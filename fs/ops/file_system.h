@@ -1,0 +1,124 @@
+// The file system: what each FUSE request means. Here inodes, the backing directory, capture (BlueShift) and hydration
+// (RedShift) meet. fs/fuse decodes a request, calls one function here, maps the error and replies; no FUSE type comes in.
+//
+// Order of every change: checks under the locks -> record appended -> backing directory changed -> answer. If the append
+// fails nothing changed. If the backing change fails the record is voided and the caller gets the errno.
+//
+// Locks (docs/locks.md): tree lock (names; shared for looking, exclusive for changing) -> inode locks in FileId order.
+// Thread-safety: all functions may be called from any thread.
+#pragma once
+
+#include <sys/statvfs.h>
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/backing/backing.h"
+#include "fs/hydrate/hydrator.h"
+#include "fs/inode/inode.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+// Who asks: from the request's header.
+struct Caller {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  mode_t umask = 0;
+  uint64_t request = 0;  // FUSE unique
+};
+
+// What stat shows.
+struct Attr {
+  FileId file;
+  InodeState state;
+  uint64_t blocks = 0;  // of 512 bytes
+};
+
+struct SetAttrRequest {
+  std::optional<mode_t> mode;
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::optional<uint64_t> size;
+  std::optional<TimeSpec> atime, mtime, ctime;
+  bool atime_now = false, mtime_now = false;
+  bool kill_suidgid = false;  // FUSE_HANDLE_KILLPRIV_V2
+};
+
+struct DirEntry {
+  EntryId cookie;  // give it back as `after` to go on behind this entry; 1 is ".", 2 is ".."
+  FileId file;
+  std::string_view name;
+  uint8_t type = 0;  // DT_*
+};
+
+struct FileSystemOptions {
+  bool writeback_cache = false;  // order=fsync: size and times of dirty pages are the kernel's until it hands them over
+  bool delta = true;             // capture changed ranges against the pre-image
+};
+
+class FileSystem {
+ public:
+  FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydrator* hydrator, SharedMutex* tree_lock,
+             const FileSystemOptions& options);
+  ~FileSystem();
+
+  // --- names. Each Attr returned by these counts one kernel lookup ---
+  Result<Attr> Lookup(FileId parent, std::string_view name);
+  void Forget(FileId file, uint64_t count);
+  Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode, int open_flags);  // and opens
+  Result<Attr> MakeNode(const Caller& caller, FileId parent, std::string_view name, mode_t mode, dev_t rdev);
+  Result<Attr> MakeDir(const Caller& caller, FileId parent, std::string_view name, mode_t mode);
+  Result<Attr> MakeSymlink(const Caller& caller, FileId parent, std::string_view name, std::string_view target);
+  Result<Attr> Link(const Caller& caller, FileId file, FileId new_parent, std::string_view new_name);
+  Result<Attr> CreateTmpfile(const Caller& caller, FileId parent, mode_t mode, int open_flags);  // O_TMPFILE, and opens
+  Status Unlink(const Caller& caller, FileId parent, std::string_view name);
+  Status RemoveDir(const Caller& caller, FileId parent, std::string_view name);
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others EINVAL.
+  Status Rename(const Caller& caller, FileId parent, std::string_view name, FileId new_parent, std::string_view new_name,
+                unsigned flags);
+  Result<std::string> ReadLink(FileId file);
+  // Entries behind cookie `after` (0: from "."), until `each` returns false.
+  Status ReadDir(FileId dir, uint64_t after, const std::function<bool(const DirEntry&)>& each);
+  // For readdirplus: the attributes of an entry, counting one lookup.
+  Result<Attr> LookupEntry(FileId file);
+
+  // --- attributes ---
+  Result<Attr> GetAttr(FileId file);
+  Result<Attr> SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request);
+  Result<std::string> GetXattr(FileId file, std::string_view name);
+  Result<std::vector<std::string>> ListXattrs(FileId file);
+  Status SetXattr(const Caller& caller, FileId file, std::string_view name, std::string_view value, int flags,
+                  bool acl_kill_sgid);
+  Status RemoveXattr(const Caller& caller, FileId file, std::string_view name);
+
+  // --- content ---
+  Status Open(FileId file, int flags);
+  void Release(FileId file);
+  Result<size_t> Read(FileId file, MutableBytes out, uint64_t offset);
+  // `append`: O_APPEND (offset is the kernel's idea; the end of file counts under the lock).
+  Result<size_t> Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append, bool kill_suidgid);
+  Status Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length);
+  Result<uint64_t> Seek(FileId file, uint64_t offset, int whence);  // SEEK_DATA, SEEK_HOLE
+  // At most 1 MiB a call (one record); a short count is legal.
+  Result<size_t> CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset, size_t length);
+  // `done` runs once, when everything recorded of the file so far is synced; maybe in another thread, maybe at once.
+  void Fsync(FileId file, std::function<void(Status)> done);
+  Result<struct statvfs> StatFs();
+
+  // --- whole ---
+  // The backing path of an inode by its hints. REQUIRES the tree lock (shared is enough).
+  Result<std::string> PathOf(const Inode& inode);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dkfs
