@@ -45,6 +45,7 @@ struct Appended {
   Seq seq;
   SegmentId segment;
   uint32_t offset = 0;  // of the record header in the segment file
+  uint32_t length = 0;  // header, body and padding: the next record begins at offset + length
   TimeSpec time;
 };
 
