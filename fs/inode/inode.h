@@ -44,9 +44,14 @@ class Inode {
   UniqueFd backing GUARDED_BY(lock);       // read-write; opened by Hydrator::Prepare when first needed
   bool times_dirty GUARDED_BY(lock) = false;  // the backing file's times are not the recorded ones yet
 
-  // A name under which the inode was last seen: the way to its backing file. Guarded by the tree lock, not by `lock`.
-  FileId hint_parent;
-  std::string hint_name;
+  // A name under which the inode was last seen: the way to its backing file. True while the tree lock is held by whoever
+  // set it; changed by renames under the exclusive tree lock.
+  Mutex hint_mutex ACQUIRED_AFTER(lock);
+  FileId hint_parent GUARDED_BY(hint_mutex);
+  std::string hint_name GUARDED_BY(hint_mutex);
+
+  // Capture's own: versions remembered for deltas hold only within one epoch; 0: none yet (fs/capture/chain_cache.h).
+  uint64_t capture_epoch GUARDED_BY(lock) = 0;
 
   std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
   std::atomic<uint32_t> opens{0};     // open handles of the kernel
