@@ -1,0 +1,230 @@
+#include "store/base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <memory>
+
+#include "store/base/fault.h"
+
+namespace dkfs::file {
+namespace {
+
+constexpr size_t kMaxSmallFile = 64 << 20;
+
+std::string Sentence(std::string_view operation, std::string_view what) {
+  std::string text(operation);
+  text += ' ';
+  text += what;
+  return text;
+}
+
+// One system call behind its fault point: retried on EINTR; -1 becomes a Status that names operation and object.
+template <class Call>
+Status Do(std::string_view point, std::string_view operation, std::string_view what, Call call) {
+  if (Status fault = Fault::Pass(point); !fault.ok()) return fault.Prefix(Sentence(operation, what));
+  while (call() < 0) {
+    if (errno != EINTR) return Status::FromErrno(Sentence(operation, what));
+  }
+  return Status::Ok();
+}
+
+// Parts left over after `done` bytes were moved.
+void Advance(struct iovec** parts, int* count, size_t done) {
+  while (*count > 0 && done >= (*parts)->iov_len) {
+    done -= (*parts)->iov_len;
+    ++*parts;
+    --*count;
+  }
+  if (*count > 0) {
+    (*parts)->iov_base = static_cast<char*>((*parts)->iov_base) + done;
+    (*parts)->iov_len -= done;
+  }
+}
+
+size_t TotalBytes(const struct iovec* parts, int count) {
+  size_t total = 0;
+  for (int i = 0; i < count; ++i) total += parts[i].iov_len;
+  return total;
+}
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// Writes at most one call's worth; the number of bytes that reached the file.
+Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what) {
+  const size_t total = TotalBytes(parts, count);
+  size_t bytes = total;
+  if (Status fault = Fault::PassTransfer("file.write", &bytes); !fault.ok()) return fault.Prefix(Sentence("write", what));
+  struct iovec cut = parts[0];
+  if (bytes < total) {  // an armed `short`
+    cut.iov_len = std::min(cut.iov_len, bytes);
+    parts = &cut;
+    count = 1;
+  }
+  ssize_t n;
+  do {
+    n = ::pwritev(fd, parts, std::min(count, IOV_MAX), static_cast<off_t>(offset));
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) return Status::FromErrno(Sentence("write", what));
+  if (n == 0) return Status::Error(EIO, Sentence("write of nothing to", what));
+  return static_cast<size_t>(n);
+}
+
+}  // namespace
+
+Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode) {
+  int fd = -1;
+  DKFS_TRY(Do("file.open", "open", path, [&] { return fd = ::openat(dirfd, path.c_str(), flags | O_CLOEXEC, mode); }));
+  return UniqueFd(fd);
+}
+
+Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_view what) {
+  size_t done = 0;
+  while (done < out.size()) {
+    size_t want = out.size() - done;
+    if (Status fault = Fault::PassTransfer("file.read", &want); !fault.ok()) return fault.Prefix(Sentence("read", what));
+    const ssize_t n = ::pread(fd, out.data() + done, want, static_cast<off_t>(offset + done));
+    if (n == 0) break;
+    if (n < 0 && errno != EINTR) return Status::FromErrno(Sentence("read", what));
+    if (n > 0) done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+Status ReadExactAt(int fd, MutableBytes out, uint64_t offset, std::string_view what) {
+  DKFS_TRY_ASSIGN(const size_t got, ReadAt(fd, out, offset, what));
+  if (got == out.size()) return Status::Ok();
+  return Status::Corruption(Sentence("read", what) + " ends at " + std::to_string(offset + got) + ", not " +
+                            std::to_string(offset + out.size()));
+}
+
+Status WriteAt(int fd, Bytes data, uint64_t offset, std::string_view what) {
+  struct iovec part = {const_cast<std::byte*>(data.data()), data.size()};
+  return WriteVectorAt(fd, &part, 1, offset, what);
+}
+
+Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what) {
+  Advance(&parts, &count, 0);  // empty parts in front
+  while (count > 0) {
+    DKFS_TRY_ASSIGN(const size_t n, WriteOnce(fd, parts, count, offset, what));
+    offset += n;
+    Advance(&parts, &count, n);
+  }
+  return Status::Ok();
+}
+
+Status Datasync(int fd, std::string_view what) {
+  return Do("file.datasync", "fdatasync", what, [&] { return ::fdatasync(fd); });
+}
+
+Status Sync(int fd, std::string_view what) {
+  return Do("file.sync", "fsync", what, [&] { return ::fsync(fd); });
+}
+
+Status SyncFs(int fd, std::string_view what) {
+  return Do("file.syncfs", "syncfs", what, [&] { return ::syncfs(fd); });
+}
+
+Status Truncate(int fd, uint64_t size, std::string_view what) {
+  return Do("file.truncate", "truncate", what, [&] { return ::ftruncate(fd, static_cast<off_t>(size)); });
+}
+
+Status Allocate(int fd, uint64_t size, std::string_view what) {
+  return Do("file.allocate", "allocate", what, [&] { return ::fallocate(fd, 0, 0, static_cast<off_t>(size)); });
+}
+
+Status Rename(int dirfd, const std::string& from, const std::string& to) {
+  return Do("file.rename", "rename", from, [&] { return ::renameat(dirfd, from.c_str(), dirfd, to.c_str()); });
+}
+
+Status Unlink(int dirfd, const std::string& path) {
+  return Do("file.unlink", "unlink", path, [&] { return ::unlinkat(dirfd, path.c_str(), 0); });
+}
+
+Status MakeDir(int dirfd, const std::string& path, mode_t mode) {
+  return Do("file.mkdir", "mkdir", path, [&] { return ::mkdirat(dirfd, path.c_str(), mode); });
+}
+
+Status MakeDirs(const std::string& path, mode_t mode) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string front = path.substr(0, slash);
+    if (Status made = MakeDir(AT_FDCWD, front, mode); !made.ok()) {
+      Result<struct stat> there = Stat(AT_FDCWD, front);
+      if (!there.ok()) return made;
+      if (!S_ISDIR(there->st_mode)) return Status::Error(ENOTDIR, Sentence("mkdir", front));
+    }
+    if (slash == std::string::npos) return Status::Ok();
+  }
+}
+
+Status SyncDir(int dirfd, const std::string& path) {
+  DKFS_TRY_ASSIGN(const UniqueFd dir, Open(dirfd, path, O_RDONLY | O_DIRECTORY));
+  return Do("file.syncdir", "fsync", path, [&] { return ::fsync(dir.get()); });
+}
+
+Result<struct stat> Stat(int dirfd, const std::string& path, int flags) {
+  struct stat st{};
+  DKFS_TRY(Do("file.stat", "stat", path, [&] { return ::fstatat(dirfd, path.c_str(), &st, flags); }));
+  return st;
+}
+
+Result<struct stat> StatFd(int fd, std::string_view what) {
+  struct stat st{};
+  DKFS_TRY(Do("file.stat", "stat", what, [&] { return ::fstat(fd, &st); }));
+  return st;
+}
+
+Result<std::vector<std::string>> ListDir(int dirfd, const std::string& path) {
+  DKFS_TRY_ASSIGN(UniqueFd fd, Open(dirfd, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK));
+  DKFS_TRY(Fault::Pass("file.list").Prefix(Sentence("list", path)));
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd.get()), ::closedir);
+  if (!dir) return Status::FromErrno(Sentence("list", path));
+  (void)fd.release();  // the stream owns it now
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr && errno != 0) return Status::FromErrno(Sentence("list", path));
+    if (entry == nullptr) return names;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+}
+
+Result<std::string> ReadAll(int dirfd, const std::string& path) {
+  DKFS_TRY_ASSIGN(const UniqueFd fd, Open(dirfd, path, O_RDONLY));
+  std::string content;
+  for (size_t step = 4096;; step = content.size()) {
+    const size_t old = content.size();
+    if (old > kMaxSmallFile) return Status::Error(EFBIG, Sentence("read", path));
+    content.resize(old + step);
+    const MutableBytes room(reinterpret_cast<std::byte*>(content.data()) + old, step);
+    DKFS_TRY_ASSIGN(const size_t got, ReadAt(fd.get(), room, old, path));
+    content.resize(old + got);
+    if (got < step) return content;
+  }
+}
+
+Status ReplaceDurably(int dirfd, const std::string& path, std::string_view content) {
+  const std::string temporary = path + ".tmp";
+  const auto write = [&]() -> Status {
+    DKFS_TRY_ASSIGN(const UniqueFd fd, Open(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW));
+    DKFS_TRY(WriteAt(fd.get(), AsBytes(content), 0, temporary));
+    DKFS_TRY(Sync(fd.get(), temporary));
+    return Rename(dirfd, temporary, path);
+  };
+  if (Status written = write(); !written.ok()) {
+    Unlink(dirfd, temporary).Ignore("the next replacement truncates it; the first error is the one to report");
+    return written;
+  }
+  return SyncDir(dirfd, ParentOf(path));
+}
+
+}  // namespace dkfs::file
