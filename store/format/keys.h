@@ -39,6 +39,29 @@ struct BlockEntry {
   friend bool operator==(const BlockEntry&, const BlockEntry&) = default;
 };
 
+// The payload of a BlockKind::kReference version: where in the same segment the identical content stands, and how.
+struct Reference {
+  uint32_t frame = 0;
+  uint32_t offset = 0;
+  uint32_t stored_bytes = 0;  // of the payload that stands there
+  BlockKind kind = BlockKind::kBaseline;  // of what stands there
+};
+inline constexpr size_t kReferenceBytes = 16;
+inline void EncodeReference(const Reference& r, std::string* out) {
+  PutLe(out, r.frame);
+  PutLe(out, r.offset);
+  PutLe(out, r.stored_bytes);
+  PutLe(out, static_cast<uint32_t>(r.kind));
+}
+inline Status DecodeReference(Bytes data, Reference* out) {
+  ByteReader in(data);
+  *out = {in.Le<uint32_t>(), in.Le<uint32_t>(), in.Le<uint32_t>(), static_cast<BlockKind>(in.Le<uint32_t>())};
+  if (!in.ok() || in.remaining() != 0 || (out->kind != BlockKind::kBaseline && out->kind != BlockKind::kUnit)) {
+    return Status::Corruption("reference of a block version");
+  }
+  return Status::Ok();
+}
+
 namespace keys {
 
 std::string Block(FileId file, LayoutId layout, uint64_t block, Seq seq);
