@@ -44,7 +44,7 @@ class Capture {
  private:
   struct Scratch;  // buffers of one thread, kept between calls
   static Scratch& ThreadScratch();
-  void AddBlock(Inode& inode, const InodeState& after, uint64_t block, uint64_t offset, Bytes data, Scratch* scratch)
+  Status AddBlock(Inode& inode, const InodeState& after, uint64_t block, uint64_t in_block, Bytes data, Scratch* scratch)
       REQUIRES(inode.lock);
   // The block's bytes in the backing file, zero padded.
   Status ReadBacking(Inode& inode, uint64_t block, size_t block_size, MutableBytes out) REQUIRES(inode.lock);

@@ -52,6 +52,9 @@ class Inode {
 
   // Capture's own: versions remembered for deltas hold only within one epoch; 0: none yet (fs/capture/chain_cache.h).
   uint64_t capture_epoch GUARDED_BY(lock) = 0;
+  // Whether it carries security.capability, which every write takes away. Unknown until first asked.
+  enum class Known : int8_t { kUnknown, kNo, kYes };
+  Known has_capability GUARDED_BY(lock) = Known::kUnknown;
 
   std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
   std::atomic<uint32_t> opens{0};     // open handles of the kernel

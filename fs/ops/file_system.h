@@ -63,10 +63,13 @@ struct FileSystemOptions {
   bool delta = true;             // capture changed ranges against the pre-image
 };
 
+class Drift;  // fs/capture/drift.h
+
 class FileSystem {
  public:
+  // Borrows everything; all must outlive it. `drift` is null unless changes made while DIR was not mounted are to be found.
   FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydrator* hydrator, SharedMutex* tree_lock,
-             const FileSystemOptions& options);
+             const FileSystemOptions& options, Drift* drift = nullptr);
   ~FileSystem();
 
   // --- names. Each Attr returned by these counts one kernel lookup ---
@@ -102,8 +105,10 @@ class FileSystem {
   Status Open(FileId file, int flags);
   void Release(FileId file);
   Result<size_t> Read(FileId file, MutableBytes out, uint64_t offset);
-  // `append`: O_APPEND (offset is the kernel's idea; the end of file counts under the lock).
-  Result<size_t> Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append, bool kill_suidgid);
+  // `append`: O_APPEND (offset is the kernel's idea; the end of file counts under the lock). `from_cache`: pages handed
+  // over by the kernel's cache (FUSE_WRITE_CACHE), whose offset holds as it is and, with the writeback cache, whose times too.
+  Result<size_t> Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append, bool kill_suidgid,
+                       bool from_cache = false);
   Status Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length);
   Result<uint64_t> Seek(FileId file, uint64_t offset, int whence);  // SEEK_DATA, SEEK_HOLE
   // At most 1 MiB a call (one record); a short count is legal.
