@@ -1,30 +1,35 @@
 // Reconstruct: the bytes of a block at a moment, from the store alone. Pure with respect to the file system.
-// Every result is checked against the checksum of its version: a mismatch is Corruption naming file, block and Seq, and
-// the bytes are not given out (G6).
+//
+// The newest version v (Seq sv) of the block in the inode's layout and the newest range that covers it (Seq sr) decide:
+// sr > sv gives zeros. Otherwise the chain of v is decoded: a baseline, a hole or a unit ends it, a delta goes on at its
+// base_seq (0: against zeros).
+//
+// Invariants
+//   R1  Every result is checked against the checksum of its version: a mismatch is Corruption naming file, block and Seq,
+//       and the bytes are not given out (G6).
+//   R2  A chain has at most 255 deltas and a unit's base lies at most kMaxUnitDepth units deep; beyond is Corruption.
+//   R3  A payload that packing moved while we read is looked up again, so that gc never shows as damage.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "store/base/bytes.h"
 #include "store/base/status.h"
 #include "store/index/index.h"
+#include "store/replay/segment_reader.h"
 
 namespace dkfs {
 
-// Reads payloads out of segments: raw, or out of a compressed frame (a bounded cache of decoded frames is kept).
-// Thread-safe. Keeps at most 16 segment files open.
-class SegmentReader {
- public:
-  SegmentReader(std::string journal_path, uint64_t cache_bytes = 16 << 20);
-  ~SegmentReader();
-  // Fills `out` with the payload at `where`. EUCLEAN when the segment is missing, cut short, or its frame does not decode.
-  Status Read(const Location& where, MutableBytes out);
-  void Forget(SegmentId id);  // before its file is deleted or replaced
-
- private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+// Consecutive blocks of one sort, as a sequential reader wants them.
+struct BlockRun {
+  uint64_t first = 0;
+  uint64_t count = 0;
+  bool hole = false;  // zeros; no data
+  Status status;      // not Ok: why these blocks cannot be given: damage (EUCLEAN), or ENODATA: never captured
+  Bytes data;         // count blocks, valid until the callback returns; empty for a hole or an error
 };
 
 class Reconstructor {
@@ -42,11 +47,36 @@ class Reconstructor {
   // True when some version of the block at or before `at` that is still kept has this checksum (a stale but explained
   // backing block), zeros counting as explained.
   Result<bool> Explains(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
+  // All blocks of [first, end) in order, in runs of at most 1 MiB of data (holes of any length), until `each` returns false.
+  // One pass over the index and large reads: the way to read a file from end to end. Memory is bounded. Errors of single
+  // blocks come in BlockRun::status and do not end the pass; the result is Ok unless the index itself fails.
+  Status Blocks(FileId file, const InodeState& state, uint64_t first, uint64_t end, Seq at,
+                const std::function<bool(const BlockRun&)>& each);
+  // First block >= `from` and below the file's size that holds data (a version that is not a hole, or uncaptured content);
+  // ENXIO when there is none.
+  Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at);
+  // True when some version of the block at or before `at` exists.
+  Result<bool> HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at);
 
  private:
-  Status Version(FileId file, LayoutId layout, uint64_t block, Seq seq, const BlockEntry& entry, int depth, MutableBytes out);
+  friend class BlockStream;
+  struct Place { FileId file; LayoutId layout; uint8_t shift = 0; uint64_t block = 0; };
+  // The version in force. Ok with `hole` for zeros; ENODATA for uncaptured content.
+  Status InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry);
+  // Decodes the version at `seq` into `out` and checks it (R1, R3). `depth`: units above.
+  Status Version(const Place& place, Seq seq, int depth, MutableBytes out);
+  Status DecodeChain(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum);
+  Status Chain(const Place& place, Seq seq, std::vector<BlockEntry>* chain);  // newest first
+  Status Bottom(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
+  Status Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
+  Status Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth, MutableBytes out);
   Index* index_;
   SegmentReader* reader_;
 };
+
+// The checksum of a block of zeros.
+uint64_t ZeroChecksum(uint8_t block_shift);
+// "file 12 block 7 (layout 1) as of seq 99", for messages.
+std::string DescribePlace(FileId file, LayoutId layout, uint64_t block, Seq seq);
 
 }  // namespace dkfs

@@ -1,0 +1,205 @@
+#include "store/replay/reconstruct.h"
+
+#include <algorithm>
+#include <array>
+
+#include "store/base/hash.h"
+#include "store/codec/codec.h"
+#include "store/replay/range_set.h"
+#include "store/replay/unit.h"
+
+namespace dkfs {
+namespace {
+
+constexpr size_t kMaxChain = 256;  // 255 deltas and what they stand on
+constexpr int kAttempts = 3;       // R3: how often a moved payload is looked up again
+
+void Zero(MutableBytes out) { std::memset(out.data(), 0, out.size()); }
+
+}  // namespace
+
+uint64_t ZeroChecksum(uint8_t block_shift) {
+  static const auto table = [] {
+    std::array<uint64_t, kMaxBlockShift + 1> sums{};
+    for (uint8_t shift = kMinBlockShift; shift <= kMaxBlockShift; ++shift) {
+      sums[shift] = HashZeroPadded({}, size_t{1} << shift);
+    }
+    return sums;
+  }();
+  return block_shift <= kMaxBlockShift ? table[block_shift] : 0;
+}
+
+std::string DescribePlace(FileId file, LayoutId layout, uint64_t block, Seq seq) {
+  return "file " + std::to_string(file.value) + " block " + std::to_string(block) + " (layout " +
+         std::to_string(layout.value) + ") as of seq " + std::to_string(seq.value);
+}
+
+Status Reconstructor::InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry) {
+  *newest = Newest{Seq{}, ZeroChecksum(place.shift), true};
+  Seq seq;
+  Status found = index_->NewestBlock(place.file, place.layout, place.block, at, &seq, entry);
+  if (!found.ok() && !found.IsNotFound()) return found;
+  if (!found.ok()) seq = Seq{};
+  DKFS_TRY_ASSIGN(Seq range, index_->CoveringRange(place.file, place.layout, place.block, seq, at));
+  if (range > seq) return Status::Ok();
+  if (!found.ok()) {
+    return IsUncaptured(state, place.block) ? Status::Error(ENODATA) : Status::Ok();
+  }
+  if (entry->version.kind != BlockKind::kHole) *newest = Newest{seq, entry->version.checksum, false};
+  return Status::Ok();
+}
+
+Status Reconstructor::Block(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
+                            Newest* newest) {
+  const Place place{file, state.layout, state.block_shift, block};
+  if (out.size() != size_t{1} << state.block_shift) return Status::Error(EINVAL, "reconstruct: wrong buffer size");
+  Newest local;
+  if (newest == nullptr) newest = &local;
+  BlockEntry entry;
+  DKFS_TRY(InForce(place, state, at, newest, &entry));
+  if (newest->hole) {
+    Zero(out);
+    return Status::Ok();
+  }
+  return Version(place, newest->seq, 0, out);
+}
+
+Status Reconstructor::Describe(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest) {
+  BlockEntry entry;
+  return InForce({file, state.layout, state.block_shift, block}, state, at, newest, &entry);
+}
+
+Result<bool> Reconstructor::Explains(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum) {
+  if (checksum == ZeroChecksum(state.block_shift)) return true;
+  bool explained = false;
+  Status walked = index_->BlockChain(file, state.layout, block, at, [&](Seq, const BlockEntry& entry) {
+    explained = entry.version.checksum == checksum;
+    return !explained;
+  });
+  if (!walked.IsNotFound()) DKFS_TRY(walked);
+  return explained;
+}
+
+Result<bool> Reconstructor::HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at) {
+  Seq seq;
+  BlockEntry entry;
+  Status found = index_->NewestBlock(file, state.layout, block, at, &seq, &entry);
+  if (found.IsNotFound()) return false;
+  DKFS_TRY(found);
+  return true;
+}
+
+Status Reconstructor::Version(const Place& place, Seq seq, int depth, MutableBytes out) {
+  Status status;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    uint64_t checksum = 0;
+    status = DecodeChain(place, seq, depth, out, &checksum);
+    if (status.ok() && Hash64(out) == checksum) return Status::Ok();
+    if (status.ok()) status = Status::Corruption("checksum mismatch");
+    if (!status.IsCorruption()) break;
+  }
+  Zero(out);
+  return status.Prefix(DescribePlace(place.file, place.layout, place.block, seq));
+}
+
+Status Reconstructor::DecodeChain(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum) {
+  std::vector<BlockEntry> chain;
+  DKFS_TRY(Chain(place, seq, &chain));
+  *checksum = chain.front().version.checksum;
+  auto next = chain.rbegin();
+  if (next->version.kind == BlockKind::kDelta) {
+    Zero(out);
+  } else {
+    DKFS_TRY(Bottom(place, *next, depth, out));
+    ++next;
+  }
+  std::vector<std::byte> ranges;
+  for (; next != chain.rend(); ++next) {
+    ranges.resize(next->version.stored_bytes);
+    DKFS_TRY(reader_->Read(next->location, ranges));
+    DKFS_TRY(codec::PatchRanges(ranges, out));
+  }
+  return Status::Ok();
+}
+
+Status Reconstructor::Chain(const Place& place, Seq seq, std::vector<BlockEntry>* chain) {
+  Seq wanted = seq;
+  bool done = false;
+  Status damage;
+  Status walked = index_->BlockChain(place.file, place.layout, place.block, seq, [&](Seq at, const BlockEntry& entry) {
+    if (at > wanted) return true;
+    if (at < wanted || chain->size() == kMaxChain) return false;
+    chain->push_back(entry);
+    if (entry.version.kind == BlockKind::kDelta) wanted = entry.version.base_seq;
+    done = entry.version.kind != BlockKind::kDelta || !wanted;
+    if (!done && wanted >= at) damage = Status::Corruption("a delta stands on a later version");
+    return !done && damage.ok();
+  });
+  if (!walked.IsNotFound()) DKFS_TRY(walked);
+  DKFS_TRY(damage);
+  if (done) return Status::Ok();
+  if (chain->size() == kMaxChain) return Status::Corruption("chain of deltas too long");
+  return Status::Corruption("version of seq " + std::to_string(wanted.value) + " is missing");
+}
+
+// What a chain stands on: a baseline, a hole or a unit.
+Status Reconstructor::Bottom(const Place& place, const BlockEntry& entry, int depth, MutableBytes out) {
+  const BlockVersion& version = entry.version;
+  switch (version.kind) {
+    case BlockKind::kHole:
+      Zero(out);
+      return Status::Ok();
+    case BlockKind::kBaseline:
+      if (version.stored_bytes > out.size()) return Status::Corruption("baseline larger than its block");
+      Zero(out.subspan(version.stored_bytes));
+      return reader_->Read(entry.location, out.first(version.stored_bytes));
+    case BlockKind::kUnit:
+      return Unit(place, entry, depth, out);
+    default:
+      return Status::Corruption("unknown kind of version");
+  }
+}
+
+Status Reconstructor::Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out) {
+  if (depth >= kMaxUnitDepth) return Status::Corruption("units stand on units too deep");
+  if (entry.version.stored_bytes > kMaxRecordBytes) return Status::Corruption("unit larger than a record");
+  std::vector<std::byte> payload(entry.version.stored_bytes);
+  DKFS_TRY(reader_->Read(entry.location, payload));
+  UnitHeader header;
+  Bytes delta;
+  DKFS_TRY(DecodeUnit(payload, &header, &delta));
+  const uint64_t first = place.block << place.shift;
+  if (first < header.first || first >= header.first + header.bytes) return Status::Corruption("block is not in its unit");
+  std::vector<std::byte> base(header.base_bytes), bytes(header.bytes);
+  DKFS_TRY(Region(header.base_file, header.base_layout, header.base_shift, header.base_first, header.base_seq, depth + 1, base));
+  DKFS_TRY(codec::RsyncPatch(base, delta, bytes));
+  Bytes mine = Bytes(bytes).subspan(first - header.first);
+  mine = mine.first(std::min(mine.size(), out.size()));
+  Zero(out);
+  std::memcpy(out.data(), mine.data(), mine.size());
+  return Status::Ok();
+}
+
+// Bytes of another file as of `at`, from a block's beginning on.
+Status Reconstructor::Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth,
+                             MutableBytes out) {
+  const size_t block_bytes = size_t{1} << shift;
+  std::vector<std::byte> block(block_bytes);
+  InodeState state;
+  for (size_t done = 0; done < out.size(); done += block_bytes) {
+    const Place place{file, layout, shift, (first_byte + done) >> shift};
+    Newest newest;
+    BlockEntry entry;
+    DKFS_TRY(InForce(place, state, at, &newest, &entry));
+    MutableBytes part = out.subspan(done, std::min(block_bytes, out.size() - done));
+    if (newest.hole) {
+      Zero(part);
+      continue;
+    }
+    DKFS_TRY(Version(place, newest.seq, depth, block));
+    std::memcpy(part.data(), block.data(), part.size());
+  }
+  return Status::Ok();
+}
+
+}  // namespace dkfs
