@@ -12,6 +12,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/dkfs-libfuse.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 # The mirror of the release that is installed here, not the one of its security updates.
+# shellcheck disable=SC2016  # the dollars are apt's
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
   awk '$3 == "main" && $2 !~ /security|updates|backports/ { print $1; exit }')
 if [[ -z $mirror ]]; then

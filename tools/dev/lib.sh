@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# What the scripts behind ./dev share. Sourced, with the checkout as working directory.
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Where a preset's build lives; the optimised one owns build/ itself, so that its programs are in build/bin.
+preset_dir() { [[ $1 == release ]] && echo build || echo "build/$1"; }
+
+# build_preset PRESET [TARGET...]
+build_preset() {
+  local preset=$1 dir log=build/log/configure-$1.log
+  dir=$(preset_dir "$preset")
+  shift
+  say "build $preset"
+  mkdir -p build/log
+  cmake --preset "$preset" >"$log" 2>&1 || {
+    cat "$log" >&2
+    return 1
+  }
+  ninja --quiet -C "$dir" "$@"
+}
+
+# in_namespace BIN COMMAND...: runs it where no mount and no process can outlive it. BIN: the folder of dkfs's programs.
+in_namespace() {
+  local bin=$1
+  shift
+  unshare -mpf --mount-proc --kill-child --propagation private env DKFS_BIN="$bin" "$@"
+}
+
+# Files of this checkout by pattern, also those not committed yet.
+tracked() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r f; do [[ -f $f ]] && echo "$f"; done; }
