@@ -1,8 +1,8 @@
-#include "store/replay/tail.h"
+#include "store/tail.h"
 
 #include <algorithm>
 
-#include "store/replay/segment_scan.h"
+#include "store/record_scan.h"
 
 namespace dkfs {
 namespace {
@@ -15,24 +15,26 @@ class TailReader {
     end_->last = from.last;
   }
 
-  Status Segment(const SegmentFile& segment, const Uuid& store) {
-    Result<SegmentScan> scan = SegmentScan::Open(segment, store);
+  Status Segment(const std::string& journal_path, const ListedSegment& segment, const Uuid& store) {
+    Result<RecordScan> scan = RecordScan::Open(journal_path, segment, store);
     if (!scan.ok()) {
-      if (scan.code() == ENOTSUP) return scan.status();
+      if (!scan.status().IsCorruption()) return scan.status();
       Ended(scan.status());
       return Status::Ok();
     }
-    if (segment.id == from_.segment && from_.offset >= kSegmentHeaderBytes) scan->Skip(from_.offset);
+    if (segment.id == from_.segment && from_.offset >= kSegmentHeaderBytes) scan->Seek(from_.offset);
     for (;;) {
-      SegmentScan::Record record;
+      RecordScan::Record record;
       Result<bool> next = scan->Next(&record);
-      if (!next.ok()) {
-        Ended(next.status());
-        if (!scan->SkipDamaged()) return Status::Ok();
+      if (next.ok()) {
+        if (!*next) return Status::Ok();
+        DKFS_TRY(Take(segment.id, record));
         continue;
       }
-      if (!*next) return Status::Ok();
-      DKFS_TRY(Take(segment.id, record));
+      if (!next.status().IsCorruption()) return next.status();
+      Ended(next.status());
+      DKFS_TRY_ASSIGN(bool more, scan->FindNext());
+      if (!more) return Status::Ok();
     }
   }
 
@@ -45,7 +47,7 @@ class TailReader {
   }
 
  private:
-  Status Take(SegmentId id, const SegmentScan::Record& record) {
+  Status Take(SegmentId id, const RecordScan::Record& record) {
     synced_ = std::max(synced_, record.header.synced);
     if (record.header.seq <= end_->last) return Status::Ok();
     if (record.header.seq.value != end_->last.value + 1) Ended(Status::Corruption("a record is missing"));
@@ -74,11 +76,11 @@ class TailReader {
 Status ReadTail(const std::string& journal_path, const Uuid& store, JournalPosition from, const Journal::Replay& each,
                 TailEnd* end) {
   TailReader reader(from, each, end);
-  Result<std::vector<SegmentFile>> segments = ListSegments(journal_path);
+  Result<std::vector<ListedSegment>> segments = ListSegments(journal_path);
   if (!segments.ok() && !segments.status().IsNotFound()) return segments.status();
   if (segments.ok()) {
-    for (const SegmentFile& segment : *segments) {
-      if (segment.kind == SegmentKind::kJournal && segment.id >= from.segment) DKFS_TRY(reader.Segment(segment, store));
+    for (const ListedSegment& segment : *segments) {
+      if (segment.kind == SegmentKind::kJournal && segment.id >= from.segment) DKFS_TRY(reader.Segment(journal_path, segment, store));
     }
   }
   reader.Finish();
