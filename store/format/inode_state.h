@@ -31,7 +31,7 @@ struct InodeState {
   uint64_t adopted_size = 0;  // kAdopting: blocks at or beyond it are not in the backing file's believed part
   // Set when this file took another's name by rename: the file it replaced, a base for librsync when packed. 0: none.
   FileId replaced;
-  Seq replaced_at;  // the Seq of that rename; the replaced file is taken as of just before it
+  Seq replaced_at;  // the Seq of that rename, 0 in its own record; the replaced file is taken as of just before it
   std::string symlink_target;
   friend bool operator==(const InodeState&, const InodeState&) = default;
 };

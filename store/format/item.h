@@ -35,8 +35,8 @@ enum class BlockKind : uint8_t {
   kBaseline = 2,   // payload is the block, zero padded to the block size
   kDelta = 3,      // payload is changed ranges (codec/ranges) against the version at base_seq (0: against zeros)
   kUnit = 4,       // librsync: payload patches a region of another file as of a Seq (codec/unit); packs only
-  kReference = 5,  // packs only, never in the index: payload (store/format/keys.h Location's frame and offset, and the kind
-                   // that stands there) is the place of identical content in the same pack; indexed as that place
+  kReference = 5,  // packs only, never in the index: payload (Reference, keys.h) is the place of identical content in the
+                   // same pack; indexed as that place
 };
 
 struct BlockVersion {
@@ -98,7 +98,8 @@ struct Item {
 
 // Appends the encoded item to *out, padded to 8 bytes. For BlocksItem use EncodeBlocksHeader, and put the payload behind.
 void EncodeItem(const Item& item, std::string* out);
-// Encodes everything of a BlocksItem but its payload of `payload_bytes`, which must follow at once, then PaddingFor().
+// Encodes everything of a BlocksItem but its payload of `payload_bytes`, which must follow at once, then
+// ItemPadding(payload_bytes) zero bytes. `payload_bytes` is the sum of the versions' stored_bytes.
 void EncodeBlocksHeader(Seq as_of, const BlocksItem& item, uint32_t payload_bytes, std::string* out);
 constexpr uint32_t ItemPadding(uint64_t bytes) { return static_cast<uint32_t>((8 - bytes % 8) % 8); }
 
@@ -106,7 +107,8 @@ constexpr uint32_t ItemPadding(uint64_t bytes) { return static_cast<uint32_t>((8
 // may not be skipped is ENOTSUP. Names are checked (see NameItem), block shifts, counts and payload sizes too.
 Status DecodeItems(Bytes body, std::vector<Item>* out);
 
-// InodeState alone, as it stands in an InodeItem and in the index.
+// InodeState alone, as it stands in an InodeItem and in the index. Decoding is Corruption for what is not well formed,
+// ENOTSUP for optional fields of a newer version.
 void EncodeInodeState(const InodeState& state, std::string* out);
 Status DecodeInodeState(Bytes data, InodeState* out);
 
