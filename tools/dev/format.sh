@@ -10,7 +10,7 @@ if ! command -v clang-format-14 >/dev/null; then
   echo "format: skipped, it is decided by clang-format-14 (Debian 12)"
   exit 0
 fi
-mapfile -t files < <(tracked '*.cc' '*.h')
+mapfile -t files < <(tracked '\.(cc|h)$')
 if [[ ${1:-} == --check ]]; then
   clang-format-14 --dry-run -Werror --ferror-limit=1 "${files[@]}" || {
     echo "format: './dev format' mends this" >&2

@@ -27,5 +27,11 @@ in_namespace() {
   unshare -mpf --mount-proc --kill-child --propagation private env DKFS_BIN="$bin" "$@"
 }
 
-# Files of this checkout by pattern, also those not committed yet.
-tracked() { git ls-files --cached --others --exclude-standard -- "$@" | while read -r f; do [[ -f $f ]] && echo "$f"; done; }
+# tracked REGEX: the files of this checkout by name, also those not committed yet; without git all outside build/.
+tracked() {
+  local f
+  { git -c safe.directory='*' ls-files --cached --others --exclude-standard 2>/dev/null ||
+    find . -path ./build -prune -o -type f -printf '%P\n'; } | grep -E "$1" | while read -r f; do
+    [[ ! -f $f ]] || echo "$f"
+  done
+}

@@ -19,7 +19,7 @@ check() {
 
 shell_scripts() {
   local f
-  for f in $(tracked); do
+  for f in $(tracked .); do
     [[ $f == *.sh ]] || head -n 1 "$f" | grep -aqE '^#!/bin/(ba)?sh' && echo "$f"
   done
   return 0
@@ -27,7 +27,7 @@ shell_scripts() {
 
 python_scripts() {
   local f
-  for f in $(tracked); do
+  for f in $(tracked .); do
     [[ $f == *.py ]] || head -n 1 "$f" | grep -aqE '^#!.*python3' && echo "$f"
   done
   return 0
@@ -39,7 +39,7 @@ lint_python() { python_scripts | xargs -r /usr/bin/python3 -m pyflakes; }
 
 lint_man() {
   local page warnings bad=0
-  for page in $(tracked 'packaging/man/*'); do
+  for page in $(tracked '^packaging/man/'); do
     warnings=$(man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
     [[ -z $warnings ]] || {
       echo "$page: $warnings" >&2
@@ -51,7 +51,7 @@ lint_man() {
 
 # Tests are compiled with all warnings above; the slower reading is for what ships.
 lint_tidy() {
-  tracked 'store/*.cc' 'fs/*.cc' 'tools/*.cc' |
+  tracked '^(store|fs|tools)/.*\.cc$' |
     xargs -r -n 4 -P "$(nproc)" clang-tidy --quiet -p build/lint 2> >(grep -v 'warnings\? generated' >&2)
 }
 
