@@ -1,0 +1,70 @@
+// The trampolines between libfuse and FileSystem: decode, call one function, map the error, reply. They decide nothing.
+#pragma once
+
+#include <atomic>
+
+#include "fs/fuse/low_level.h"
+#include "fs/fuse/reply.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+
+// What every trampoline finds as the session's user data.
+struct Connection {
+  FileSystem* file_system = nullptr;
+  RequestStats* stats = nullptr;
+  bool writeback_cache = false;
+  bool initialised = false;
+  // Requests whose answer another thread owes; the session waits for them before it ends.
+  std::atomic<uint32_t> owed{0};
+};
+
+// Counts one owed answer for as long as it lives.
+class OwedGuard {
+ public:
+  explicit OwedGuard(Connection* connection) : connection_(connection) { connection_->owed.fetch_add(1); }
+  OwedGuard(const OwedGuard&) = delete;
+  ~OwedGuard() {
+    if (connection_->owed.fetch_sub(1) == 1) connection_->owed.notify_all();
+  }
+
+ private:
+  Connection* connection_;
+};
+
+// The raw request this thread is serving, for what libfuse 3.17 does not pass on. Valid during a trampoline.
+struct RawRequest {
+  const fuse_in_header* header = nullptr;
+  const void* body = nullptr;  // the operation's own struct; complete (session.cc checks lengths)
+};
+RawRequest& CurrentRequest();
+
+inline FileId FileOf(fuse_ino_t ino) { return FileId(ino); }
+Caller CallerOf(fuse_req_t request);
+
+// Runs `body(FileSystem&, Reply&)`. The only place where an exception (of a library) ends: the request gets EIO.
+template <class Body>
+void Serve(fuse_req_t request, FuseOp op, Body&& body) {
+  auto* connection = static_cast<Connection*>(fuse_req_userdata(request));
+  Reply reply(request, op, connection->stats);
+  try {
+    body(*connection->file_system, reply);
+  } catch (...) {
+    Log(LogLevel::kError, "exception_in_request",
+        {{"op", FuseOpName(op)}, {"hint", "out of memory, or a bug in dkfs: the caller got EIO"}});
+    if (!reply.answered()) reply.Done(Status::Error(EIO));
+  }
+}
+
+void SetNameOperations(fuse_lowlevel_ops* ops);
+void SetAttributeOperations(fuse_lowlevel_ops* ops);
+void SetContentOperations(fuse_lowlevel_ops* ops);
+void SetDirectoryOperations(fuse_lowlevel_ops* ops);
+
+// How the kernel treats an opened file: cache kept, since only this mount changes content, and no FLUSH on close.
+inline void SetOpenFlags(fuse_file_info* file) {
+  file->keep_cache = 1;
+  file->noflush = 1;
+}
+
+}  // namespace dkfs

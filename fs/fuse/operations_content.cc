@@ -1,0 +1,104 @@
+// Content: open, read, write, fsync, allocate, copy, seek.
+#include <memory>
+
+#include "fs/fuse/operations.h"
+#include "fs/fuse/page_buffer.h"
+
+namespace dkfs {
+namespace {
+
+constexpr size_t kMaxCopyBytes = 1 << 20;  // FileSystem::CopyRange: one record
+
+void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) {
+  Serve(req, FuseOp::kOpen, [&](FileSystem& fs, Reply& reply) {
+    Status status = fs.Open(FileOf(ino), file->flags);
+    if (!status.ok()) return reply.Error(status);
+    SetOpenFlags(file);
+    reply.Opened(*file);
+  });
+}
+
+void Release(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
+  Serve(req, FuseOp::kRelease, [&](FileSystem& fs, Reply& reply) {
+    fs.Release(FileOf(ino));
+    reply.Done(Status::Ok());
+  });
+}
+
+void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
+  Serve(req, FuseOp::kRead, [&](FileSystem& fs, Reply& reply) {
+    thread_local PageBuffer buffer;  // as long-lived as the worker: no allocation for a read
+    MutableBytes out = buffer.Get(size);
+    Result<size_t> got = fs.Read(FileOf(ino), out, static_cast<uint64_t>(offset));
+    got.ok() ? reply.Data(AsString(out.first(*got))) : reply.Error(got.status());
+  });
+}
+
+// The kernel's offset counts even for O_APPEND: it holds the inode lock and knows the size, because only this mount changes
+// it. (The file's O_APPEND flag would be wrong for written-back pages and for RWF_NOAPPEND.)
+void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info*) {
+  const auto* raw = static_cast<const fuse_write_in*>(CurrentRequest().body);
+  bool kill_suidgid = (raw->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
+  Serve(req, FuseOp::kWrite, [&](FileSystem& fs, Reply& reply) {
+    Result<size_t> put = fs.Write(CallerOf(req), FileOf(ino), AsBytes({data, size}), static_cast<uint64_t>(offset),
+                                  /*append=*/false, kill_suidgid);
+    put.ok() ? reply.Written(*put) : reply.Error(put.status());
+  });
+}
+
+// Answered by whoever completes the barrier. The guard goes last.
+struct OwedReply {
+  OwedReply(Connection* connection, Reply taken) : guard(connection), reply(std::move(taken)) {}
+  OwedGuard guard;
+  Reply reply;
+};
+
+void SyncFile(fuse_req_t req, fuse_ino_t ino, FuseOp op) {
+  auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
+  Serve(req, op, [&](FileSystem& fs, Reply& reply) {
+    auto owed = std::make_shared<OwedReply>(connection, std::move(reply));
+    fs.Fsync(FileOf(ino), [owed = std::move(owed)](const Status& status) { owed->reply.Done(status); });
+  });
+}
+
+void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(req, ino, FuseOp::kFsync); }
+void FsyncDir(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(req, ino, FuseOp::kFsyncDir); }
+
+void Allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info*) {
+  Serve(req, FuseOp::kAllocate, [&](FileSystem& fs, Reply& reply) {
+    reply.Done(fs.Allocate(CallerOf(req), FileOf(ino), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+  });
+}
+
+void CopyRange(fuse_req_t req, fuse_ino_t from, off_t from_offset, fuse_file_info*, fuse_ino_t to, off_t to_offset,
+               fuse_file_info*, size_t length, int flags) {
+  Serve(req, FuseOp::kCopyRange, [&](FileSystem& fs, Reply& reply) {
+    if (flags != 0) return reply.Error(Status::Error(EINVAL));
+    Result<size_t> copied = fs.CopyRange(CallerOf(req), FileOf(from), static_cast<uint64_t>(from_offset), FileOf(to),
+                                         static_cast<uint64_t>(to_offset), std::min(length, kMaxCopyBytes));
+    copied.ok() ? reply.Written(*copied) : reply.Error(copied.status());
+  });
+}
+
+void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
+  Serve(req, FuseOp::kSeek, [&](FileSystem& fs, Reply& reply) {
+    Result<uint64_t> found = fs.Seek(FileOf(ino), static_cast<uint64_t>(offset), whence);
+    found.ok() ? reply.Offset(*found) : reply.Error(found.status());
+  });
+}
+
+}  // namespace
+
+void SetContentOperations(fuse_lowlevel_ops* ops) {
+  ops->open = Open;
+  ops->release = Release;
+  ops->read = Read;
+  ops->write = Write;
+  ops->fsync = Fsync;
+  ops->fsyncdir = FsyncDir;
+  ops->fallocate = Allocate;
+  ops->copy_file_range = CopyRange;
+  ops->lseek = Seek;
+}
+
+}  // namespace dkfs

@@ -1,0 +1,237 @@
+#include "fs/fuse/session.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/uio.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "fs/fuse/operations.h"
+#include "fs/fuse/page_buffer.h"
+#include "fs/fuse/request_check.h"
+#include "store/base/mutex.h"
+
+namespace dkfs {
+namespace {
+
+constexpr size_t kMaxWriteBytes = 1 << 20;
+constexpr size_t kRequestHeadBytes = 4096;  // libfuse's room for a request's structs and names before the data
+constexpr size_t kNulBytes = 2;             // behind each request: no string in it runs on
+constexpr unsigned kMaxBackground = 64;     // readahead, writeback and async direct requests under way at once
+constexpr int kReadError = -1;
+
+// A read that ends the session is always ENODEV to libfuse, whether unmounted, aborted, or the fake kernel hung up.
+ssize_t ReadConnection(int fd, void* buffer, size_t size, void*) {
+  ssize_t n = ::read(fd, buffer, size);
+  if (n == 0 || (n < 0 && errno == ECONNABORTED)) {
+    errno = ENODEV;
+    return kReadError;
+  }
+  return n;
+}
+
+ssize_t WriteConnection(int fd, struct iovec* parts, int count, void*) { return ::writev(fd, parts, count); }
+
+void Want(fuse_conn_info* conn, uint64_t flag) {
+  if (!fuse_set_feature_flag(conn, flag)) {
+    Log(LogLevel::kDebug, "kernel_lacks_feature", {{"capability", flag}});
+  }
+}
+
+void Negotiate(void* user, fuse_conn_info* conn) {
+  auto* connection = static_cast<Connection*>(user);
+  // Only this mount changes the tree, so the kernel's caches are dropped when dkfs says so, never on a guess by mtime.
+  fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
+  for (uint64_t flag : {FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_PARALLEL_DIROPS,
+                        FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
+                        FUSE_CAP_NO_OPENDIR_SUPPORT, FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL,
+                        FUSE_CAP_HANDLE_KILLPRIV_V2, FUSE_CAP_SETXATTR_EXT}) {
+    Want(conn, flag);
+  }
+  // An O_TRUNC comes as its own SETATTR, a record of its own; locks stay in the kernel; data is not worth splicing.
+  for (uint64_t flag : {FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_IOCTL_DIR,
+                        FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
+    fuse_unset_feature_flag(conn, flag);
+  }
+  if (connection->writeback_cache) Want(conn, FUSE_CAP_WRITEBACK_CACHE);
+  conn->max_write = kMaxWriteBytes;
+  conn->max_background = kMaxBackground;
+  conn->no_interrupt = 1;  // nothing here waits for long without being bounded by the disk
+  connection->initialised = true;
+}
+
+void WakeHandler(int) {}
+
+}  // namespace
+
+RawRequest& CurrentRequest() {
+  thread_local RawRequest current;
+  return current;
+}
+
+Caller CallerOf(fuse_req_t request) {
+  const fuse_ctx* ctx = fuse_req_ctx(request);
+  return {ctx->uid, ctx->gid, ctx->pid, ctx->umask, CurrentRequest().header->unique};
+}
+
+class Session::Impl {
+ public:
+  Impl(FileSystem* file_system, const SessionOptions& options) : options_(options) {
+    connection_.file_system = file_system;
+    connection_.stats = &stats_;
+    connection_.writeback_cache = options.writeback_cache;
+  }
+  ~Impl() {
+    if (session_ != nullptr) fuse_session_destroy(session_);  // closes the connection
+  }
+
+  Status Open(UniqueFd connection);
+  Status Run(const std::function<void()>& on_ready);
+  void Exit();
+  RequestSnapshot Requests() const { return stats_.Snapshot(); }
+
+ private:
+  bool ServeOne(PageBuffer* buffer);
+  void ServeAll();
+  void Refuse(Bytes request);
+  bool ended() const { return fuse_session_exited(session_) != 0; }
+
+  const SessionOptions options_;
+  Connection connection_;
+  RequestStats stats_;
+  fuse_session* session_ = nullptr;
+  int fd_ = -1;
+
+  Mutex mutex_;
+  CondVar left_;
+  std::vector<pthread_t> serving_ GUARDED_BY(mutex_);
+};
+
+Status Session::Impl::Open(UniqueFd connection) {
+  struct sigaction action {};
+  action.sa_handler = WakeHandler;  // no SA_RESTART: a blocked read returns EINTR
+  sigaction(SIGRTMIN, &action, nullptr);
+
+  fuse_lowlevel_ops ops{};
+  ops.init = Negotiate;
+  SetNameOperations(&ops);
+  SetAttributeOperations(&ops);
+  SetContentOperations(&ops);
+  SetDirectoryOperations(&ops);
+  char name[] = "dkfs";
+  char* argv[] = {name, nullptr};
+  fuse_args args = FUSE_ARGS_INIT(1, argv);
+  session_ = fuse_session_new(&args, &ops, sizeof ops, &connection_);
+  fuse_opt_free_args(&args);
+  if (session_ == nullptr) return Status::Error(EPROTO, "starting a FUSE session");
+  fuse_custom_io io{};
+  io.read = ReadConnection;
+  io.writev = WriteConnection;
+  int result = fuse_session_custom_io(session_, &io, sizeof io, connection.get());
+  if (result != 0) return Status::Error(-result, "starting a FUSE session");
+  fd_ = connection.release();  // the session owns it now
+  return Status::Ok();
+}
+
+// An answer to a request that libfuse must not see.
+void Session::Impl::Refuse(Bytes request) {
+  if (request.size() < sizeof(fuse_in_header)) return;
+  auto header = LoadLe<fuse_in_header>(request.data());
+  Log(LogLevel::kError, "request_malformed", {{"opcode", header.opcode}, {"hint", "a bug in the kernel or in dkfs"}});
+  fuse_out_header out{sizeof(fuse_out_header), -EIO, header.unique};
+  if (::write(fd_, &out, sizeof out) < 0) return;  // the connection has ended: nobody waits
+}
+
+// Reads and serves one request. False: the connection has ended.
+bool Session::Impl::ServeOne(PageBuffer* buffer) {
+  // The data of a WRITE begins on a page boundary.
+  constexpr size_t kLead = PageBuffer::kPage - sizeof(fuse_in_header) - sizeof(fuse_write_in);
+  constexpr size_t kCapacity = kMaxWriteBytes + kRequestHeadBytes;
+  std::byte* memory = buffer->Get(kLead + kCapacity + kNulBytes).data() + kLead;
+  fuse_buf buf{};
+  buf.mem = memory;
+  int got = fuse_session_receive_buf(session_, &buf);
+  if (got == -EINTR || got == -EAGAIN || got == -EIO) return !ended();
+  if (got <= 0) {
+    fuse_session_exit(session_);
+    return false;
+  }
+  Bytes request(memory, static_cast<size_t>(got));
+  memory[got] = memory[got + 1] = std::byte{0};
+  if (!IsWholeRequest(request)) {
+    Refuse(request);
+    return true;
+  }
+  CurrentRequest() = {reinterpret_cast<const fuse_in_header*>(memory), memory + sizeof(fuse_in_header)};
+  fuse_session_process_buf(session_, &buf);
+  CurrentRequest() = {};
+  return !ended();
+}
+
+void Session::Impl::ServeAll() {
+  {
+    MutexLock lock(mutex_);
+    serving_.push_back(pthread_self());
+  }
+  PageBuffer buffer;
+  while (!ended() && ServeOne(&buffer)) {
+  }
+  MutexLock lock(mutex_);
+  std::erase_if(serving_, [](pthread_t t) { return pthread_equal(t, pthread_self()) != 0; });
+  left_.SignalAll();
+}
+
+Status Session::Impl::Run(const std::function<void()>& on_ready) {
+  PageBuffer buffer;
+  while (!connection_.initialised) {
+    if (!ServeOne(&buffer)) return Status::Error(EPROTO, "agreeing on the FUSE protocol with the kernel");
+  }
+  on_ready();
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i < options_.threads; ++i) {
+    threads.emplace_back([this] {
+      pthread_setname_np(pthread_self(), "dkfs-fuse");
+      ServeAll();
+    });
+  }
+  ServeAll();
+  Exit();  // wakes those who did not see the end themselves
+  for (std::thread& thread : threads) thread.join();
+  for (uint32_t n = connection_.owed.load(); n != 0; n = connection_.owed.load()) connection_.owed.wait(n);
+  return Status::Ok();
+}
+
+// A thread may be about to read when the signal comes, so it is repeated until all have left.
+void Session::Impl::Exit() {
+  fuse_session_exit(session_);
+  MutexLock lock(mutex_);
+  while (true) {
+    bool others = false;
+    for (pthread_t thread : serving_) {
+      if (pthread_equal(thread, pthread_self())) continue;
+      others = true;
+      pthread_kill(thread, SIGRTMIN);
+    }
+    if (!others) return;
+    left_.WaitFor(mutex_, std::chrono::milliseconds(20));
+  }
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::Create(UniqueFd connection, FileSystem* file_system,
+                                                 const SessionOptions& options) {
+  auto impl = std::make_unique<Impl>(file_system, options);
+  DKFS_TRY(impl->Open(std::move(connection)));
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+Status Session::Run(const std::function<void()>& on_ready) { return impl_->Run(on_ready); }
+void Session::Exit() { impl_->Exit(); }
+RequestSnapshot Session::Requests() const { return impl_->Requests(); }
+
+}  // namespace dkfs

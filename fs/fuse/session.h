@@ -1,0 +1,44 @@
+// Session: one FUSE connection and the threads that serve it.
+//
+// The connection is an opened and mounted /dev/fuse, or in tests one end of a SOCK_SEQPACKET pair. Requests are read by a
+// fixed pool of threads that live as long as the session; each serves its request to the end (fsync excepted, which is
+// answered by the store's committer). Not for mounting or unmounting: fs/daemon does that.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "fs/fuse/request_stats.h"
+#include "fs/ops/file_system.h"
+#include "store/base/status.h"
+#include "store/base/unique_fd.h"
+
+namespace dkfs {
+
+struct SessionOptions {
+  bool writeback_cache = false;  // order=fsync: the kernel holds dirty pages and their size and times
+  unsigned threads = 8;          // at least 1; more than CPUs, since requests wait for disks
+};
+
+class Session {
+ public:
+  // `file_system` must outlive the session. EPROTO when libfuse refuses.
+  static Result<std::unique_ptr<Session>> Create(UniqueFd connection, FileSystem* file_system,
+                                                 const SessionOptions& options);
+  ~Session();  // REQUIRES: Run is not running
+
+  // Serves until the connection ends (unmounted and the last user gone, or aborted) or Exit. `on_ready` is called once, in
+  // the calling thread, when the kernel and dkfs have agreed on the protocol. EPROTO when they cannot.
+  Status Run(const std::function<void()>& on_ready);
+  // Makes Run return after the requests being served; callers that still use the mount get ENOTCONN once the Session is
+  // destroyed. Any thread.
+  void Exit();
+  RequestSnapshot Requests() const;
+
+ private:
+  class Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dkfs
