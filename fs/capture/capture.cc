@@ -224,7 +224,7 @@ Result<Seq> Capture::Zero(Inode& inode, uint64_t offset, uint64_t length, const 
 }
 
 Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
-  const InodeState& state = inode.state;
+  const InodeState state = inode.state;
   const size_t block_size = size_t{1} << state.block_shift;
   const uint64_t adopted_end = (state.adopted_size + block_size - 1) / block_size;
   const uint64_t end = std::min(count > kEndOfFile - first ? kEndOfFile : first + count, adopted_end);

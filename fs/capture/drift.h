@@ -1,0 +1,34 @@
+// Drift: changes made in the backing directory while it was not mounted, after a clean unmount of a recognised DIR. They are
+// captured as new changes: an inode whose fingerprint differs gets its new attributes, and a new layout whose content is
+// kAdopting (believed from the backing file until captured; the old content is the base for librsync when packed); names
+// that are new are adopted, names that are missing end.
+//
+// Each inode is compared before its first use and the rest in the background (fs/daemon starts that); mounting waits for
+// neither. Thread-safety: callers hold the tree lock exclusively.
+#pragma once
+
+#include <string>
+
+#include "fs/backing/backing.h"
+#include "fs/inode/inode.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+class Hydrator;
+
+class Drift {
+ public:
+  Drift(Store* store, Backing* backing, InodeTable* inodes) : store_(store), backing_(backing), inodes_(inodes) {}
+
+  // Compares the inode with its backing entry at `path`, and a directory's names with those of the backing directory.
+  // Records what differs, and sets inode.compared. REQUIRES: the tree lock exclusively, no inode lock.
+  Status Compare(Inode& inode, const std::string& path);
+
+ private:
+  Store* const store_;
+  Backing* const backing_;
+  InodeTable* const inodes_;
+};
+
+}  // namespace dkfs

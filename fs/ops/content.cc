@@ -1,0 +1,153 @@
+// Content: read, write, truncate, fsync. The write path is WriteLocked; DESIGN: hydrate what is touched in part, record,
+// then the backing file, then the answer.
+#include <sys/xattr.h>
+
+#include "fs/ops/impl.h"
+#include "store/base/fault.h"
+#include "store/base/file.h"
+
+namespace dkfs {
+namespace {
+
+struct BlockSpan {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+BlockSpan SpanOf(const InodeState& state, uint64_t offset, uint64_t length) {
+  if (length == 0) return {offset >> state.block_shift, 0};
+  const uint64_t first = offset >> state.block_shift;
+  return {first, ((offset + length - 1) >> state.block_shift) - first + 1};
+}
+
+Status WriteBacking(int fd, Bytes data, uint64_t offset) {
+  DKFS_TRY(Fault::Pass("backing.write"));
+  return file::WriteAt(fd, data, offset, "backing file");
+}
+
+// Exactly what was asked for: a short answer would tell the kernel that the file ends there.
+Result<size_t> ReadBacking(int fd, MutableBytes out, uint64_t offset) {
+  DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(fd, out, offset, "backing file"));
+  if (n < out.size()) return Status::Error(EIO, "backing file is shorter than its recorded size");
+  return n;
+}
+
+}  // namespace
+
+Status FileSystem::Impl::OpenBacking(Inode& inode) {
+  if (inode.backing.valid()) return Status::Ok();
+  if (inode.state.nlink == 0) return Status::Error(ESTALE, "an unlinked file of an earlier mount");
+  DKFS_TRY_ASSIGN(const std::string path, PathOf(inode));
+  return hydrator->Prepare(inode, path);
+}
+
+Status FileSystem::Impl::MakePresent(Inode& inode, uint64_t offset, uint64_t length) {
+  const BlockSpan span = SpanOf(inode.state, offset, length);
+  if (Hydrator::IsPresent(inode, span.first, span.count)) return Status::Ok();
+  return hydrator->MakePresent(inode, span.first, span.count);
+}
+
+Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) {
+  Impl& fs = *impl_;
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
+  Inode& inode = *ref;
+  {
+    SharedLock l(inode.lock);
+    if (inode.backing.valid()) {
+      if (offset >= inode.state.size) return size_t{0};
+      const size_t n = std::min<uint64_t>(out.size(), inode.state.size - offset);
+      const BlockSpan span = SpanOf(inode.state, offset, n);
+      if (Hydrator::IsPresent(inode, span.first, span.count)) return ReadBacking(inode.backing.get(), out.first(n), offset);
+    }
+  }
+  return fs.WithContent(file, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
+    if (offset >= i.state.size) return size_t{0};
+    const size_t n = std::min<uint64_t>(out.size(), i.state.size - offset);
+    DKFS_TRY(fs.MakePresent(i, offset, n));
+    return ReadBacking(i.backing.get(), out.first(n), offset);
+  });
+}
+
+Result<size_t> FileSystem::Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append,
+                                 bool kill_suidgid, bool from_cache) {
+  if (data.empty()) return size_t{0};
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
+    const uint64_t at = append && !from_cache ? inode.state.size : offset;
+    return impl_->WriteLocked(caller, inode, data, at, kill_suidgid, from_cache);
+  });
+}
+
+Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset,
+                                             bool kill_suidgid, bool from_cache) {
+  InodeState after = inode.state;
+  const BlockSpan span = SpanOf(after, offset, data.size());
+  const uint64_t block_size = uint64_t{1} << after.block_shift;
+  const uint64_t end = offset + data.size();
+  if (end < offset || end > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+
+  // What a block keeps of its old content must be there: the front of the first block, the back of the last.
+  const uint64_t head = offset % block_size;
+  if (head != 0) DKFS_TRY(MakePresent(inode, offset - head, 1));
+  if (end % block_size != 0 && end < after.size) DKFS_TRY(MakePresent(inode, end, 1));
+  Seq secured;
+  if (after.content == ContentState::kAdopting && offset < after.adopted_size) {
+    DKFS_TRY_ASSIGN(secured, capture.Secure(inode, span.first, span.count));
+  }
+  if (inode.has_capability != Inode::Known::kNo) DKFS_TRY(DropCapability(inode));
+
+  after.size = std::max(after.size, end);
+  if (!(options.writeback_cache && from_cache)) after.mtime = after.ctime = WallNow();
+  if (kill_suidgid) KillSuidSgid(&after);
+  DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
+  if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
+  if (Status s = WriteBacking(inode.backing.get(), data, offset); !s.ok()) {
+    return Undo(inode, seq, offset, data.size(), s);
+  }
+  if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);
+  if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
+    Status::FromErrno("chmod of the backing file").Ignore("the store holds the truth; written again with the fingerprint");
+  }
+  Publish(inode, after, seq);
+  return data.size();
+}
+
+Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) {
+  DKFS_TRY(capture.Void(inode, seq));
+  // The write may have gone in part: the bytes are made again from the store before anybody sees them. What lies beyond
+  // the recorded size is cut off.
+  if (ftruncate(inode.backing.get(), static_cast<off_t>(inode.state.size)) != 0) {
+    Status::FromErrno("cut the backing file").Ignore("reads are bounded by the recorded size");
+  }
+  const BlockSpan span = SpanOf(inode.state, offset, length);
+  for (uint64_t i = 0; i < span.count; ++i) {
+    if ((span.first + i) << inode.state.block_shift >= inode.state.size) break;
+    hydrator->MarkAbsent(inode, span.first + i);
+  }
+  return error;
+}
+
+Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState after) {
+  const uint64_t old_size = inode.state.size;
+  const uint64_t block_size = uint64_t{1} << after.block_shift;
+  if (after.size > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+  if (after.size < old_size && after.size % block_size != 0) DKFS_TRY(MakePresent(inode, after.size, 1));
+  DKFS_TRY_ASSIGN(const Seq seq, capture.Resize(inode, after, caller.request));
+  if (ftruncate(inode.backing.get(), static_cast<off_t>(after.size)) != 0) {
+    return Undo(inode, seq, 0, 0, Status::FromErrno("truncate the backing file"));
+  }
+  hydrator->MarkResized(inode, old_size, after.size);
+  if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
+    Status::FromErrno("chmod of the backing file").Ignore("the store holds the truth; written again with the fingerprint");
+  }
+  Publish(inode, after, seq);
+  return Status::Ok();
+}
+
+void FileSystem::Fsync(FileId file, std::function<void(Status)> done) {
+  InodeRef ref = impl_->inodes->Peek(file);
+  const uint64_t last = ref ? ref->last_seq.load() : 0;
+  // Not changed since it came into memory: what changed it before may still be unsynced, so everything is waited for.
+  impl_->store->Barrier(last != 0 ? Seq{last} : kLatest, std::move(done));
+}
+
+}  // namespace dkfs

@@ -1,0 +1,147 @@
+#include "fs/ops/file_system.h"
+
+#include "fs/ops/impl.h"
+
+namespace dkfs {
+
+FileSystem::FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydrator* hydrator, SharedMutex* tree_lock,
+                       const FileSystemOptions& options, Drift* drift)
+    : impl_(std::make_unique<Impl>(store, backing, inodes, hydrator, tree_lock, options, drift)) {}
+FileSystem::~FileSystem() = default;
+
+Result<InodeRef> FileSystem::Impl::Get(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
+  if (drift == nullptr) return ref;
+  {
+    SharedLock l(ref->lock);
+    if (ref->compared) return ref;
+  }
+  ExclusiveLock t(tree);
+  return GetLocked(file);
+}
+
+Result<InodeRef> FileSystem::Impl::GetLocked(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
+  if (drift == nullptr) return ref;
+  {
+    SharedLock l(ref->lock);
+    if (ref->compared) return ref;
+  }
+  DKFS_TRY_ASSIGN(const std::string path, PathOf(*ref));
+  DKFS_TRY(drift->Compare(*ref, path));
+  return ref;
+}
+
+Result<InodeRef> FileSystem::Impl::DirectoryForChange(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, GetLocked(file));
+  Inode& dir = *ref;
+  {
+    SharedLock l(dir.lock);
+    if (!IsDir(dir.state)) return Status::Error(ENOTDIR);
+    if (!dir.exists || dir.state.nlink == 0) return Status::Error(ENOENT);
+    if (dir.presence == Presence::kPresent) return ref;
+  }
+  DKFS_TRY_ASSIGN(const std::string path, PathOf(dir));
+  DKFS_TRY(hydrator->PrepareDirectory(dir, path));
+  return ref;
+}
+
+Status FileSystem::Impl::CheckNewName(FileId parent, std::string_view name) const {
+  if (name.size() > kMaxNameBytes) return Status::Error(ENAMETOOLONG);
+  if (!IsValidName(name)) return Status::Error(EINVAL);
+  if (parent == kRootFile && name == kPartialDir) return Status::Error(EPERM);
+  return Status::Ok();
+}
+
+void FileSystem::Impl::SetHint(Inode& inode, FileId parent, std::string_view name) {
+  MutexLock l(inode.hint_mutex);
+  if (inode.hint_parent == parent && inode.hint_name == name) return;
+  inode.hint_parent = parent;
+  inode.hint_name = name;
+}
+
+Result<std::string> FileSystem::Impl::PathOf(const Inode& inode) {
+  std::string path;
+  FileId at = inode.id;
+  while (at != kRootFile) {
+    InodeRef ref = inodes->Peek(at);
+    FileId parent;
+    std::string name;
+    if (ref) {
+      MutexLock l(ref->hint_mutex);
+      parent = ref->hint_parent;
+      name = ref->hint_name;
+    }
+    if (!parent) {  // not seen by name in this mount: ask the store for the rest of the way
+      DKFS_TRY_ASSIGN(std::string front, store->PathOf(at));
+      return path.empty() ? front : front.empty() ? path : front + "/" + path;
+    }
+    path = path.empty() ? name : name + "/" + path;
+    at = parent;
+  }
+  return path;
+}
+
+Result<std::string> FileSystem::Impl::ChildPath(const Inode& dir, std::string_view name) {
+  DKFS_TRY_ASSIGN(std::string path, PathOf(dir));
+  if (!path.empty()) path += '/';
+  path += name;
+  return path;
+}
+
+Attr FileSystem::Impl::MakeAttr(Inode& inode) {
+  Attr attr{inode.id, inode.state, (inode.state.size + 511) / 512};
+  if (IsDir(inode.state)) attr.blocks = 8;
+  if (!IsRegular(inode.state)) return attr;
+  struct stat st;
+  if (inode.backing.valid()) {
+    if (fstat(inode.backing.get(), &st) == 0) attr.blocks = static_cast<uint64_t>(st.st_blocks);
+  } else if (inode.presence == Presence::kPresent && inode.state.size > 0) {
+    Result<std::string> path = PathOf(inode);
+    if (!path.ok()) return attr;
+    Result<struct stat> found = backing->Stat(*path);
+    if (found.ok()) attr.blocks = static_cast<uint64_t>(found->st_blocks);
+  }
+  return attr;
+}
+
+Attr FileSystem::Impl::Answer(Inode& inode) {
+  inodes->CountLookup(inode);
+  SharedLock l(inode.lock);
+  return MakeAttr(inode);
+}
+
+void FileSystem::Impl::Publish(Inode& inode, const InodeState& state, Seq seq) {
+  inode.state = state;
+  uint64_t before = inode.last_seq.load(std::memory_order_relaxed);
+  while (before < seq.value && !inode.last_seq.compare_exchange_weak(before, seq.value)) {
+  }
+  if (!inode.times_dirty) {
+    inode.times_dirty = true;
+    hydrator->NoteTouched(inode.id);
+  }
+}
+
+void FileSystem::Impl::FollowAttributes(Inode& inode) {
+  if (inode.presence == Presence::kUnknown) return;  // hydration will carry them
+  std::string path = Backing::PartialPath(inode.id);
+  if (inode.presence == Presence::kPresent) {
+    Result<std::string> found = PathOf(inode);
+    if (!found.ok()) return;  // an orphan has no name to carry them
+    path = *found;
+  }
+  backing->ApplyOwnerAndMode(path, inode.state).Ignore("the store holds the truth; written again with the fingerprint");
+}
+
+void KillSuidSgid(InodeState* state) {
+  state->mode &= ~uint32_t{S_ISUID};
+  if (state->mode & S_IXGRP) state->mode &= ~uint32_t{S_ISGID};
+}
+
+Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }
+
+Result<struct statvfs> FileSystem::StatFs() { return impl_->backing->StatFs(); }
+
+void FileSystem::Forget(FileId file, uint64_t count) { impl_->inodes->Forget(file, count); }
+
+}  // namespace dkfs

@@ -1,0 +1,150 @@
+// Inside of FileSystem, split over names.cc, remove.cc, rename.cc, attributes.cc, xattrs.cc, content.cc and space.cc.
+#pragma once
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fs/capture/capture.h"
+#include "fs/capture/drift.h"
+#include "fs/ops/file_system.h"
+
+namespace dkfs {
+
+class FileSystem::Impl {
+ public:
+  Impl(Store* s, Backing* b, InodeTable* i, Hydrator* h, SharedMutex* t, const FileSystemOptions& o, Drift* d)
+      : store(s), backing(b), inodes(i), hydrator(h), tree(*t), options(o), drift(d), capture(s, o.delta) {}
+
+  Store* const store;
+  Backing* const backing;
+  InodeTable* const inodes;
+  Hydrator* const hydrator;
+  SharedMutex& tree;
+  const FileSystemOptions options;
+  Drift* const drift;
+  Capture capture;
+
+  // --- looking up ---
+  // The inode, compared with the backing directory first where that is asked for (drift).
+  Result<InodeRef> Get(FileId file) EXCLUDES(tree);
+  Result<InodeRef> GetLocked(FileId file) REQUIRES(tree);
+  // A directory that exists, with its backing directory prepared for a change of names.
+  Result<InodeRef> DirectoryForChange(FileId file) REQUIRES(tree);
+  Status CheckNewName(FileId parent, std::string_view name) const;
+  Result<std::string> PathOf(const Inode& inode) REQUIRES_SHARED(tree);
+  Result<std::string> ChildPath(const Inode& dir, std::string_view name) REQUIRES_SHARED(tree);
+  static void SetHint(Inode& inode, FileId parent, std::string_view name);
+  Attr MakeAttr(Inode& inode) REQUIRES_SHARED(tree, inode.lock);
+  // The answer of an operation that gives the kernel one more lookup of the inode.
+  Attr Answer(Inode& inode) REQUIRES_SHARED(tree);
+
+  // --- making names (names.cc) ---
+  struct NewInode {
+    mode_t mode = 0;
+    dev_t rdev = 0;
+    std::string_view target;
+    bool open = false;
+  };
+  Result<Attr> Make(const Caller& caller, FileId parent, std::string_view name, const NewInode& spec) EXCLUDES(tree);
+  // State and inherited ACLs of a new inode below `dir`.
+  struct Inherited {
+    InodeState state;
+    std::string access_acl, default_acl;
+  };
+  Result<Inherited> Inherit(const Caller& caller, const Inode& dir, const InodeState& dir_state, const NewInode& spec);
+  Status LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name, const std::string& old_path,
+                    const std::string& path);  // REQUIRES: tree, and the locks of both inodes
+  Status MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made, UniqueFd* fd);
+
+  // --- removing names (remove.cc, rename.cc) ---
+  Status Remove(const Caller& caller, FileId parent, std::string_view name, bool directory) EXCLUDES(tree);
+  Status RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry, std::string_view name,
+                      const std::string& path);  // REQUIRES: tree, and the locks of both inodes
+  struct RenamePlan;
+  Status RenameLocked(const Caller& caller, const RenamePlan& plan);  // REQUIRES: tree, and the locks of all inodes in it
+  Status RenameBacking(const RenamePlan& plan);
+  Result<bool> IsBelow(FileId dir, FileId ancestor) REQUIRES(tree);
+  // What becomes of an inode that loses one name: appends its item to `record`, gives the state it will have.
+  InodeState LoseName(Inode& inode, const TimeSpec& now, RecordBuilder* record) REQUIRES(inode.lock);
+  // Before the backing name goes: an inode somebody still has open is kept reachable through its descriptor.
+  Status KeepReachable(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  void AfterLastName(Inode& inode) REQUIRES(inode.lock);
+  // Content that is only in the backing file is recorded and synced before a name of it may go.
+  Status SecureBeforeRemoval(FileId parent, std::string_view name) EXCLUDES(tree);
+  Status SecureAll(Inode& inode) REQUIRES(inode.lock);
+
+  // --- content (content.cc) ---
+  // Runs `body` with the inode's lock held exclusively and its backing file open (hydration prepared).
+  template <class Body>
+  auto WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) NO_THREAD_SAFETY_ANALYSIS;
+  Status OpenBacking(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+  Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
+  Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
+                             bool from_cache) REQUIRES(inode.lock);
+  Status Truncate(const Caller& caller, Inode& inode, InodeState after) REQUIRES(inode.lock);
+  Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
+  // The record `seq` was made but the backing file did not take it.
+  Status Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) REQUIRES(inode.lock);
+  Status DropCapability(Inode& inode) REQUIRES(inode.lock);
+
+  // --- publishing ---
+  // The record is on its way: state, last_seq and what the backing directory still owes.
+  void Publish(Inode& inode, const InodeState& state, Seq seq) REQUIRES(inode.lock);
+  // Attributes of a present inode follow the record into the backing directory. A failure is not the caller's: the store
+  // holds the truth, and the fingerprint pass writes them again.
+  void FollowAttributes(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+  Status FollowXattr(Inode& inode, std::string_view name, const std::string* value) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+};
+
+// Locks several inodes exclusively in FileId order; one named twice is locked once, null is passed over.
+class InodeLocks {
+ public:
+  explicit InodeLocks(std::vector<Inode*> inodes) NO_THREAD_SAFETY_ANALYSIS : inodes_(std::move(inodes)) {
+    std::erase(inodes_, nullptr);
+    std::sort(inodes_.begin(), inodes_.end(), [](const Inode* a, const Inode* b) { return a->id < b->id; });
+    inodes_.erase(std::unique(inodes_.begin(), inodes_.end()), inodes_.end());
+    for (Inode* inode : inodes_) inode->lock.lock();
+  }
+  ~InodeLocks() NO_THREAD_SAFETY_ANALYSIS {
+    for (auto it = inodes_.rbegin(); it != inodes_.rend(); ++it) (*it)->lock.unlock();
+  }
+  InodeLocks(const InodeLocks&) = delete;
+  InodeLocks& operator=(const InodeLocks&) = delete;
+
+ private:
+  std::vector<Inode*> inodes_;
+};
+
+void KillSuidSgid(InodeState* state);
+inline bool IsDir(const InodeState& state) { return S_ISDIR(state.mode); }
+inline bool IsRegular(const InodeState& state) { return S_ISREG(state.mode); }
+inline uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
+
+template <class Body>
+auto FileSystem::Impl::WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) {
+  Result<InodeRef> ref = Get(file);
+  if (!ref.ok()) return ref.status();
+  Inode& inode = **ref;
+  {
+    ExclusiveLock l(inode.lock);
+    if (inode.backing.valid()) return body(inode);
+  }
+  tree.lock_shared();
+  inode.lock.lock();
+  Status opened = IsRegular(inode.state) ? OpenBacking(inode) : Status::Error(IsDir(inode.state) ? EISDIR : EINVAL);
+  tree.unlock_shared();
+  struct Unlock {
+    SharedMutex& m;
+    ~Unlock() NO_THREAD_SAFETY_ANALYSIS { m.unlock(); }
+  } unlock{inode.lock};
+  if (!opened.ok()) return opened;
+  return body(inode);
+}
+
+}  // namespace dkfs

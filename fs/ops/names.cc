@@ -1,0 +1,272 @@
+// Looking names up and making new ones.
+#include <algorithm>
+
+#include "fs/ops/acl.h"
+#include "fs/ops/impl.h"
+
+namespace dkfs {
+
+Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
+  Impl& fs = *impl_;
+  DKFS_TRY_ASSIGN(InodeRef dir, fs.Get(parent));
+  if (name.size() > kMaxNameBytes) return Status::Error(ENAMETOOLONG);
+  if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
+  Result<NameValue> found = Status::Error(ENOENT);
+  {
+    SharedLock t(fs.tree);
+    found = fs.store->Lookup(parent, name);
+    if (!found.ok()) return found.status();
+    if (fs.drift == nullptr) {
+      DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(found->child));
+      Impl::SetHint(*child, parent, name);
+      return fs.Answer(*child);
+    }
+  }
+  // Comparing may change names: look again under the exclusive lock.
+  ExclusiveLock t(fs.tree);
+  DKFS_TRY_ASSIGN(NameValue again, fs.store->Lookup(parent, name));
+  DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(again.child));
+  Impl::SetHint(*child, parent, name);
+  DKFS_TRY_ASSIGN(InodeRef compared, fs.GetLocked(again.child));
+  return fs.Answer(*compared);
+}
+
+Result<Attr> FileSystem::LookupEntry(FileId file) {
+  Impl& fs = *impl_;
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
+  SharedLock t(fs.tree);
+  return fs.Answer(*ref);
+}
+
+Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& caller, const Inode& dir,
+                                                              const InodeState& dir_state, const NewInode& spec) {
+  Inherited made;
+  InodeState& state = made.state;
+  state.mode = spec.mode;
+  state.uid = caller.uid;
+  state.gid = caller.gid;
+  if (dir_state.mode & S_ISGID) {
+    state.gid = dir_state.gid;
+    if (S_ISDIR(spec.mode)) state.mode |= S_ISGID;
+  }
+  state.nlink = S_ISDIR(spec.mode) ? 2 : 1;
+  state.rdev = spec.rdev;
+  state.symlink_target = spec.target;
+  state.size = S_ISLNK(spec.mode) ? spec.target.size() : 0;
+  state.atime = state.mtime = state.ctime = state.btime = WallNow();
+  if (S_ISLNK(spec.mode)) return made;
+
+  Result<std::string> acl = store->GetXattr(dir.id, kAclDefault);
+  if (!acl.ok()) {
+    if (!acl.status().IsNotFound()) return acl.status();
+    state.mode &= ~static_cast<uint32_t>(caller.umask);
+    return made;
+  }
+  mode_t mode = state.mode;
+  made.access_acl = AclInherit(*acl, &mode);
+  state.mode = mode;
+  if (AclIsTrivial(made.access_acl)) made.access_acl.clear();
+  if (S_ISDIR(spec.mode)) made.default_acl = *acl;
+  return made;
+}
+
+Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made, UniqueFd* fd) {
+  switch (spec.mode & S_IFMT) {
+    case S_IFREG: {
+      DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
+      break;
+    }
+    case S_IFDIR: DKFS_TRY(backing->MakeDir(path, 0700)); break;
+    case S_IFLNK: DKFS_TRY(backing->MakeSymlink(std::string(spec.target), path)); break;
+    default: DKFS_TRY(backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev)); break;
+  }
+  DKFS_TRY(backing->ApplyOwnerAndMode(path, made.state));
+  if (!made.access_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclAccess, made.access_acl));
+  if (!made.default_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclDefault, made.default_acl));
+  return Status::Ok();
+}
+
+Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::string_view name, const NewInode& spec) {
+  DKFS_TRY(CheckNewName(parent, name));
+  ExclusiveLock t(tree);
+  DKFS_TRY_ASSIGN(InodeRef dir_ref, DirectoryForChange(parent));
+  Inode& dir = *dir_ref;
+  const Status found = store->Lookup(parent, name).status();
+  if (!found.IsNotFound()) return found.ok() ? Status::Error(EEXIST) : found;
+  DKFS_TRY_ASSIGN(const std::string path, ChildPath(dir, name));
+
+  InodeRef made_ref;
+  {
+    ExclusiveLock l(dir.lock);
+    DKFS_TRY_ASSIGN(Inherited made, Inherit(caller, dir, dir.state, spec));
+    InodeState dir_after = dir.state;
+    dir_after.mtime = dir_after.ctime = made.state.ctime;
+    if (S_ISDIR(spec.mode)) ++dir_after.nlink;
+    const FileId file = store->NewFile();
+    RecordBuilder record;
+    record.SetRequest(caller.request);
+    record.Inode(file, made.state);
+    record.Name(parent, store->NewEntry(), name, file, DirentType(spec.mode));
+    record.Inode(parent, dir_after);
+    if (!made.access_acl.empty()) record.Xattr(file, kAclAccess, made.access_acl);
+    if (!made.default_acl.empty()) record.Xattr(file, kAclDefault, made.default_acl);
+    DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+    UniqueFd fd;
+    if (Status s = MakeBacking(path, spec, made, &fd); !s.ok()) {
+      if (s.code() != EEXIST) {
+        (S_ISDIR(spec.mode) ? backing->RemoveDir(path) : backing->Unlink(path)).Ignore("half made; its record is voided");
+      }
+      RecordBuilder undo;
+      undo.Void(seq);
+      DKFS_TRY(store->Append(undo).status());
+      return s;
+    }
+    Publish(dir, dir_after, seq);
+    made_ref = inodes->Add(file, made.state);
+    Inode& child = *made_ref;
+    ExclusiveLock cl(child.lock);
+    child.presence = Presence::kPresent;
+    child.compared = true;
+    if (spec.open) child.backing = std::move(fd);
+    Publish(child, made.state, seq);
+  }
+  SetHint(*made_ref, parent, name);
+  if (spec.open) made_ref->opens.fetch_add(1);
+  return Answer(*made_ref);
+}
+
+Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode, int /*flags*/) {
+  return impl_->Make(caller, parent, name, {.mode = S_IFREG | (mode & 07777), .rdev = 0, .target = {}, .open = true});
+}
+
+Result<Attr> FileSystem::MakeNode(const Caller& caller, FileId parent, std::string_view name, mode_t mode, dev_t rdev) {
+  if ((mode & S_IFMT) == 0) mode |= S_IFREG;
+  return impl_->Make(caller, parent, name, {.mode = mode, .rdev = rdev, .target = {}, .open = false});
+}
+
+Result<Attr> FileSystem::MakeDir(const Caller& caller, FileId parent, std::string_view name, mode_t mode) {
+  return impl_->Make(caller, parent, name, {.mode = S_IFDIR | (mode & 07777), .rdev = 0, .target = {}, .open = false});
+}
+
+Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::string_view name, std::string_view target) {
+  if (target.empty()) return Status::Error(ENOENT);
+  if (target.size() >= PATH_MAX) return Status::Error(ENAMETOOLONG);
+  return impl_->Make(caller, parent, name, {.mode = S_IFLNK | 0777, .rdev = 0, .target = target, .open = false});
+}
+
+Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode_t mode, int /*flags*/) {
+  Impl& fs = *impl_;
+  ExclusiveLock t(fs.tree);
+  DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(parent));
+  Inode& dir = *dir_ref;
+  DKFS_TRY_ASSIGN(const std::string path, fs.PathOf(dir));
+  Impl::Inherited made;
+  {
+    SharedLock l(dir.lock);
+    const Impl::NewInode spec{.mode = S_IFREG | (mode & 07777), .rdev = 0, .target = {}, .open = true};
+    DKFS_TRY_ASSIGN(made, fs.Inherit(caller, dir, dir.state, spec));
+  }
+  made.state.nlink = 0;
+  DKFS_TRY_ASSIGN(UniqueFd fd, fs.backing->OpenTmpfile(path));
+  const FileId file = fs.store->NewFile();
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.Inode(file, made.state);
+  if (!made.access_acl.empty()) record.Xattr(file, kAclAccess, made.access_acl);
+  DKFS_TRY_ASSIGN(const Seq seq, fs.store->Append(record));
+  InodeRef ref = fs.inodes->Add(file, made.state);
+  Inode& child = *ref;
+  {
+    ExclusiveLock l(child.lock);
+    child.presence = Presence::kPresent;
+    child.compared = true;
+    child.backing = std::move(fd);
+    fs.Publish(child, made.state, seq);
+  }
+  child.opens.fetch_add(1);
+  return fs.Answer(child);
+}
+
+Result<Attr> FileSystem::Link(const Caller& caller, FileId file, FileId new_parent, std::string_view new_name) {
+  Impl& fs = *impl_;
+  DKFS_TRY(fs.CheckNewName(new_parent, new_name));
+  ExclusiveLock t(fs.tree);
+  DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(new_parent));
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.GetLocked(file));
+  Inode& dir = *dir_ref;
+  Inode& inode = *ref;
+  const Status found = fs.store->Lookup(new_parent, new_name).status();
+  if (!found.IsNotFound()) return found.ok() ? Status::Error(EEXIST) : found;
+  DKFS_TRY_ASSIGN(const std::string path, fs.ChildPath(dir, new_name));
+  Result<std::string> old_path = fs.PathOf(inode);
+  {
+    InodeLocks locks({&dir, &inode});
+    DKFS_TRY(fs.LinkLocked(caller, dir, inode, new_name, old_path.ok() ? *old_path : std::string(), path));
+  }
+  Impl::SetHint(inode, new_parent, new_name);
+  return fs.Answer(inode);
+}
+
+Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name,
+                                    const std::string& old_path, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
+  if (IsDir(inode.state)) return Status::Error(EPERM);
+  const bool tmpfile = inode.state.nlink == 0;
+  if (tmpfile && !inode.backing.valid()) return Status::Error(ENOENT);
+  InodeState after = inode.state, dir_after = dir.state;
+  ++after.nlink;
+  after.ctime = dir_after.mtime = dir_after.ctime = WallNow();
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.Inode(inode.id, after);
+  record.Name(dir.id, store->NewEntry(), name, inode.id, DirentType(after.mode));
+  record.Inode(dir.id, dir_after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  Status linked;
+  if (tmpfile) {
+    linked = backing->LinkFd(inode.backing.get(), path);
+    if (linked.ok()) linked = backing->ApplyOwnerAndMode(path, after);
+  } else if (inode.presence != Presence::kPartial) {
+    linked = backing->Link(old_path, path);
+    // A backing file that hydration has not made yet gets all its names when it is.
+    if (linked.IsNotFound() && inode.presence == Presence::kUnknown) linked = Status::Ok();
+  }
+  if (!linked.ok()) {
+    RecordBuilder undo;
+    undo.Void(seq);
+    DKFS_TRY(store->Append(undo).status());
+    return linked;
+  }
+  Publish(inode, after, seq);
+  Publish(dir, dir_after, seq);
+  return Status::Ok();
+}
+
+Result<std::string> FileSystem::ReadLink(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
+  SharedLock l(ref->lock);
+  if (!S_ISLNK(ref->state.mode)) return Status::Error(EINVAL);
+  return ref->state.symlink_target;
+}
+
+Status FileSystem::ReadDir(FileId dir, uint64_t after, const std::function<bool(const DirEntry&)>& each) {
+  Impl& fs = *impl_;
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(dir));
+  SharedLock t(fs.tree);
+  {
+    SharedLock l(ref->lock);
+    if (!IsDir(ref->state)) return Status::Error(ENOTDIR);
+  }
+  FileId parent = dir;
+  if (dir != kRootFile) {
+    MutexLock h(ref->hint_mutex);
+    if (ref->hint_parent) parent = ref->hint_parent;
+  }
+  if (after < 1 && !each({EntryId{1}, dir, ".", DT_DIR})) return Status::Ok();
+  if (after < 2 && !each({EntryId{2}, parent, "..", DT_DIR})) return Status::Ok();
+  const EntryId from{std::max<uint64_t>(after, kFirstEntry.value - 1)};
+  return fs.store->List(dir, from, kLatest, [&](EntryId entry, const EntryValue& value) {
+    return each({entry, value.child, value.name, value.type});
+  });
+}
+
+}  // namespace dkfs

@@ -1,0 +1,141 @@
+// Names that end: unlink and rmdir, and what becomes of an inode without names.
+#include "fs/ops/impl.h"
+
+namespace dkfs {
+
+InodeState FileSystem::Impl::LoseName(Inode& inode, const TimeSpec& now, RecordBuilder* record) {
+  InodeState after = inode.state;
+  after.ctime = now;
+  after.nlink = IsDir(after) || after.nlink == 0 ? 0 : after.nlink - 1;
+  if (after.nlink > 0 || inode.opens.load() > 0) {
+    record->Inode(inode.id, after);  // without links: an orphan, until its last handle is released
+  } else {
+    record->InodeGone(inode.id);
+  }
+  return after;
+}
+
+Status FileSystem::Impl::KeepReachable(Inode& inode, const std::string& path) {
+  if (!IsRegular(inode.state) || inode.backing.valid() || inode.opens.load() == 0 || inode.state.nlink > 1) {
+    return Status::Ok();
+  }
+  return hydrator->Prepare(inode, path);
+}
+
+void FileSystem::Impl::AfterLastName(Inode& inode) {
+  if (inode.state.nlink > 0) return;
+  if (IsRegular(inode.state) && inode.presence != Presence::kPresent) {
+    backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
+  }
+  inodes->ForgetPresent(inode.id);
+}
+
+Status FileSystem::Impl::SecureAll(Inode& inode) {
+  if (inode.state.content != ContentState::kAdopting) return Status::Ok();
+  DKFS_TRY(capture.Secure(inode, 0, kEndOfFile).status());
+  InodeState after = inode.state;
+  after.content = ContentState::kStored;
+  after.adopted_size = 0;
+  RecordBuilder record;
+  record.Inode(inode.id, after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  Publish(inode, after, seq);
+  return store->Sync(seq);
+}
+
+Status FileSystem::Impl::SecureBeforeRemoval(FileId parent, std::string_view name) {
+  Result<NameValue> found = store->Lookup(parent, name);
+  if (!found.ok()) return Status::Ok();  // the operation itself finds out and says so
+  Result<InodeRef> ref = Get(found->child);
+  if (!ref.ok()) return Status::Ok();
+  {
+    SharedLock l((*ref)->lock);
+    if ((*ref)->state.content != ContentState::kAdopting || (*ref)->state.nlink > 1) return Status::Ok();
+  }
+  return WithContent(found->child, [this](Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return SecureAll(inode); });
+}
+
+Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string_view name, bool directory) {
+  if (name.size() > kMaxNameBytes) return Status::Error(ENAMETOOLONG);
+  if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
+  if (!directory) DKFS_TRY(SecureBeforeRemoval(parent, name));
+  ExclusiveLock t(tree);
+  DKFS_TRY_ASSIGN(InodeRef dir_ref, DirectoryForChange(parent));
+  DKFS_TRY_ASSIGN(const NameValue value, store->Lookup(parent, name));
+  DKFS_TRY_ASSIGN(InodeRef child_ref, GetLocked(value.child));
+  const bool is_dir = value.type == DT_DIR;
+  if (directory && !is_dir) return Status::Error(ENOTDIR);
+  if (!directory && is_dir) return Status::Error(EISDIR);
+  if (directory) {
+    DKFS_TRY_ASSIGN(const bool empty, store->IsEmptyDir(value.child));
+    if (!empty) return Status::Error(ENOTEMPTY);
+    DKFS_TRY(DirectoryForChange(value.child).status());  // what the store does not know goes aside first
+  }
+  DKFS_TRY_ASSIGN(const std::string path, ChildPath(*dir_ref, name));
+  InodeLocks locks({dir_ref.get(), child_ref.get()});
+  return RemoveLocked(caller, *dir_ref, *child_ref, value.entry, name, path);
+}
+
+Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry, std::string_view name,
+                                      const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
+  const bool is_dir = IsDir(child.state);
+  DKFS_TRY(KeepReachable(child, path));
+  InodeState dir_after = dir.state;
+  dir_after.mtime = dir_after.ctime = WallNow();
+  if (is_dir && dir_after.nlink > 2) --dir_after.nlink;
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.SetUrgent();
+  record.NameGone(dir.id, entry, name);
+  const InodeState child_after = LoseName(child, dir_after.ctime, &record);
+  record.Inode(dir.id, dir_after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  Status removed = is_dir ? backing->RemoveDir(path) : backing->Unlink(path);
+  if (!removed.ok() && !removed.IsNotFound()) {
+    RecordBuilder undo;
+    undo.Void(seq);
+    undo.SetUrgent();
+    DKFS_TRY(store->Append(undo).status());
+    return removed;
+  }
+  Publish(child, child_after, seq);
+  Publish(dir, dir_after, seq);
+  AfterLastName(child);
+  return Status::Ok();
+}
+
+Status FileSystem::Unlink(const Caller& caller, FileId parent, std::string_view name) {
+  return impl_->Remove(caller, parent, name, false);
+}
+
+Status FileSystem::RemoveDir(const Caller& caller, FileId parent, std::string_view name) {
+  return impl_->Remove(caller, parent, name, true);
+}
+
+Status FileSystem::Open(FileId file, int flags) {
+  DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
+  SharedLock l(ref->lock);
+  if (IsDir(ref->state) && (flags & O_ACCMODE) != O_RDONLY) return Status::Error(EISDIR);
+  ref->opens.fetch_add(1);
+  return Status::Ok();
+}
+
+void FileSystem::Release(FileId file) {
+  InodeRef ref = impl_->inodes->Peek(file);
+  if (!ref) return;
+  Inode& inode = *ref;
+  ExclusiveLock l(inode.lock);
+  const uint32_t opens = inode.opens.load();
+  if (opens == 0) return;  // a handle of a daemon before us
+  inode.opens.store(opens - 1);
+  if (opens > 1) return;
+  inode.backing.reset();
+  if (inode.state.nlink > 0 || IsDir(inode.state)) return;
+  RecordBuilder record;
+  record.SetUrgent();
+  record.InodeGone(inode.id);
+  Result<Seq> seq = impl_->store->Append(record);
+  seq.status().Ignore("an orphan left behind is removed when the store is mounted next");
+}
+
+}  // namespace dkfs

@@ -1,0 +1,118 @@
+// Space: fallocate, SEEK_DATA and SEEK_HOLE, copy_file_range.
+#include <linux/falloc.h>
+
+#include "fs/ops/impl.h"
+
+namespace dkfs {
+namespace {
+
+Status AllocateBacking(int fd, int mode, uint64_t offset, uint64_t length) {
+  while (fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length)) != 0) {
+    if (errno != EINTR) return Status::FromErrno("fallocate on the backing file");
+  }
+  return Status::Ok();
+}
+
+constexpr size_t kMaxCopy = 1 << 20;  // one record
+
+}  // namespace
+
+Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length) {
+  constexpr int kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+  if ((mode & ~kKnown) != 0) return Status::Error(EOPNOTSUPP);
+  if (length == 0) return Status::Error(EINVAL);
+  if (offset + length < offset || offset + length > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
+    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
+      return impl_->ZeroLocked(caller, inode, mode, offset, length);
+    }
+    InodeState after = inode.state;
+    const bool grows = (mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + length > after.size;
+    if (!grows) return AllocateBacking(inode.backing.get(), mode, offset, length);
+    const uint64_t old_size = after.size;
+    after.size = offset + length;
+    after.mtime = after.ctime = WallNow();
+    DKFS_TRY_ASSIGN(const Seq seq, impl_->capture.Resize(inode, after, caller.request));
+    if (Status s = AllocateBacking(inode.backing.get(), mode, offset, length); !s.ok()) {
+      return impl_->Undo(inode, seq, 0, 0, s);
+    }
+    impl_->hydrator->MarkResized(inode, old_size, after.size);
+    impl_->Publish(inode, after, seq);
+    return Status::Ok();
+  });
+}
+
+Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length) {
+  const uint64_t block_size = uint64_t{1} << inode.state.block_shift;
+  const uint64_t old_size = inode.state.size;
+  const uint64_t end = offset + length;
+  InodeState after = inode.state;
+  after.mtime = after.ctime = WallNow();
+  if ((mode & FALLOC_FL_KEEP_SIZE) == 0) after.size = std::max(after.size, end);
+  if (offset >= old_size && after.size == old_size) return AllocateBacking(inode.backing.get(), mode, offset, length);
+
+  // Only what the file had can change; beyond it is zero already.
+  const uint64_t zero_end = std::min(end, RoundUp(old_size, block_size));
+  const uint64_t zero_length = zero_end > offset ? zero_end - offset : 0;
+  Seq secured;
+  if (zero_length > 0) {
+    if (offset % block_size != 0) DKFS_TRY(MakePresent(inode, offset, 1));
+    if (zero_end % block_size != 0) DKFS_TRY(MakePresent(inode, zero_end, 1));
+    const uint64_t first = offset / block_size;
+    if (inode.state.content == ContentState::kAdopting) {
+      DKFS_TRY_ASSIGN(secured, capture.Secure(inode, first, (zero_end - 1) / block_size - first + 1));
+    }
+  }
+  Result<Seq> seq = zero_length > 0 ? capture.Zero(inode, offset, zero_length, after, caller.request)
+                                    : capture.Resize(inode, after, caller.request);
+  if (!seq.ok()) return seq.status();
+  if (secured) DKFS_TRY(store->Sync(*seq));
+  if (Status s = AllocateBacking(inode.backing.get(), mode, offset, length); !s.ok()) {
+    return Undo(inode, *seq, offset, zero_length, s);
+  }
+  if (after.size != old_size) hydrator->MarkResized(inode, old_size, after.size);
+  if (inode.presence == Presence::kPartial && zero_length > 0) {
+    const uint64_t first_whole = RoundUp(offset, block_size) / block_size;
+    const uint64_t end_whole = zero_end / block_size;
+    if (first_whole < end_whole) hydrator->MarkPresent(inode, first_whole, end_whole - first_whole);
+  }
+  Publish(inode, after, *seq);
+  return Status::Ok();
+}
+
+Result<uint64_t> FileSystem::Seek(FileId file, uint64_t offset, int whence) {
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return Status::Error(EINVAL);
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<uint64_t> {
+    const InodeState& state = inode.state;
+    if (offset >= state.size) return Status::Error(ENXIO);
+    if (inode.presence == Presence::kPresent) {
+      const off_t at = lseek(inode.backing.get(), static_cast<off_t>(offset), whence);
+      if (at < 0) return Status::FromErrno("lseek on the backing file");
+      return static_cast<uint64_t>(at);
+    }
+    uint64_t block = offset >> state.block_shift;
+    Result<uint64_t> data = impl_->store->NextData(file, state, block);
+    if (whence == SEEK_DATA) {
+      if (!data.ok()) return data.status();
+      const uint64_t at = std::max(offset, *data << state.block_shift);
+      return at < state.size ? Result<uint64_t>(at) : Status::Error(ENXIO);
+    }
+    while (data.ok() && *data == block && block << state.block_shift < state.size) {
+      data = impl_->store->NextData(file, state, ++block);
+    }
+    if (!data.ok() && data.code() != ENXIO) return data.status();
+    return std::min(std::max(offset, block << state.block_shift), state.size);
+  });
+}
+
+Result<size_t> FileSystem::CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
+                                     size_t length) {
+  thread_local std::vector<std::byte> buffer;
+  buffer.resize(kMaxCopy);
+  const MutableBytes out(buffer.data(), std::min(length, kMaxCopy));
+  DKFS_TRY_ASSIGN(const size_t n, Read(from, out, from_offset));
+  if (n == 0) return size_t{0};
+  return Write(caller, to, out.first(n), to_offset, false, caller.uid != 0);
+}
+
+}  // namespace dkfs

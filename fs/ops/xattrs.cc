@@ -1,0 +1,138 @@
+// Extended attributes, POSIX ACLs among them.
+#include <sys/xattr.h>
+
+#include "fs/ops/acl.h"
+#include "fs/ops/impl.h"
+
+namespace dkfs {
+namespace {
+
+constexpr std::string_view kCapability = "security.capability";
+
+bool IsOurs(std::string_view name) { return name.starts_with("trusted.dkfs.") || name.starts_with("user.dkfs."); }
+
+Status CheckXattrName(std::string_view name) {
+  if (name.size() > kMaxNameBytes) return Status::Error(ERANGE);
+  if (IsOurs(name)) return Status::Error(EPERM);
+  for (std::string_view prefix : {"user.", "trusted.", "security."}) {
+    if (name.starts_with(prefix)) return name.size() > prefix.size() ? Status::Ok() : Status::Error(EINVAL);
+  }
+  return name == kAclAccess || name == kAclDefault ? Status::Ok() : Status::Error(EOPNOTSUPP);
+}
+
+}  // namespace
+
+// The backing entry of a hydrated inode gets (or with null loses) the attribute.
+Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const std::string* value) {
+  if (inode.presence == Presence::kUnknown || inode.state.nlink == 0) return Status::Ok();
+  std::string path = Backing::PartialPath(inode.id);
+  if (inode.presence == Presence::kPresent) {
+    DKFS_TRY_ASSIGN(path, PathOf(inode));
+  }
+  if (value != nullptr) return backing->SetXattr(path, name, *value);
+  Status s = backing->RemoveXattr(path, name);
+  return s.code() == ENODATA ? Status::Ok() : s;
+}
+
+Result<std::string> FileSystem::GetXattr(FileId file, std::string_view name) {
+  if (IsOurs(name)) return Status::Error(ENODATA);
+  DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
+  Result<std::string> value = impl_->store->GetXattr(file, name);
+  if (!value.ok() && value.status().IsNotFound()) return Status::Error(ENODATA);
+  return value;
+}
+
+Result<std::vector<std::string>> FileSystem::ListXattrs(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
+  DKFS_TRY_ASSIGN(auto all, impl_->store->ListXattrs(file));
+  std::vector<std::string> names;
+  for (auto& [name, value] : all) names.push_back(std::move(name));
+  return names;
+}
+
+Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view name, std::string_view value, int flags,
+                            bool acl_kill_sgid) {
+  Impl& fs = *impl_;
+  DKFS_TRY(CheckXattrName(name));
+  if (value.size() > kMaxXattrBytes) return Status::Error(E2BIG);
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
+  Inode& inode = *ref;
+  SharedLock t(fs.tree);
+  ExclusiveLock l(inode.lock);
+  const Status there = fs.store->GetXattr(file, name).status();
+  if (!there.ok() && !there.IsNotFound()) return there;
+  if (there.ok() && flags == XATTR_CREATE) return Status::Error(EEXIST);
+  if (!there.ok() && flags == XATTR_REPLACE) return Status::Error(ENODATA);
+
+  InodeState after = inode.state;
+  after.ctime = WallNow();
+  bool store_it = true;
+  if (name == kAclAccess || name == kAclDefault) {
+    if (S_ISLNK(after.mode)) return Status::Error(EOPNOTSUPP);
+    DKFS_TRY(AclCheck(value));
+    if (name == kAclDefault && !IsDir(after)) return Status::Error(EACCES);
+    if (name == kAclAccess) {
+      after.mode = AclToMode(value, after.mode);
+      if (acl_kill_sgid) after.mode &= ~uint32_t{S_ISGID};
+      store_it = !AclIsTrivial(value);
+    }
+  }
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.Inode(file, after);
+  if (store_it) record.Xattr(file, name, value);
+  if (!store_it && there.ok()) record.XattrGone(file, name);
+  DKFS_TRY_ASSIGN(const Seq seq, fs.store->Append(record));
+  const std::string text(value);
+  if (Status s = fs.FollowXattr(inode, name, &text); !s.ok()) {  // e.g. ENOSPC: too much for the backing file system
+    RecordBuilder undo;
+    undo.Void(seq);
+    DKFS_TRY(fs.store->Append(undo).status());
+    return s;
+  }
+  if (name == kCapability) inode.has_capability = Inode::Known::kYes;
+  const bool mode_changed = after.mode != inode.state.mode;
+  fs.Publish(inode, after, seq);
+  if (mode_changed) fs.FollowAttributes(inode);
+  return Status::Ok();
+}
+
+Status FileSystem::RemoveXattr(const Caller& caller, FileId file, std::string_view name) {
+  Impl& fs = *impl_;
+  DKFS_TRY(CheckXattrName(name));
+  DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
+  Inode& inode = *ref;
+  SharedLock t(fs.tree);
+  ExclusiveLock l(inode.lock);
+  const Status there = fs.store->GetXattr(file, name).status();
+  if (there.IsNotFound()) return Status::Error(ENODATA);
+  DKFS_TRY(there);
+  InodeState after = inode.state;
+  after.ctime = WallNow();
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.Inode(file, after);
+  record.XattrGone(file, name);
+  DKFS_TRY_ASSIGN(const Seq seq, fs.store->Append(record));
+  fs.FollowXattr(inode, name, nullptr).Ignore("the store holds the truth");
+  if (name == kCapability) inode.has_capability = Inode::Known::kNo;
+  fs.Publish(inode, after, seq);
+  return Status::Ok();
+}
+
+Status FileSystem::Impl::DropCapability(Inode& inode) {
+  if (inode.has_capability == Inode::Known::kNo) return Status::Ok();
+  const Status there = store->GetXattr(inode.id, kCapability).status();
+  inode.has_capability = Inode::Known::kNo;
+  if (there.IsNotFound()) return Status::Ok();
+  DKFS_TRY(there);
+  RecordBuilder record;
+  record.XattrGone(inode.id, kCapability);
+  DKFS_TRY(store->Append(record).status());
+  if (fremovexattr(inode.backing.get(), kCapability.data()) != 0 && errno != ENODATA) {
+    return Status::FromErrno("remove security.capability from the backing file");
+  }
+  return Status::Ok();
+}
+
+}  // namespace dkfs
