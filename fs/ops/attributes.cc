@@ -32,7 +32,7 @@ void Apply(const SetAttrRequest& request, const TimeSpec& now, InodeState* state
 Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request) {
   Impl& fs = *impl_;
   if (request.size) {
-    DKFS_TRY(fs.WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
+    const Status resized = fs.WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
       if (*request.size < inode.state.size) DKFS_TRY(fs.SecureAll(inode));
       InodeState after = inode.state;
       after.mtime = WallNow();
@@ -41,7 +41,8 @@ Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAtt
       Status done = fs.Truncate(caller, inode, after);
       if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
       return done;
-    }));
+    });
+    if (!resized.ok()) return resized;
     return GetAttr(file);
   }
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));

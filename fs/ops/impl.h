@@ -82,7 +82,7 @@ class FileSystem::Impl {
   // --- content (content.cc) ---
   // Runs `body` with the inode's lock held exclusively and its backing file open (hydration prepared).
   template <class Body>
-  auto WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) NO_THREAD_SAFETY_ANALYSIS;
+  NO_THREAD_SAFETY_ANALYSIS auto WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>()));
   Status OpenBacking(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
   Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
@@ -127,7 +127,7 @@ inline bool IsRegular(const InodeState& state) { return S_ISREG(state.mode); }
 inline uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
 
 template <class Body>
-auto FileSystem::Impl::WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) {
+NO_THREAD_SAFETY_ANALYSIS auto FileSystem::Impl::WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) {
   Result<InodeRef> ref = Get(file);
   if (!ref.ok()) return ref.status();
   Inode& inode = **ref;
