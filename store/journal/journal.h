@@ -6,12 +6,20 @@
 //       a kill only the last record can be torn.
 //   J2  When Append returns, the record is in the page cache: it survives a kill of the process, not of the machine.
 //   J3  synced() never exceeds what fdatasync has covered in every segment up to it.
-//   J4  A failed write or sync of the store is sticky: every later Append, Sync and Barrier answers that error, and
-//       nothing unsynced is ever answered as synced. (ENOSPC while allocating a segment is not: it ends when space returns.)
-//   J5  After recovery the last segment is cut to its last whole record, sealed and synced; a new one is begun.
+//   J4  A failed write or sync of a segment is sticky: every later Append, Sync and Barrier that asks for more than synced()
+//       answers that error, and nothing unsynced is ever answered as synced. (Failing to prepare a segment is not: no
+//       record is touched, that Append fails, mostly with ENOSPC, and the next one tries again.)
+//   J5  After recovery the last segment is cut to its last whole record and everything kept is synced; what came after a
+//       gap is removed for good; only then a new segment is begun, with a higher epoch and its first Seq in the header.
+//       So a header that tells its first Seq proves that every record before was synced.
+//   J6  Name and header of a segment are durable before its first record is written, and the oldest journal segment on
+//       disk can always tell its first Seq.
 //
 // States of a segment:  spare --(roll)--> active --(roll, recovery)--> sealed --(gc)--> deleted
+// Parts: segment_file (one file), segment_supply (spare, reserve, sealing), group_commit, recovery, segment_scan.
 #pragma once
+
+#include <sys/uio.h>
 
 #include <functional>
 #include <memory>
@@ -19,7 +27,6 @@
 #include <vector>
 
 #include "store/base/clock.h"
-#include "store/base/mutex.h"
 #include "store/base/status.h"
 #include "store/format/ids.h"
 #include "store/format/record.h"
@@ -31,6 +38,8 @@ struct JournalOptions {
   uint64_t segment_bytes = 64 << 20;       // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
   uint64_t reserve_bytes = 32 << 20;       // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
+  // For metrics: after each flush, how long it took and how many barriers it answered. No lock is held.
+  std::function<void(uint64_t sync_ns, int group)> on_sync;
 };
 
 // Where the journal's tail begins for recovery: the place after the last record the durable index holds.
@@ -53,7 +62,7 @@ struct SegmentInfo {
   SegmentId id;
   SegmentKind kind = SegmentKind::kJournal;
   Seq first;
-  Seq last;  // 0 for an empty one
+  Seq last;  // 0 for an empty one; an upper bound when the segments behind it were deleted before the open
   uint64_t bytes = 0;
 };
 
@@ -63,9 +72,10 @@ struct JournalStats {
 
 class Journal {
  public:
-  // Called for each record of the tail, in Seq order, during Open. `body` is the decompressed body.
+  // Called for each record of the tail, in Seq order, during Open. `body` is the body.
   using Replay = std::function<Status(const RecordHeader&, const Appended&, Bytes body)>;
   // Called once for each barrier, in any thread, with no lock held: Ok when everything up to its Seq is synced.
+  // It may call Barrier, but must not wait for another one (it runs in the thread that flushes).
   using Done = std::function<void(Status)>;
 
   // Opens the journal in directory `path` (created when missing) of store `uuid` and raises the writer epoch.
@@ -75,7 +85,8 @@ class Journal {
                                                const JournalOptions& options, const Replay& replay);
   ~Journal();
 
-  // One record whose body is the parts in order (already padded to 8 by the caller). `urgent` may use the reserve (G8).
+  // One record whose body is the parts in order; zeros pad it to a multiple of 8. `urgent` may use the reserve (G8).
+  // ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes. The parts stay as they are.
   // `on_append` runs under the journal's mutex, so callbacks come in Seq order; it must be short and not call back.
   struct Body {
     const struct iovec* parts;
@@ -85,29 +96,30 @@ class Journal {
     uint64_t checksum;  // Hash64 over the parts
   };
   using OnAppend = std::function<void(const Appended&)>;
-  Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append) EXCLUDES(mutex_);
+  Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append);
 
-  // Group commit. If `seq` is synced, `done` runs at once. Otherwise the caller either becomes the leader, flushes (once
-  // for everybody who waits) and runs all callbacks it covered, or leaves `done` to the leader and returns.
-  void Barrier(Seq seq, Done done) EXCLUDES(mutex_);
-  Status Sync(Seq seq) EXCLUDES(mutex_);  // waits
+  // Group commit. A Seq beyond appended() stands for appended(). If `seq` is synced, `done` runs at once. Otherwise the
+  // caller either becomes the leader, flushes (once for everybody who waits) and runs all callbacks it covered, or leaves
+  // `done` to the leader and returns.
+  void Barrier(Seq seq, Done done);
+  Status Sync(Seq seq);  // waits
 
   Seq appended() const;  // survives a kill
   Seq synced() const;    // survives loss of power
   Status error() const;  // the sticky error, or Ok
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
-  // Removes a sealed segment's file; the caller has made sure that nothing durable points into it.
+  // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record that
+  // follows the segment first (J6). ENOENT: not sealed.
   Status Delete(SegmentId id);
   SegmentId NewSegmentId();        // for a pack
   uint64_t DiskBytes() const;      // all journal segments, spare and reserve included
   JournalStats stats() const;
-  Status Seal();                   // ends the active segment now (clean unmount, tests)
+  Status Seal();  // ends the active segment now, if it has records, and waits until it is sealed (clean unmount, tests)
 
  private:
   class Impl;
   explicit Journal(std::unique_ptr<Impl> impl);
-  mutable Mutex mutex_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,76 @@
+#include "store/journal/segment_file.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "store/base/fault.h"
+#include "store/base/file.h"
+
+namespace dkfs {
+namespace {
+
+constexpr size_t kZeroBytes = 1 << 20;
+constexpr uint64_t kDirtyBytes = 4 << 20;  // no more is left dirty: a sync of the journal must not queue behind it
+
+Status WriteZeros(int fd, uint64_t bytes, const std::string& name) {
+  static const std::byte kZeros[kZeroBytes] = {};
+  for (uint64_t at = 0; at < bytes;) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(kZeroBytes, bytes - at));
+    DKFS_TRY(file::WriteAt(fd, {kZeros, n}, at, name));
+    at += n;
+    if (at % kDirtyBytes == 0) DKFS_TRY(file::Datasync(fd, name));
+  }
+  return Status::Ok();
+}
+
+Status FillPrepared(int fd, const std::string& name, uint64_t bytes, bool zero) {
+  DKFS_TRY(file::Allocate(fd, bytes, name));
+  if (zero) DKFS_TRY(WriteZeros(fd, bytes, name));
+  return file::Sync(fd, name);
+}
+
+}  // namespace
+
+Status SegmentFile::Datasync() {
+  MutexLock lock(sync_mutex_);
+  if (failed_.ok()) failed_ = Fault::Pass("journal.sync");
+  if (failed_.ok()) failed_ = file::Datasync(fd_.get(), name_);
+  return failed_;
+}
+
+Status SegmentFile::Seal() {
+  DKFS_TRY(Datasync());
+  MutexLock lock(sync_mutex_);
+  DKFS_TRY(Fault::Pass("journal.seal"));
+  DKFS_TRY(file::Truncate(fd_.get(), end, name_));
+  return failed_ = file::Sync(fd_.get(), name_);
+}
+
+Result<UniqueFd> PrepareFile(int dirfd, const std::string& name, uint64_t bytes, bool zero) {
+  DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(dirfd, name, O_RDWR | O_CREAT | O_TRUNC));
+  Status filled = FillPrepared(fd.get(), name, bytes, zero);
+  if (filled.ok()) return fd;
+  file::Unlink(dirfd, name).Ignore("a leftover is removed at the next open");
+  return filled;
+}
+
+Result<std::shared_ptr<SegmentFile>> PublishSegment(int dirfd, const std::string& name, UniqueFd fd, uint64_t size,
+                                                    const SegmentHeader& header) {
+  const std::string segment = SegmentName(header.id, header.kind);
+  DKFS_TRY(file::WriteAt(fd.get(), EncodeSegmentHeader(header), 0, segment));
+  DKFS_TRY(file::Sync(fd.get(), segment));
+  DKFS_TRY(Fault::Pass("journal.roll"));
+  DKFS_TRY(file::Rename(dirfd, name, segment));
+  DKFS_TRY(file::SyncDir(dirfd, "."));
+  return std::make_shared<SegmentFile>(std::move(fd), header, size);
+}
+
+uint64_t RandomSalt() {
+  uint64_t salt = 0;
+  DKFS_CHECK(::getrandom(&salt, sizeof salt, 0) == sizeof salt);
+  return salt;
+}
+
+}  // namespace dkfs

@@ -1,0 +1,239 @@
+#include "store/journal/segment_supply.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "store/base/file.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+namespace {
+
+constexpr int kNice = 10;
+constexpr auto kRetry = std::chrono::seconds(2);  // looks whether space has returned, when nobody asks
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
+
+SegmentSupply::SegmentSupply(int dirfd, const SegmentHeader& proto, SegmentId next_id, const Limits& limits,
+                             OnSealed on_sealed)
+    : dirfd_(dirfd), proto_(proto), limits_(limits), on_sealed_(std::move(on_sealed)), next_id_(next_id) {}
+
+SegmentSupply::~SegmentSupply() {
+  {
+    MutexLock lock(mutex_);
+    stop_ = true;
+    work_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void SegmentSupply::Start() {
+  thread_ = std::thread([this] {
+    ::setpriority(PRIO_PROCESS, 0, kNice);  // of this thread only; being refused does no harm
+    Run();
+  });
+}
+
+bool SegmentSupply::HasWork() const {
+  return !sealing_.empty() || wanted_.ticket > attempted_ || (spare_ == nullptr && plain_.ok());
+}
+
+void SegmentSupply::Run() {
+  mutex_.lock();
+  for (;;) {
+    while (!stop_ && !HasWork()) {
+      const bool short_of_space = spare_ == nullptr || reserve_ < limits_.reserve_bytes;
+      if (!short_of_space) {
+        work_.Wait(mutex_);
+      } else if (!work_.WaitFor(mutex_, kRetry)) {
+        break;
+      }
+    }
+    if (stop_ && sealing_.empty()) break;
+    const bool seal = !sealing_.empty() && (stop_ || wanted_.ticket <= attempted_);
+    const Attempt attempt = wanted_;
+    if (!seal) wanted_ = Attempt{.ticket = wanted_.ticket};
+    mutex_.unlock();
+    if (seal) {
+      SealOne();
+    } else {
+      Prepare(attempt);
+    }
+    mutex_.lock();
+  }
+  mutex_.unlock();
+}
+
+void SegmentSupply::SealOne() {
+  Segment segment;
+  {
+    MutexLock lock(mutex_);
+    segment = sealing_.front();
+  }
+  on_sealed_(segment, segment->Seal());
+  MutexLock lock(mutex_);
+  sealing_.pop_front();
+  done_.SignalAll();
+}
+
+void SegmentSupply::AwaitSealed() {
+  MutexLock lock(mutex_);
+  while (!sealing_.empty()) done_.Wait(mutex_);
+}
+
+void SegmentSupply::Seal(Segment segment) {
+  MutexLock lock(mutex_);
+  sealing_.push_back(std::move(segment));
+  work_.Signal();
+}
+
+SegmentId SegmentSupply::NewId() {
+  MutexLock lock(mutex_);
+  const SegmentId id = next_id_;
+  next_id_ = SegmentId(id.value + 1);
+  return id;
+}
+
+SegmentHeader SegmentSupply::NewHeader(Seq first) {
+  SegmentHeader header = proto_;
+  header.id = NewId();
+  header.salt = RandomSalt();
+  header.first_seq = first;
+  return header;
+}
+
+uint64_t SegmentSupply::RoomFor(uint64_t bytes) const { return RoundUp(kSegmentHeaderBytes + bytes, kPage); }
+
+// As large as can be had: the full size, else halves down to an eighth.
+Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes) {
+  uint64_t size = std::max(limits_.segment_bytes, RoomFor(bytes));
+  const uint64_t least = std::max(limits_.segment_bytes / 8, RoomFor(bytes));
+  for (;;) {
+    Result<UniqueFd> fd = PrepareFile(dirfd_, kSpareName, size, true);
+    if (fd.ok()) return PublishSegment(dirfd_, kSpareName, std::move(fd).value(), size, NewHeader(Seq{}));
+    if (fd.code() != ENOSPC || size / 2 < least) return fd.status();
+    size = RoundUp(size / 2, kPage);
+  }
+}
+
+Result<SegmentSupply::Segment> SegmentSupply::MakeOfReserve(uint64_t bytes, Seq first) {
+  uint64_t size;
+  {
+    MutexLock lock(mutex_);
+    size = reserve_;
+  }
+  if (size < RoomFor(bytes)) return Status::Error(ENOSPC, "the journal's reserve is used up");
+  DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(dirfd_, kReserveName, O_RDWR));
+  DKFS_TRY_ASSIGN(Segment segment, PublishSegment(dirfd_, kReserveName, std::move(fd), size, NewHeader(first)));
+  segment->from_reserve = true;
+  MutexLock lock(mutex_);
+  reserve_ = 0;
+  return segment;
+}
+
+void SegmentSupply::Prepare(const Attempt& attempt) {
+  MutexLock work(work_mutex_);
+  bool need;
+  {
+    MutexLock lock(mutex_);
+    if (spare_ != nullptr && (spare_->from_reserve || spare_->size() < RoomFor(attempt.bytes))) {
+      sealing_.push_back(std::exchange(spare_, nullptr));  // too small: an empty segment
+    }
+    need = spare_ == nullptr;
+  }
+  Status plain, urgent;
+  if (need) {
+    Result<Segment> made = MakeSpare(attempt.bytes);
+    plain = urgent = made.status();
+    if (!made.ok() && attempt.urgent) {
+      made = MakeOfReserve(attempt.bytes, Seq{});
+      urgent = made.status();
+    }
+    MutexLock lock(mutex_);
+    if (made.ok()) spare_ = *made;
+    if (!plain.ok() && plain_.ok()) {
+      Log(LogLevel::kWarn, "no_journal_segment", {{"error", plain.ToString()}, {"hint", "free space for the store"}});
+    }
+  }
+  {
+    MutexLock lock(mutex_);
+    plain_ = plain;
+    urgent_ = urgent;
+    attempted_ = attempt.ticket;
+    done_.SignalAll();
+  }
+  if (plain.ok()) MakeReserveLocked().Ignore("tried again while it is missing; status shows DiskBytes");
+}
+
+Status SegmentSupply::MakeReserve() {
+  MutexLock work(work_mutex_);
+  return MakeReserveLocked();
+}
+
+Status SegmentSupply::MakeReserveLocked() {
+  {
+    MutexLock lock(mutex_);
+    if (reserve_ >= limits_.reserve_bytes) return Status::Ok();
+  }
+  const Result<struct stat> found = file::Stat(dirfd_, kReserveName);
+  if (!found.ok() || static_cast<uint64_t>(found->st_size) != limits_.reserve_bytes) {
+    DKFS_TRY(PrepareFile(dirfd_, kReserveTempName, limits_.reserve_bytes, false).status());
+    DKFS_TRY(file::Rename(dirfd_, kReserveTempName, kReserveName));
+    DKFS_TRY(file::SyncDir(dirfd_, "."));
+  }
+  MutexLock lock(mutex_);
+  reserve_ = limits_.reserve_bytes;
+  return Status::Ok();
+}
+
+Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
+  MutexLock work(work_mutex_);
+  Segment spare;
+  {
+    MutexLock lock(mutex_);
+    if (spare_ != nullptr && !spare_->from_reserve && spare_->size() >= bytes) {
+      spare = std::exchange(spare_, nullptr);
+    } else if (spare_ != nullptr) {
+      sealing_.push_back(std::exchange(spare_, nullptr));  // not usable, and its id comes before the new one's
+    }
+  }
+  if (spare == nullptr) {
+    DKFS_TRY_ASSIGN(UniqueFd fd, PrepareFile(dirfd_, kSpareName, bytes, true));
+    return PublishSegment(dirfd_, kSpareName, std::move(fd), bytes, NewHeader(first));
+  }
+  DKFS_TRY(file::Rename(dirfd_, spare->name(), kSpareName));
+  return PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first));
+}
+
+Result<SegmentSupply::Segment> SegmentSupply::BeginOnReserve(Seq first) {
+  MutexLock work(work_mutex_);
+  return MakeOfReserve(0, first);
+}
+
+SegmentSupply::Segment SegmentSupply::TryTake(uint64_t bytes, bool urgent) {
+  MutexLock lock(mutex_);
+  if (spare_ == nullptr || spare_->size() < RoomFor(bytes) || (spare_->from_reserve && !urgent)) return nullptr;
+  work_.Signal();  // the next one
+  return std::exchange(spare_, nullptr);
+}
+
+Status SegmentSupply::Await(uint64_t bytes, bool urgent) {
+  MutexLock lock(mutex_);
+  wanted_.bytes = std::max(wanted_.bytes, bytes);
+  wanted_.urgent |= urgent;
+  const uint64_t ticket = ++wanted_.ticket;
+  work_.Signal();
+  while (attempted_ < ticket && !stop_) done_.Wait(mutex_);
+  return urgent ? urgent_ : plain_;
+}
+
+uint64_t SegmentSupply::DiskBytes() const {
+  MutexLock lock(mutex_);
+  return (spare_ ? spare_->size() : 0) + reserve_;
+}
+
+}  // namespace dkfs

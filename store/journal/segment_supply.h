@@ -1,0 +1,86 @@
+// SegmentSupply: prepares the next segment ahead, keeps the reserve, and seals segments that are full; so that rolling
+// costs an appender nothing. One background thread of low priority does all of it, in this order: a spare somebody waits for, sealing, a
+// spare, the reserve.
+//
+// The reserve is a file of its own, allocated but without a header. When no spare can be allocated and an urgent record
+// waits, the reserve itself is published as a segment: no byte is given back to the file system in between.
+//
+// Segment ids are given here, when a segment is published or a pack asks; journal segments are published one at a time and
+// used in that order, so that id order is Seq order among them.
+// Thread-safety: every function may be called from any thread. Lock order: journal, work_mutex_, mutex_.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "store/base/mutex.h"
+#include "store/journal/segment_file.h"
+
+namespace dkfs {
+
+class SegmentSupply {
+ public:
+  using Segment = std::shared_ptr<SegmentFile>;
+  // Called by the background thread, without a lock of the supply, when a segment given to Seal is sealed or could not be.
+  using OnSealed = std::function<void(const Segment&, const Status&)>;
+  struct Limits {
+    uint64_t segment_bytes = 0, reserve_bytes = 0;
+  };
+
+  // `proto` has the fields common to all segments of this opening. `dirfd` outlives the supply.
+  SegmentSupply(int dirfd, const SegmentHeader& proto, SegmentId next_id, const Limits& limits, OnSealed on_sealed);
+  ~SegmentSupply();  // finishes the sealing that was asked for
+  void Start();
+
+  // A segment whose header says `first`, made in the calling thread. A spare that is ready gives way to it.
+  Result<Segment> Begin(uint64_t bytes, Seq first) EXCLUDES(work_mutex_, mutex_);
+  // The same of the reserve: the last resort of an open on a full disk.
+  Result<Segment> BeginOnReserve(Seq first) EXCLUDES(work_mutex_, mutex_);
+  // A prepared segment with room for `bytes`, or null. One made of the reserve is given to urgent callers only.
+  Segment TryTake(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
+  // Waits until TryTake may succeed: Ok, or why no segment could be prepared (ENOSPC).
+  Status Await(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
+  void Seal(Segment segment) EXCLUDES(mutex_);
+  void AwaitSealed() EXCLUDES(mutex_);  // until everything given to Seal before has been reported
+  Status MakeReserve() EXCLUDES(work_mutex_, mutex_);  // when missing
+  SegmentId NewId() EXCLUDES(mutex_);
+  uint64_t DiskBytes() const EXCLUDES(mutex_);  // spare and reserve
+
+ private:
+  struct Attempt {  // what an Await asked for
+    uint64_t bytes = 0;
+    bool urgent = false;
+    uint64_t ticket = 0;
+  };
+  void Run();
+  bool HasWork() const REQUIRES(mutex_);
+  void SealOne() EXCLUDES(mutex_);
+  void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
+  Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  Status MakeReserveLocked() REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  SegmentHeader NewHeader(Seq first) EXCLUDES(mutex_);
+  uint64_t RoomFor(uint64_t bytes) const;  // size of a segment file that can take a record of `bytes`
+
+  const int dirfd_;
+  const SegmentHeader proto_;
+  const Limits limits_;
+  const OnSealed on_sealed_;
+  Mutex work_mutex_;  // held while a file is made
+  mutable Mutex mutex_ ACQUIRED_AFTER(work_mutex_);
+  CondVar work_, done_;
+  SegmentId next_id_ GUARDED_BY(mutex_);
+  Segment spare_ GUARDED_BY(mutex_);
+  uint64_t reserve_ GUARDED_BY(mutex_) = 0;  // its size, 0 when there is none
+  std::deque<Segment> sealing_ GUARDED_BY(mutex_);
+  Attempt wanted_ GUARDED_BY(mutex_);
+  uint64_t attempted_ GUARDED_BY(mutex_) = 0;  // the highest ticket that has been tried for
+  Status plain_ GUARDED_BY(mutex_);            // how the last attempt ended for records that are not urgent
+  Status urgent_ GUARDED_BY(mutex_);           // and for those that are
+  bool stop_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace dkfs
