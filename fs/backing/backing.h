@@ -1,8 +1,8 @@
 // The backing directory: the real thing underneath the mount, reached only through the descriptor taken before mounting.
 //
 // Paths are relative to the root ("" is the root itself), as made by Store::PathOf or from name hints. No call follows a
-// symbolic link or leaves the directory (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV is not set: nested
-// mounts below DIR are refused as EXDEV by lookup). Paths longer than PATH_MAX are walked in pieces.
+// symbolic link or leaves the directory (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), nor enters a
+// file system mounted below it (RESOLVE_NO_XDEV: EXDEV). Paths longer than PATH_MAX are walked in pieces.
 // `.dkfs-partial` below the root is ours: it holds the files with absent blocks, by FileId. No name of a user reaches it.
 // Thread-safe.
 #pragma once
@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "store/base/bytes.h"
@@ -35,6 +36,7 @@ class Backing {
   const std::string& display() const { return display_; }
 
   // --- names ---
+  // Open does not raise the access time where the kernel allows that (O_NOATIME). A path of "" is the root.
   Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);  // O_NOFOLLOW and O_CLOEXEC are added
   Result<struct stat> Stat(const std::string& path);                          // of the entry itself
   Status MakeDir(const std::string& path, mode_t mode);
@@ -72,10 +74,14 @@ class Backing {
   Status WriteIdentity(const std::string& store_uuid);
   std::string ExpectedIdentity(const std::string& store_uuid);  // with this directory's root inode number
 
-  // --- moving aside what no retained version explains ---
-  // `aside` is a directory descriptor on the same file system if possible; see fs/hydrate/aside.h.
-
  private:
+  struct Place {  // an entry: the directory that holds it, open, and its name there ("." for the root)
+    UniqueFd owned;
+    int dir = -1;
+    std::string leaf;
+  };
+  Result<Place> Find(const std::string& path);
+  Result<UniqueFd> OpenAt(int dir, const std::string& path, int flags, mode_t mode);
   UniqueFd root_;
   std::string display_;
 };

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -63,6 +64,8 @@ class Inode {
   friend class InodeTable;
   uint64_t lookups_ = 0;  // kernel's lookup count; guarded by the table's shard mutex
   uint64_t refs_ = 0;     // InodeRefs; guarded by the table's shard mutex
+  uint64_t grants_ = 0;   // references ever given: tells an eviction that somebody came by; guarded by the shard mutex
+  std::atomic<bool> ready_{false};  // `loaded` is true; set once, so that a hit needs no inode lock
 };
 
 class InodeTable;
@@ -87,14 +90,22 @@ class InodeRef {
   Inode* inode_ = nullptr;
 };
 
-// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, and it is not
-// kPartial (its bitmap cannot be read again cheaply). Thread-safe.
+// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, no handle is open,
+// and it is not kPartial (its bitmap cannot be read again cheaply).
+//
+// Invariants
+//   N1  A FileId has at most one Inode at a time, so one lock orders all its changes.
+//   N2  A state is loaded under the inode's exclusive lock and only once, so a stale load never replaces newer state.
+//   N3  What an evicted Inode knew and the store does not (kPresent, compared, the Seq fsync must wait for) is kept compactly.
+//
+// Thread-safe. Shard mutexes are leaves: taken under any lock, and nothing is taken under them.
 class InodeTable {
  public:
   explicit InodeTable(Store* store) : store_(store) {}
-  ~InodeTable();
+  ~InodeTable();  // REQUIRES: no InodeRef is left
 
-  // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory.
+  // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory, and then no
+  // inode lock is taken. REQUIRES otherwise: this inode's lock is not held.
   Result<InodeRef> Get(FileId file);
   // A new inode made by the caller (create, mkdir, ...): enters with this state. REQUIRES: no such id before.
   InodeRef Add(FileId file, const InodeState& state);
@@ -109,22 +120,35 @@ class InodeTable {
   void RememberPresent(FileId file);
   void ForgetPresent(FileId file);
   bool IsRememberedPresent(FileId file) const;
-  // Called (without locks) for each Inode about to leave memory with opens == 0.
+  // Called (without locks) for each Inode about to leave memory with opens == 0; again when somebody took and released
+  // it meanwhile. The hook must not take a reference to the inode itself. Set before the first Get.
   void SetEvictHook(std::function<void(Inode&)> hook) { evict_hook_ = std::move(hook); }
 
  private:
   friend class InodeRef;
   static constexpr size_t kShards = 64;
+  // What outlives the Inodes of 64 consecutive ids of a shard, a bit each.
+  struct Remembered {
+    uint64_t present = 0;
+    uint64_t compared = 0;
+  };
   struct Shard {
     mutable Mutex mutex;
     std::unordered_map<FileId, std::unique_ptr<Inode>> inodes GUARDED_BY(mutex);
-    std::unordered_map<FileId, bool> present GUARDED_BY(mutex);
+    std::unordered_map<uint64_t, Remembered> remembered GUARDED_BY(mutex);
   };
   Shard& ShardOf(FileId file) { return shards_[file.value % kShards]; }
   const Shard& ShardOf(FileId file) const { return shards_[file.value % kShards]; }
+  static uint64_t GroupOf(FileId file) { return file.value / kShards / 64; }
+  static uint64_t BitOf(FileId file) { return uint64_t{1} << (file.value / kShards % 64); }
+  Status Load(Inode& inode);
   void Release(Inode* inode);
-  Store* store_;
+  void Evict(Shard& shard, Inode* inode);  // REQUIRES: refs_ was raised to 1 for it
+  bool MayLeave(Inode& inode, Remembered* keep);
+
+  Store* const store_;
   std::function<void(Inode&)> evict_hook_;
+  std::atomic<uint64_t> evicted_seq_{0};  // the highest last_seq of all evicted
   Shard shards_[kShards];
 };
 

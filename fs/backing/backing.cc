@@ -1,0 +1,190 @@
+#include "fs/backing/backing.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "store/base/fault.h"
+
+namespace dkfs {
+namespace {
+
+constexpr uint64_t kResolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
+
+int OpenAt2(int dir, const char* path, int flags, mode_t mode) {
+  struct open_how how = {};
+  how.flags = static_cast<uint64_t>(flags);
+  how.mode = mode;
+  how.resolve = kResolve;
+  int fd;
+  do {
+    fd = static_cast<int>(::syscall(SYS_openat2, dir, path, &how, sizeof how));
+  } while (fd < 0 && (errno == EINTR || errno == EAGAIN));  // EAGAIN: a rename raced with the walk
+  return fd;
+}
+
+// ENOENT and its like are answers, not events: no sentence is made for them.
+Status Failed(const char* operation, const std::string& path) {
+  const int code = errno;
+  if (code == ENOENT || code == EEXIST || code == ENODATA) return Status::Error(code);
+  return Status::Error(code, std::string(operation) + " \"" + path + "\" in the backing directory");
+}
+
+}  // namespace
+
+Backing::Backing(UniqueFd root, std::string display) : root_(std::move(root)), display_(std::move(display)) {}
+
+Result<UniqueFd> Backing::OpenAt(int dir, const std::string& path, int flags, mode_t mode) {
+  flags |= O_NOFOLLOW | O_CLOEXEC;
+  if (!(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE) mode = 0;
+  const bool quiet = !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY;
+  int fd = OpenAt2(dir, path.c_str(), quiet ? flags | O_NOATIME : flags, mode);
+  if (fd < 0 && errno == EPERM && quiet) fd = OpenAt2(dir, path.c_str(), flags, mode);
+  if (fd < 0) return Failed("open", path);
+  return UniqueFd(fd);
+}
+
+Result<Backing::Place> Backing::Find(const std::string& path) {
+  Place place;
+  place.dir = root_.get();
+  if (path.empty()) {
+    place.leaf = ".";
+    return place;
+  }
+  const size_t slash = path.rfind('/');
+  place.leaf = slash == std::string::npos ? path : path.substr(slash + 1);
+  size_t at = 0;
+  while (slash != std::string::npos && at < slash) {
+    size_t end = slash;
+    if (end - at >= PATH_MAX) {
+      end = path.rfind('/', at + PATH_MAX - 1);
+      if (end == std::string::npos || end <= at) return Status::Error(ENAMETOOLONG);
+    }
+    DKFS_TRY_ASSIGN(place.owned, OpenAt(place.dir, path.substr(at, end - at), O_PATH | O_DIRECTORY, 0));
+    place.dir = place.owned.get();
+    at = end + 1;
+  }
+  return place;
+}
+
+Result<UniqueFd> Backing::Open(const std::string& path, int flags, mode_t mode) {
+  DKFS_TRY(Fault::Pass("backing.open"));
+  if (path.size() < PATH_MAX) return OpenAt(root_.get(), path.empty() ? "." : path, flags, mode);
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return OpenAt(place.dir, place.leaf, flags, mode);
+}
+
+Result<struct stat> Backing::Stat(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  struct stat st;
+  if (::fstatat(place.dir, place.leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return st;
+  return Failed("stat", path);
+}
+
+Status Backing::MakeDir(const std::string& path, mode_t mode) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return ::mkdirat(place.dir, place.leaf.c_str(), mode) == 0 ? Status::Ok() : Failed("mkdir", path);
+}
+
+Status Backing::MakeNode(const std::string& path, mode_t mode, dev_t rdev) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return ::mknodat(place.dir, place.leaf.c_str(), mode, rdev) == 0 ? Status::Ok() : Failed("mknod", path);
+}
+
+Status Backing::MakeSymlink(const std::string& target, const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return ::symlinkat(target.c_str(), place.dir, place.leaf.c_str()) == 0 ? Status::Ok() : Failed("symlink", path);
+}
+
+Status Backing::Link(const std::string& from, const std::string& to) {
+  DKFS_TRY_ASSIGN(Place a, Find(from));
+  DKFS_TRY_ASSIGN(Place b, Find(to));
+  return ::linkat(a.dir, a.leaf.c_str(), b.dir, b.leaf.c_str(), 0) == 0 ? Status::Ok() : Failed("link", to);
+}
+
+Status Backing::LinkFd(int fd, const std::string& to) {
+  DKFS_TRY_ASSIGN(Place place, Find(to));
+  if (::linkat(fd, "", place.dir, place.leaf.c_str(), AT_EMPTY_PATH) == 0) return Status::Ok();
+  if (errno != ENOENT) return Failed("link", to);  // ENOENT: without CAP_DAC_READ_SEARCH; /proc needs none
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  if (::linkat(AT_FDCWD, self.c_str(), place.dir, place.leaf.c_str(), AT_SYMLINK_FOLLOW) == 0) return Status::Ok();
+  return Failed("link", to);
+}
+
+Status Backing::Unlink(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return ::unlinkat(place.dir, place.leaf.c_str(), 0) == 0 ? Status::Ok() : Failed("unlink", path);
+}
+
+Status Backing::RemoveDir(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  return ::unlinkat(place.dir, place.leaf.c_str(), AT_REMOVEDIR) == 0 ? Status::Ok() : Failed("rmdir", path);
+}
+
+Status Backing::Rename(const std::string& from, const std::string& to, unsigned flags) {
+  DKFS_TRY(Fault::Pass("backing.rename"));
+  DKFS_TRY_ASSIGN(Place a, Find(from));
+  DKFS_TRY_ASSIGN(Place b, Find(to));
+  if (::renameat2(a.dir, a.leaf.c_str(), b.dir, b.leaf.c_str(), flags) == 0) return Status::Ok();
+  return Failed("rename", from);
+}
+
+Result<std::vector<std::string>> Backing::List(const std::string& path) {
+  DKFS_TRY_ASSIGN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY));
+  std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd.get()), ::closedir);
+  if (!dir) return Failed("list", path);
+  (void)fd.release();  // closedir closes it
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const struct dirent* entry = ::readdir(dir.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || (path.empty() && name == kPartialDir)) continue;
+    names.emplace_back(name);
+  }
+  if (errno != 0) return Failed("list", path);
+  return names;
+}
+
+Result<UniqueFd> Backing::OpenTmpfile(const std::string& dir) { return Open(dir, O_TMPFILE | O_RDWR, 0600); }
+
+std::string Backing::PartialPath(FileId file) {
+  char name[24];
+  ::snprintf(name, sizeof name, "/%012llx", static_cast<unsigned long long>(file.value));
+  return std::string(kPartialDir) + name;
+}
+
+Status Backing::EnsurePartialDir() {
+  Status made = MakeDir(std::string(kPartialDir), 0700);
+  if (made.code() != EEXIST) return made;
+  DKFS_TRY_ASSIGN(const struct stat st, Stat(std::string(kPartialDir)));
+  if (S_ISDIR(st.st_mode)) return Status::Ok();
+  return Status::Error(ENOTDIR, std::string(kPartialDir) + " in " + display_ + ", which dkfs needs as a directory");
+}
+
+Status Backing::RemovePartialDirIfEmpty() {
+  Status removed = RemoveDir(std::string(kPartialDir));
+  const int code = removed.code();
+  return code == ENOENT || code == ENOTEMPTY || code == EEXIST ? Status::Ok() : removed;
+}
+
+Result<struct statvfs> Backing::StatFs() {
+  struct statvfs st;
+  if (::fstatvfs(root_.get(), &st) == 0) return st;
+  return Status::FromErrno("statvfs " + display_);
+}
+
+Status Backing::SyncAll() {
+  DKFS_TRY(Fault::Pass("backing.sync"));
+  return ::syncfs(root_.get()) == 0 ? Status::Ok() : Status::FromErrno("syncfs " + display_);
+}
+
+}  // namespace dkfs

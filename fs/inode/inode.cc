@@ -1,0 +1,204 @@
+#include "fs/inode/inode.h"
+
+#include <algorithm>
+
+namespace dkfs {
+
+InodeRef& InodeRef::operator=(InodeRef&& other) noexcept {
+  if (this != &other) {
+    reset();
+    table_ = other.table_;
+    inode_ = std::exchange(other.inode_, nullptr);
+  }
+  return *this;
+}
+
+void InodeRef::reset() {
+  if (Inode* inode = std::exchange(inode_, nullptr)) table_->Release(inode);
+}
+
+InodeTable::~InodeTable() = default;
+
+Result<InodeRef> InodeTable::Get(FileId file) {
+  Shard& shard = ShardOf(file);
+  Inode* inode;
+  {
+    MutexLock l(shard.mutex);
+    std::unique_ptr<Inode>& slot = shard.inodes[file];
+    if (!slot) slot = std::make_unique<Inode>(file);
+    inode = slot.get();
+    ++inode->refs_;
+    ++inode->grants_;
+  }
+  InodeRef ref(this, inode);
+  if (!inode->ready_.load(std::memory_order_acquire)) DKFS_TRY(Load(*inode));
+  return ref;
+}
+
+Status InodeTable::Load(Inode& inode) {
+  ExclusiveLock l(inode.lock);
+  if (inode.loaded) return Status::Ok();
+  DKFS_TRY_ASSIGN(InodeState state, store_->GetInode(inode.id));
+  if (state.mode == 0) return Status::Error(ESTALE);
+  inode.state = std::move(state);
+  inode.exists = true;
+  {
+    Shard& shard = ShardOf(inode.id);
+    MutexLock s(shard.mutex);
+    if (auto it = shard.remembered.find(GroupOf(inode.id)); it != shard.remembered.end()) {
+      if (it->second.present & BitOf(inode.id)) inode.presence = Presence::kPresent;
+      inode.compared = (it->second.compared & BitOf(inode.id)) != 0;
+    }
+  }
+  // It may have been changed, evicted and not yet synced: wait for whatever any evicted inode waited for.
+  inode.last_seq.store(evicted_seq_.load());
+  inode.loaded = true;
+  inode.ready_.store(true, std::memory_order_release);
+  return Status::Ok();
+}
+
+InodeRef InodeTable::Add(FileId file, const InodeState& state) {
+  auto made = std::make_unique<Inode>(file);
+  Inode* inode = made.get();
+  {
+    ExclusiveLock l(inode->lock);
+    inode->state = state;
+    inode->loaded = inode->exists = true;
+  }
+  inode->ready_.store(true, std::memory_order_release);
+  inode->refs_ = inode->grants_ = 1;
+  Shard& shard = ShardOf(file);
+  MutexLock l(shard.mutex);
+  const bool fresh = shard.inodes.emplace(file, std::move(made)).second;
+  DKFS_CHECK(fresh);
+  return InodeRef(this, inode);
+}
+
+InodeRef InodeTable::Peek(FileId file) {
+  Shard& shard = ShardOf(file);
+  MutexLock l(shard.mutex);
+  auto it = shard.inodes.find(file);
+  if (it == shard.inodes.end()) return InodeRef();
+  ++it->second->refs_;
+  ++it->second->grants_;
+  return InodeRef(this, it->second.get());
+}
+
+void InodeTable::CountLookup(Inode& inode) {
+  MutexLock l(ShardOf(inode.id).mutex);
+  ++inode.lookups_;
+}
+
+bool InodeTable::KernelKnows(const Inode& inode) {
+  MutexLock l(ShardOf(inode.id).mutex);
+  return inode.lookups_ > 0;
+}
+
+void InodeTable::Forget(FileId file, uint64_t count) {
+  Shard& shard = ShardOf(file);
+  Inode* inode;
+  {
+    MutexLock l(shard.mutex);
+    auto it = shard.inodes.find(file);
+    if (it == shard.inodes.end()) return;
+    inode = it->second.get();
+    inode->lookups_ -= std::min(inode->lookups_, count);
+    if (inode->lookups_ > 0 || inode->refs_ > 0) return;
+    inode->refs_ = 1;
+  }
+  Evict(shard, inode);
+}
+
+void InodeTable::Release(Inode* inode) {
+  Shard& shard = ShardOf(inode->id);
+  {
+    MutexLock l(shard.mutex);
+    if (inode->refs_ > 1 || inode->lookups_ > 0) {
+      --inode->refs_;
+      return;
+    }
+  }
+  Evict(shard, inode);
+}
+
+bool InodeTable::MayLeave(Inode& inode, Remembered* keep) {
+  {
+    SharedLock l(inode.lock);
+    if (!inode.loaded) return true;
+    if (inode.presence == Presence::kPartial || inode.opens.load() > 0) return false;
+  }
+  if (evict_hook_) evict_hook_(inode);
+  SharedLock l(inode.lock);
+  if (inode.presence == Presence::kPartial || inode.opens.load() > 0) return false;
+  *keep = {};
+  if (inode.presence == Presence::kPresent && inode.exists) keep->present = BitOf(inode.id);
+  if (inode.compared) keep->compared = BitOf(inode.id);
+  return true;
+}
+
+// The inode stays in the table, held by our reference, while it is looked at and the hook runs (N1). Whoever takes it
+// meanwhile shows in grants_, and then what we saw of it is out of date.
+void InodeTable::Evict(Shard& shard, Inode* inode) {
+  std::unique_ptr<Inode> gone;  // dies after the lock is dropped: closing its file may take long
+  for (;;) {
+    uint64_t grants;
+    {
+      MutexLock l(shard.mutex);
+      grants = inode->grants_;
+    }
+    Remembered keep;
+    const bool may_leave = MayLeave(*inode, &keep);
+    MutexLock l(shard.mutex);
+    if (inode->refs_ > 1 || inode->lookups_ > 0) {
+      --inode->refs_;
+      return;
+    }
+    if (inode->grants_ != grants) continue;
+    if (!may_leave) {
+      --inode->refs_;
+      return;
+    }
+    uint64_t seq = evicted_seq_.load();
+    while (seq < inode->last_seq.load() && !evicted_seq_.compare_exchange_weak(seq, inode->last_seq.load())) {
+    }
+    if (keep.present | keep.compared) {
+      Remembered& remembered = shard.remembered[GroupOf(inode->id)];
+      remembered.present |= keep.present;
+      remembered.compared |= keep.compared;
+    }
+    auto it = shard.inodes.find(inode->id);
+    gone = std::move(it->second);
+    shard.inodes.erase(it);
+    return;
+  }
+}
+
+size_t InodeTable::size() const {
+  size_t n = 0;
+  for (const Shard& shard : shards_) {
+    MutexLock l(shard.mutex);
+    n += shard.inodes.size();
+  }
+  return n;
+}
+
+void InodeTable::RememberPresent(FileId file) {
+  Shard& shard = ShardOf(file);
+  MutexLock l(shard.mutex);
+  shard.remembered[GroupOf(file)].present |= BitOf(file);
+}
+
+void InodeTable::ForgetPresent(FileId file) {
+  Shard& shard = ShardOf(file);
+  MutexLock l(shard.mutex);
+  if (auto it = shard.remembered.find(GroupOf(file)); it != shard.remembered.end()) it->second.present &= ~BitOf(file);
+}
+
+bool InodeTable::IsRememberedPresent(FileId file) const {
+  const Shard& shard = ShardOf(file);
+  MutexLock l(shard.mutex);
+  auto it = shard.remembered.find(GroupOf(file));
+  return it != shard.remembered.end() && (it->second.present & BitOf(file)) != 0;
+}
+
+}  // namespace dkfs
