@@ -15,11 +15,9 @@
 
 namespace dkfs {
 
-class Hydrator;
-
 class Drift {
  public:
-  Drift(Store* store, Backing* backing, InodeTable* inodes) : store_(store), backing_(backing), inodes_(inodes) {}
+  Drift(Store* store, Backing* backing) : store_(store), backing_(backing) {}
 
   // Compares the inode with its backing entry at `path`, and a directory's names with those of the backing directory.
   // Records what differs, and sets inode.compared. REQUIRES: the tree lock exclusively, no inode lock.
@@ -28,7 +26,6 @@ class Drift {
  private:
   Store* const store_;
   Backing* const backing_;
-  InodeTable* const inodes_;
 };
 
 }  // namespace dkfs

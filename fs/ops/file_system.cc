@@ -140,6 +140,29 @@ void KillSuidSgid(InodeState* state) {
 
 Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }
 
+Status FileSystem::WithContent(FileId file, const std::function<Status(Inode&)>& body) {
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
+    Status done = body(inode);
+    if (inode.opens.load() == 0) inode.backing.reset();
+    return done;
+  });
+}
+
+Status FileSystem::CompareAll(const std::function<bool()>& cancel) {
+  if (impl_->drift == nullptr) return Status::Ok();
+  std::vector<FileId> files;
+  DKFS_TRY(impl_->store->EachInode(kLatest, [&](FileId file, const InodeState& state) {
+    if (state.nlink > 0) files.push_back(file);
+    return true;
+  }));
+  for (FileId file : files) {
+    if (cancel()) return Status::Error(ECANCELED);
+    const Status s = impl_->Get(file).status();
+    if (!s.ok() && !s.IsNotFound() && s.code() != ESTALE) return s;
+  }
+  return Status::Ok();
+}
+
 Result<struct statvfs> FileSystem::StatFs() { return impl_->backing->StatFs(); }
 
 void FileSystem::Forget(FileId file, uint64_t count) { impl_->inodes->Forget(file, count); }

@@ -120,6 +120,10 @@ class FileSystem {
   // --- whole ---
   // The backing path of an inode by its hints. REQUIRES the tree lock (shared is enough).
   Result<std::string> PathOf(const Inode& inode);
+  // Runs `body` with the inode's lock held exclusively and its backing file open: for capture in the background.
+  Status WithContent(FileId file, const std::function<Status(Inode&)>& body);
+  // Compares everything that was not used yet with the backing directory (drift). `cancel` is polled.
+  Status CompareAll(const std::function<bool()>& cancel);
 
  private:
   class Impl;

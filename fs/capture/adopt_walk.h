@@ -1,0 +1,64 @@
+// AdoptWalk: records the names and attributes of what stands in the backing directory but not in the store: everything at
+// the first mount, what came while DIR was not mounted later (drift). Contents are left to the Adopter: a file's content is
+// kAdopting, believed from the backing file, until it is captured.
+//
+// Not thread-safe. Records are appended in batches; a reader sees a new subtree only once its topmost name is recorded,
+// which comes last.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "fs/backing/backing.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+class AdoptWalk {
+ public:
+  AdoptWalk(Store* store, Backing* backing, std::function<void(uint64_t inodes)> progress = nullptr)
+      : store_(store), backing_(backing), progress_(std::move(progress)) {}
+
+  // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names` subdirectories
+  // already counted elsewhere. EXDEV names a mount point found below it.
+  Status Directory(const std::string& path, FileId dir);
+  // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here.
+  Status Entry(const std::string& path, FileId parent, const std::string& name);
+  // Appends what is left, syncs it, and stores the fingerprints.
+  Status Finish();
+  uint64_t inodes() const { return inodes_; }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  struct Pending {  // a directory whose entries are still to be listed
+    std::string path;
+    FileId id;
+    InodeState state;
+    Fingerprint print;
+  };
+  Status Walk(Pending top, bool record_top);
+  Status Child(const std::string& path, const struct stat& st, FileId* id, bool* fresh, InodeState* state);
+  Status AddInode(const std::string& path, FileId id, const InodeState& state);
+  Status FlushIfLarge();
+  Status Flush();
+
+  Store* const store_;
+  Backing* const backing_;
+  std::function<void(uint64_t)> progress_;
+  RecordBuilder record_;
+  std::vector<std::pair<FileId, Fingerprint>> prints_;
+  struct Linked {
+    FileId id;
+    InodeState state;
+  };
+  std::map<uint64_t, Linked> linked_;  // by inode number: files with several names
+  uint64_t inodes_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+// The state of the backing entry as adoption records it (btime, symlink target and kAdopting content included).
+Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, const struct stat& st);
+
+}  // namespace dkfs

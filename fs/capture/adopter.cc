@@ -1,0 +1,180 @@
+#include "fs/capture/adopter.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "fs/capture/adopt_walk.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+
+Result<bool> Adopter::IsComplete(Store* store) {
+  const Status root = store->GetInode(kRootFile).status();
+  if (root.ok()) return true;
+  if (root.IsNotFound()) return false;
+  return root;
+}
+
+Status Adopter::AdoptNames(const std::function<void(uint64_t)>& progress) {
+  AdoptWalk walk(store_, backing_, progress);
+  DKFS_TRY(walk.Directory("", kRootFile));
+  DKFS_TRY(walk.Finish());
+  Log(LogLevel::kInfo, "adopted_names", {{"dir", backing_->display()}, {"inodes", walk.inodes()}, {"bytes", walk.bytes()}});
+  return Status::Ok();
+}
+
+namespace {
+
+bool OpenForWriting(const std::filesystem::path& fdinfo) {
+  std::ifstream in(fdinfo);
+  std::string key;
+  while (in >> key) {
+    if (key != "flags:") continue;
+    unsigned long flags = 0;
+    in >> std::oct >> flags;
+    return (flags & O_ACCMODE) != O_RDONLY && (flags & O_PATH) == 0;
+  }
+  return false;
+}
+
+std::string ReadLine(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+}  // namespace
+
+std::optional<std::string> Adopter::FindWriter(const std::string& dir) {
+  namespace stdfs = std::filesystem;
+  std::error_code ignored;  // processes come and go while we look
+  for (const auto& process : stdfs::directory_iterator("/proc", ignored)) {
+    const std::string pid = process.path().filename();
+    if (pid.find_first_not_of("0123456789") != std::string::npos || pid == std::to_string(getpid())) continue;
+    std::error_code gone;
+    for (stdfs::directory_iterator fd(process.path() / "fd", gone), end; !gone && fd != end; fd.increment(gone)) {
+      std::error_code closed;
+      const std::string target = stdfs::read_symlink(fd->path(), closed);
+      if (closed || !target.starts_with(dir + "/")) continue;
+      if (!OpenForWriting(process.path() / "fdinfo" / fd->path().filename())) continue;
+      return pid + " (" + ReadLine(process.path() / "comm") + ") " + target;
+    }
+  }
+  return std::nullopt;
+}
+
+void Adopter::StartContents(WithContent open) {
+  open_ = std::move(open);
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Adopter::Wake() {
+  MutexLock l(mutex_);
+  again_ = true;
+  done_ = false;
+  wake_.SignalAll();
+}
+
+void Adopter::Stop() {
+  {
+    MutexLock l(mutex_);
+    stop_ = true;
+    wake_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+AdoptProgress Adopter::progress() const { return {done_.load(), bytes_total_.load(), bytes_waiting_.load()}; }
+
+void Adopter::Run() {
+  for (;;) {
+    {
+      MutexLock l(mutex_);
+      while (!stop_ && !again_) wake_.Wait(mutex_);
+      if (stop_) return;
+      again_ = false;
+    }
+    bool any = false;
+    if (Status s = CaptureRound(&any); !s.ok()) {
+      Log(LogLevel::kError, "adopt_contents_failed",
+          {{"dir", backing_->display()}, {"error", s.ToString()}, {"hint", "contents not captured yet are only in DIR; see dkfsctl status"}});
+      return;
+    }
+    MutexLock l(mutex_);
+    if (!again_) {
+      bytes_waiting_ = 0;
+      done_ = true;
+      if (any) Log(LogLevel::kInfo, "adopted_contents", {{"dir", backing_->display()}});
+    }
+  }
+}
+
+Status Adopter::CaptureRound(bool* any) {
+  std::vector<FileId> waiting;
+  uint64_t total = 0, to_do = 0;
+  DKFS_TRY(store_->EachInode(kLatest, [&](FileId file, const InodeState& state) {
+    if (!S_ISREG(state.mode)) return true;
+    total += state.size;
+    if (state.content == ContentState::kAdopting) {
+      waiting.push_back(file);
+      to_do += state.size;
+    }
+    return true;
+  }));
+  bytes_total_ = total;
+  bytes_waiting_ = to_do;
+  *any = !waiting.empty();
+  for (FileId file : waiting) {
+    Status s = CaptureFile(file);
+    if (s.code() == ECANCELED) return Status::Ok();
+    if (s.ok() || s.IsNotFound() || s.code() == ESTALE) continue;
+    if (s.code() != EIO && !s.IsCorruption()) return s;
+    Result<std::string> path = store_->PathOf(file);
+    Log(LogLevel::kError, "adopt_file_failed",
+        {{"path", path.ok() ? *path : "?"}, {"error", s.ToString()}, {"hint", "this file is not protected; read it and copy it elsewhere"}});
+  }
+  return Status::Ok();
+}
+
+Status Adopter::CaptureFile(FileId file) {
+  uint64_t next = 0;
+  for (bool more = true; more;) {
+    {
+      MutexLock l(mutex_);
+      if (stop_) return Status::Error(ECANCELED);
+    }
+    const Status captured = open_(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
+      if (inode.state.content != ContentState::kAdopting) {
+        more = false;
+        return Status::Ok();
+      }
+      const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> inode.state.block_shift);
+      const uint64_t end = (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
+      DKFS_TRY(capture_.Secure(inode, next, batch).status());
+      next += batch;
+      uint64_t waiting = bytes_waiting_.load();
+      bytes_waiting_ = waiting - std::min<uint64_t>(waiting, batch << inode.state.block_shift);
+      if (next < end) return Status::Ok();
+      more = false;
+      InodeState after = inode.state;
+      after.content = ContentState::kStored;
+      after.adopted_size = 0;
+      RecordBuilder record;
+      record.Inode(file, after);
+      Result<Seq> seq = store_->Append(record);
+      if (seq.ok()) inode.state = after;
+      return seq.status();
+    });
+    if (!captured.ok()) return captured;
+  }
+  return Status::Ok();
+}
+
+}  // namespace dkfs
