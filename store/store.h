@@ -38,6 +38,8 @@ struct StoreOptions {
   uint64_t segment_bytes = 64 << 20;
   bool background = true;  // indexer, flush, packing, retention threads; off in tests that step them by hand
   Clock clock;
+  // For metrics: after each sync of the journal, how long it took and how many barriers it answered.
+  std::function<void(uint64_t sync_ns, int group)> on_sync;
 };
 
 // Exit-code relevant reasons why Open failed, beside plain errno: EBUSY store in use; EUCLEAN damaged; ENOTSUP newer
@@ -128,6 +130,17 @@ class Store {
   Status ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
                    Newest* newest = nullptr);
   Result<bool> ExplainsBlock(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
+  // All blocks of [first, first + count) in order, in runs of one sort, until `each` returns false: the way to read much of
+  // a file. One pass over the index, large reads, bounded memory. A damaged or uncaptured block comes with its status and
+  // does not end the pass; the result is Ok unless the index itself fails.
+  struct BlockRun {
+    uint64_t first = 0, count = 0;
+    bool hole = false;  // zeros; no data
+    Status status;      // EUCLEAN damaged, ENODATA never captured
+    Bytes data;         // count blocks, valid until the callback returns
+  };
+  Status ReadBlocks(FileId file, const InodeState& state, uint64_t first, uint64_t count, Seq at,
+                    const std::function<bool(const BlockRun&)>& each);
   // True when some version of the block exists (for adoption: it has been captured).
   Result<bool> HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at = kLatest);
   // First block >= `from` that holds data (a version that is not a hole, or uncaptured content), for SEEK_DATA and for

@@ -2,17 +2,16 @@
 
 #include <algorithm>
 
-#include "store/record_scan.h"
-
 namespace dkfs {
 namespace {
 
 // Walks the segments in order. Once a record is not where it should be the prefix has ended; what follows is only looked
-// at for a mark that says the missing one had been synced.
+// at for a proof that the missing one had been synced: a mark in a later record, or a higher epoch (journal.h, J5).
 class TailReader {
  public:
-  TailReader(JournalPosition from, const Journal::Replay& each, TailEnd* end) : from_(from), each_(each), end_(end) {
-    end_->last = from.last;
+  TailReader(const TailOptions& options, const Journal::Replay& each, TailEnd* end)
+      : options_(options), each_(each), end_(end) {
+    end_->position = options.from;
   }
 
   Status Segment(const std::string& journal_path, const ListedSegment& segment, const Uuid& store) {
@@ -22,7 +21,9 @@ class TailReader {
       Ended(scan.status());
       return Status::Ok();
     }
-    if (segment.id == from_.segment && from_.offset >= kSegmentHeaderBytes) scan->Seek(from_.offset);
+    if (scan->header().epoch > epoch_ && ended_) proven_lost_ = true;
+    epoch_ = std::max(epoch_, scan->header().epoch);
+    if (segment.id == options_.from.segment && options_.from.offset >= kSegmentHeaderBytes) scan->Seek(options_.from.offset);
     for (;;) {
       RecordScan::Record record;
       Result<bool> next = scan->Next(&record);
@@ -39,48 +40,58 @@ class TailReader {
   }
 
   void Finish() {
-    if (synced_ > end_->last) {
-      Ended(Status::Corruption("records are missing"));
-      end_->damage = why_.Prefix("the journal ends at seq " + std::to_string(end_->last.value) + " although seq " +
-                                 std::to_string(synced_.value) + " had been synced");
-    }
+    if (synced_ <= last() && !proven_lost_) return;
+    Ended(Status::Corruption("records are missing"));
+    end_->damage = why_.Prefix("the journal's whole records end at seq " + std::to_string(last().value) +
+                               " although more had been synced");
   }
 
  private:
+  Seq last() const { return end_->position.last; }
+
   Status Take(SegmentId id, const RecordScan::Record& record) {
+    const Seq seq = record.header.seq;
     synced_ = std::max(synced_, record.header.synced);
-    if (record.header.seq <= end_->last) return Status::Ok();
-    if (record.header.seq.value != end_->last.value + 1) Ended(Status::Corruption("a record is missing"));
+    if (seq <= last()) return Status::Ok();
+    const bool follows = seq.value == last().value + 1;
+    if (!follows && !IsFirst() && !options_.packed(Seq{last().value + 1}, Seq{seq.value - 1})) {
+      Ended(Status::Corruption("seq " + std::to_string(last().value + 1) + " is missing"));
+    }
     if (ended_) return Status::Ok();
-    const Appended at{record.header.seq, id, static_cast<uint32_t>(record.offset), record.header.length, record.header.time};
+    const Appended at{seq, id, static_cast<uint32_t>(record.offset), record.header.length, record.header.time};
     DKFS_TRY(each_(record.header, at, record.body));
-    end_->last = record.header.seq;
+    end_->position = {seq, id, record.offset + record.header.length};
     return Status::Ok();
   }
+
+  bool IsFirst() const { return !options_.from.segment && !end_->position.segment; }
 
   void Ended(const Status& why) {
     if (!ended_) why_ = why;
     ended_ = true;
   }
 
-  const JournalPosition from_;
+  const TailOptions& options_;
   const Journal::Replay& each_;
   TailEnd* const end_;
   Seq synced_;
+  uint64_t epoch_ = 0;
   bool ended_ = false;
+  bool proven_lost_ = false;
   Status why_;
 };
 
 }  // namespace
 
-Status ReadTail(const std::string& journal_path, const Uuid& store, JournalPosition from, const Journal::Replay& each,
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const Journal::Replay& each,
                 TailEnd* end) {
-  TailReader reader(from, each, end);
+  TailReader reader(options, each, end);
   Result<std::vector<ListedSegment>> segments = ListSegments(journal_path);
   if (!segments.ok() && !segments.status().IsNotFound()) return segments.status();
   if (segments.ok()) {
     for (const ListedSegment& segment : *segments) {
-      if (segment.kind == SegmentKind::kJournal && segment.id >= from.segment) DKFS_TRY(reader.Segment(journal_path, segment, store));
+      if (segment.kind != SegmentKind::kJournal || segment.id < options.from.segment || options.skip(segment.id)) continue;
+      DKFS_TRY(reader.Segment(journal_path, segment, store));
     }
   }
   reader.Finish();

@@ -1,20 +1,31 @@
-// The journal's tail, read without changing anything: what Journal::Open would replay, for a store opened read-only.
+// The journal's records read without changing anything: what Journal::Open would replay, for a store opened read-only, and
+// for rebuilding the index.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "store/base/status.h"
 #include "store/format/segment.h"
 #include "store/index/index.h"
+#include "store/record_scan.h"
 
 namespace dkfs {
 
 struct TailEnd {
-  Seq last;       // the last Seq of the whole prefix
-  Status damage;  // Corruption when records that had been synced are missing or damaged behind `last`
+  JournalPosition position;  // behind the last record of the whole prefix
+  Status damage;             // Corruption when records that had been synced are missing or damaged behind it
 };
+
+struct TailOptions {
+  JournalPosition from;  // last 0: from whatever record there is first
+  std::function<bool(SegmentId)> skip = [](SegmentId) { return false; };
+  // True when the records [first, last] are missing from the journal because packs took their place.
+  std::function<bool(Seq first, Seq last)> packed = [](Seq, Seq) { return false; };
+};
+
 // Calls `each` for every record after `from`, in Seq order, up to the first gap (G3).
-Status ReadTail(const std::string& journal_path, const Uuid& store, JournalPosition from, const Journal::Replay& each,
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const Journal::Replay& each,
                 TailEnd* end);
 
 }  // namespace dkfs

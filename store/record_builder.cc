@@ -1,0 +1,115 @@
+#include <algorithm>
+
+#include "store/base/hash.h"
+#include "store/record_rep.h"
+
+namespace dkfs {
+
+void RecordBuilder::Rep::AddEncoded(size_t from) {
+  const size_t added = encoded.size() - from;
+  bytes += added;
+  if (!parts.empty() && parts.back().payload == nullptr) {
+    parts.back().bytes += added;
+  } else if (added > 0) {
+    parts.push_back({nullptr, from, added});
+  }
+}
+
+void RecordBuilder::Rep::AddPayload(Bytes payload) {
+  if (payload.empty()) return;
+  if (!parts.empty() && parts.back().payload != nullptr && parts.back().payload + parts.back().bytes == payload.data()) {
+    parts.back().bytes += payload.size();
+    bytes += payload.size();
+  } else if (parts.size() + 2 < kMaxParts) {
+    parts.push_back({payload.data(), 0, payload.size()});
+    bytes += payload.size();
+  } else {
+    const size_t from = encoded.size();
+    encoded.append(AsString(payload));
+    AddEncoded(from);
+  }
+}
+
+void RecordBuilder::Rep::Add(Item item) {
+  const size_t from = encoded.size();
+  EncodeItem(item, &encoded);
+  AddEncoded(from);
+  items.push_back(std::move(item));
+}
+
+int RecordBuilder::Rep::Gather(struct iovec* out, uint64_t* checksum) const {
+  Hasher hasher;
+  int count = 0;
+  for (const Part& part : parts) {
+    const std::byte* data = part.payload != nullptr ? part.payload : AsBytes(encoded).data() + part.at;
+    hasher.Update({data, part.bytes});
+    out[count++] = {const_cast<std::byte*>(data), part.bytes};
+  }
+  *checksum = hasher.Finish();
+  return count;
+}
+
+RecordBuilder::RecordBuilder() : rep_(std::make_unique<Rep>()) {}
+RecordBuilder::~RecordBuilder() = default;
+RecordBuilder::RecordBuilder(RecordBuilder&&) noexcept = default;
+
+void RecordBuilder::Clear() {
+  rep_->encoded.clear();
+  rep_->parts.clear();
+  rep_->items.clear();
+  rep_->bytes = 0;
+  rep_->request = 0;
+  rep_->urgent = false;
+}
+
+bool RecordBuilder::empty() const { return rep_->items.empty(); }
+size_t RecordBuilder::bytes() const { return rep_->bytes; }
+void RecordBuilder::SetRequest(uint64_t unique) { rep_->request = unique; }
+void RecordBuilder::SetUrgent() { rep_->urgent = true; }
+
+void RecordBuilder::Inode(FileId file, const InodeState& state) { rep_->Add({Seq{}, InodeItem{file, state}, 0, {}}); }
+void RecordBuilder::InodeGone(FileId file) { rep_->Add({Seq{}, InodeItem{file, InodeState{}}, 0, {}}); }
+
+void RecordBuilder::Name(FileId parent, EntryId entry, std::string_view name, FileId child, uint8_t dtype) {
+  rep_->Add({Seq{}, NameItem{parent, entry, std::string(name), child, dtype}, 0, {}});
+}
+
+void RecordBuilder::NameGone(FileId parent, EntryId entry, std::string_view name) {
+  rep_->Add({Seq{}, NameItem{parent, entry, std::string(name), FileId{}, 0}, 0, {}});
+}
+
+void RecordBuilder::Xattr(FileId file, std::string_view name, std::string_view value) {
+  rep_->Add({Seq{}, XattrItem{file, std::string(name), std::string(value), false}, 0, {}});
+}
+
+void RecordBuilder::XattrGone(FileId file, std::string_view name) {
+  rep_->Add({Seq{}, XattrItem{file, std::string(name), std::string(), true}, 0, {}});
+}
+
+void RecordBuilder::Range(FileId file, LayoutId layout, uint64_t first_block, uint64_t end_block) {
+  rep_->Add({Seq{}, RangeItem{file, layout, first_block, end_block}, 0, {}});
+}
+
+void RecordBuilder::Void(Seq seq) { rep_->Add({Seq{}, VoidItem{seq}, 0, {}}); }
+
+void RecordBuilder::Blocks(FileId file, LayoutId layout, uint8_t block_shift, uint64_t first_block,
+                           std::span<const BlockVersion> versions, std::span<const Bytes> payload, Seq as_of) {
+  size_t stored = 0;
+  for (const BlockVersion& version : versions) stored += version.stored_bytes;
+  size_t given = 0;
+  for (Bytes part : payload) given += part.size();
+  DKFS_CHECK(stored == given && !versions.empty());
+
+  Rep& rep = *rep_;
+  BlocksItem item{file, layout, block_shift, first_block, {versions.begin(), versions.end()}};
+  size_t from = rep.encoded.size();
+  EncodeBlocksHeader(as_of, item, static_cast<uint32_t>(stored), &rep.encoded);
+  rep.AddEncoded(from);
+  rep.items.push_back({as_of, std::move(item), static_cast<uint32_t>(rep.bytes), {}});
+  for (Bytes part : payload) rep.AddPayload(part);
+  from = rep.encoded.size();
+  rep.encoded.append(ItemPadding(stored), '\0');
+  rep.AddEncoded(from);
+}
+
+}  // namespace dkfs

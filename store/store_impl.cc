@@ -1,0 +1,253 @@
+#include "store/store_impl.h"
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+
+#include "store/base/fault.h"
+#include "store/base/file.h"
+#include "store/base/log.h"
+#include "store/record_rep.h"
+
+namespace dkfs {
+namespace {
+
+constexpr uint64_t kQueueSoftBytes = 1 << 20;    // the indexer is hurried
+constexpr uint64_t kQueueHardBytes = 8 << 20;    // the appender applies it itself (X4)
+constexpr uint64_t kFlushMemoryBytes = 24 << 20;
+constexpr uint64_t kFlushJournalBytes = 64 << 20;
+constexpr uint64_t kFlushIdleNs = 30'000'000'000;
+using std::chrono::milliseconds;
+
+Journal::Replay FeedTo(Index* index) {
+  return [index](const RecordHeader&, const Appended& at, Bytes body) -> Status {
+    std::vector<Item> items;
+    DKFS_TRY(DecodeItems(body, &items));
+    index->Enqueue(at, std::move(items));
+    return index->QueuedBytes() > kQueueSoftBytes ? index->ApplyAll() : Status::Ok();
+  };
+}
+
+}  // namespace
+
+Store::Impl::~Impl() { StopWorkers(); }
+
+Status Store::Impl::Writable() const { return writable() ? Status::Ok() : Status::Error(EROFS, dir.path() + ": opened read-only"); }
+
+Status Store::Impl::OpenForWriting() {
+  DKFS_TRY(Fault::Pass("store.open"));
+  for (const char* name : {"journal", "aside"}) {
+    Status made = file::MakeDir(dir.fd(), name);
+    if (!made.ok() && made.code() != EEXIST) return made;
+  }
+  DKFS_TRY(file::SyncDir(dir.fd(), "."));
+  DKFS_TRY_ASSIGN(opened, OpenIndex(dir));
+  index = opened.index.get();
+  JournalOptions journal_options;
+  journal_options.segment_bytes = options.segment_bytes;
+  journal_options.clock = options.clock;
+  journal_options.on_sync = options.on_sync;
+  DKFS_TRY_ASSIGN(journal, Journal::Open(JournalPath(), dir.uuid(), opened.tail, journal_options, FeedTo(index)));
+  if (journal->appended() < opened.tail.last) {
+    return Status::Corruption(JournalPath() + ": ends at seq " + std::to_string(journal->appended().value) +
+                              ", before the index (seq " + std::to_string(opened.tail.last.value) + ")");
+  }
+  DKFS_TRY(index->ApplyAll());
+  if (opened.rebuilding) {
+    DKFS_TRY(index->Flush(journal.get()));
+    DKFS_TRY(FinishRebuild(dir));
+  }
+  return FinishOpen();
+}
+
+Status Store::Impl::OpenForReading() {
+  DKFS_TRY_ASSIGN(opened, OpenIndexCopy(dir));
+  index = opened.index.get();
+  TailEnd end;
+  TailOptions tail;
+  tail.from = opened.tail;
+  DKFS_TRY(ReadTail(JournalPath(), dir.uuid(), tail, FeedTo(index), &end));
+  DKFS_TRY(index->ApplyAll());
+  read_only_last = end.position.last;
+  parts.damage = opened.damage.ok() ? end.damage : opened.damage;
+  NoteError(parts.damage);
+  return FinishOpen();
+}
+
+// What both ways of opening share, once index and journal stand.
+Status Store::Impl::FinishOpen() {
+  reader = std::make_unique<SegmentReader>(JournalPath());
+  reconstructor = std::make_unique<Reconstructor>(index, reader.get());
+  DKFS_TRY(CheckSegments());
+  clean = dir.ReadCleanMark();
+  opened_at = Last();
+  fresh = opened_at == Seq{};
+  parts.dir = &dir;
+  parts.index = index;
+  parts.reader = reader.get();
+  parts.reconstructor = reconstructor.get();
+  next_file = std::max(index->max_file().value + 1, kFirstFile.value);
+  next_entry = std::max(index->max_entry().value + 1, kFirstEntry.value);
+  retain_seconds = options.retain.count();
+  budget_bytes = options.budget_bytes != 0 ? options.budget_bytes : DefaultBudget();
+  if (!writable()) return Status::Ok();
+  RetainOptions retain;
+  retain.retain = options.retain;
+  retain.budget_bytes = budget_bytes;
+  retain.clock = options.clock;
+  retainer = std::make_unique<Retainer>(JournalPath(), dir.uuid(), index, journal.get(), reader.get(), reconstructor.get(),
+                                        retain);
+  DKFS_TRY(retainer->Load());
+  retainer->Tick();
+  return Status::Ok();
+}
+
+// A segment that the index counts on and that is not there: the rest of the store still serves.
+Status Store::Impl::CheckSegments() {
+  KvCursor cursor = opened.kv->NewCursor(Family::kSegment);
+  for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) {
+    SegmentId id;
+    SegmentValue value;
+    DKFS_TRY(keys::ParseSegment(AsBytes(cursor.key()), &id));
+    DKFS_TRY(values::Decode(AsBytes(cursor.value()), &value));
+    const std::string name = "journal/" + SegmentName(id, static_cast<SegmentKind>(value.kind));
+    Result<struct stat> stat = file::Stat(dir.fd(), name);
+    if (stat.ok()) continue;
+    Status missing = Status::Corruption(dir.path() + "/" + name + ": segment is missing");
+    Log(LogLevel::kError, "segment_missing",
+        {{"segment", dir.path() + "/" + name}, {"hint", "put it back from a copy; what it held reads as EIO"}});
+    NoteError(missing);
+  }
+  return cursor.status();
+}
+
+uint64_t Store::Impl::DefaultBudget() const {
+  struct statvfs fs;
+  if (fstatvfs(dir.fd(), &fs) != 0) return 0;
+  const uint64_t free = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  return ((journal ? journal->DiskBytes() : 0) + PackBytes() + opened.kv->DiskBytes() + free) / 2;
+}
+
+uint64_t Store::Impl::PackBytes() const {
+  uint64_t bytes = 0;
+  KvCursor cursor = opened.kv->NewCursor(Family::kSegment);
+  for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) {
+    SegmentValue value;
+    if (!values::Decode(AsBytes(cursor.value()), &value).ok()) continue;
+    if (static_cast<SegmentKind>(value.kind) == SegmentKind::kPack) bytes += value.bytes;
+  }
+  return bytes;
+}
+
+Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
+  DKFS_TRY(Fault::Pass("store.append"));
+  struct iovec vector[RecordBuilder::Rep::kMaxParts];
+  Journal::Body body;
+  body.count = record.Gather(vector, &body.checksum);
+  body.parts = vector;
+  body.bytes = static_cast<uint32_t>(record.bytes);
+  body.items = static_cast<uint32_t>(record.items.size());
+  std::vector<Item> items = record.items;
+  DKFS_TRY_ASSIGN(Appended at, journal->Append(body, record.request, record.urgent, [&](const Appended& place) {
+    index->Enqueue(place, std::move(items));
+  }));
+  unflushed_bytes.fetch_add(at.length, std::memory_order_relaxed);
+  if (index->QueuedBytes() > kQueueHardBytes) {
+    // The record is written; an index that cannot keep up with it is seen in status and by readers.
+    NoteError(index->ApplyAll());
+  }
+  WakeIndexer();
+  return at;
+}
+
+void Store::Impl::WakeIndexer() {
+  if (!indexer_) return;
+  if (indexer_idle_.load(std::memory_order_relaxed) && indexer_idle_.exchange(false)) indexer_->Nudge();
+  if (index->QueuedBytes() > kQueueSoftBytes && !indexer_hurried_.exchange(true)) indexer_->Nudge();
+}
+
+Status Store::Impl::Flush() {
+  const uint64_t before = unflushed_bytes.load(std::memory_order_relaxed);
+  Status status = index->Flush(journal.get());
+  if (status.ok()) unflushed_bytes.fetch_sub(before, std::memory_order_relaxed);
+  NoteError(status);
+  return status;
+}
+
+void Store::Impl::NoteError(const Status& status) {
+  if (status.ok() || status.code() == ECANCELED) return;
+  MutexLock lock(error_mutex_);
+  if (sticky_.ok()) sticky_ = status;
+}
+
+Status Store::Impl::error() const {
+  if (journal) {
+    Status status = journal->error();
+    if (!status.ok()) return status;
+  }
+  Status kv = opened.kv->error();
+  MutexLock lock(error_mutex_);
+  return sticky_.ok() ? kv : sticky_;
+}
+
+Seq Store::Impl::Oldest() const {
+  if (retainer) return retainer->stats().horizon;
+  Result<std::string> row = opened.kv->Get(Family::kMeta, "retain/horizon");
+  return row.ok() && row->size() == sizeof(uint64_t) ? Seq{LoadLe<uint64_t>(row->data())} : Seq{};
+}
+
+void Store::Impl::StartWorkers() {
+  indexer_ = std::make_unique<Worker>("dkfs-index", [this] { return IndexRound(); });
+  syncer_ = std::make_unique<Worker>("dkfs-sync", [this] { return SyncRound(); });
+  flusher_ = std::make_unique<Worker>("dkfs-flush", [this] { return FlushRound(); });
+  maintainer_ = std::make_unique<Worker>("dkfs-retain", [this] { return MaintainRound(); }, true);
+  for (Worker* worker : {indexer_.get(), syncer_.get(), flusher_.get(), maintainer_.get()}) worker->Start();
+}
+
+void Store::Impl::StopWorkers() {
+  for (Worker* worker : {maintainer_.get(), flusher_.get(), syncer_.get(), indexer_.get()}) {
+    if (worker != nullptr) worker->Stop();
+  }
+}
+
+// Applies every 5 ms while records come; sleeps until the next append otherwise.
+Worker::Delay Store::Impl::IndexRound() {
+  const bool busy = index->QueuedBytes() > 0;
+  NoteError(index->ApplyAll());
+  indexer_hurried_ = false;
+  if (busy) return milliseconds(5);
+  indexer_idle_ = true;
+  // An append between the look at the queue and the flag has not nudged us.
+  return index->QueuedBytes() > 0 ? milliseconds(5) : milliseconds(10'000);
+}
+
+// Half the promised second, as a flush takes time too.
+Worker::Delay Store::Impl::SyncRound() {
+  if (journal->appended() > journal->synced()) NoteError(journal->Sync(kLatest));
+  return milliseconds(500);
+}
+
+Worker::Delay Store::Impl::FlushRound() {
+  const Seq applied = index->applied();
+  const uint64_t now = options.clock.monotonic_ns();
+  if (applied != idle_seq_) idle_since_ns_ = now;
+  idle_seq_ = applied;
+  const bool idle = applied > index->flushed() && now - idle_since_ns_ > kFlushIdleNs;
+  if (idle || opened.kv->MemoryBytes() > kFlushMemoryBytes || unflushed_bytes.load() > kFlushJournalBytes) {
+    if (!Flush().ok()) return milliseconds(5'000);
+  }
+  return milliseconds(200);
+}
+
+Worker::Delay Store::Impl::MaintainRound() {
+  retainer->Tick();
+  Result<bool> did = retainer->Step();
+  if (!did.ok()) {
+    NoteError(did.status());
+    return milliseconds(10'000);
+  }
+  return *did ? milliseconds(0) : milliseconds(10'000);
+}
+
+}  // namespace dkfs

@@ -1,0 +1,85 @@
+// Store::Impl: the parts of an open store and how they hang together. Locks: only error_mutex_ is its own, a leaf.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "store/base/mutex.h"
+#include "store/index_open.h"
+#include "store/journal/journal.h"
+#include "store/replay/reconstruct.h"
+#include "store/retain/retainer.h"
+#include "store/store.h"
+#include "store/store_dir.h"
+#include "store/store_parts.h"
+#include "store/worker.h"
+
+namespace dkfs {
+
+class Store::Impl {
+ public:
+  Impl(StoreDir store, const StoreOptions& given) : dir(std::move(store)), options(given) {}
+  ~Impl();
+
+  Status OpenForWriting();
+  Status OpenForReading();
+  void StartWorkers();
+  void StopWorkers();
+
+  std::string JournalPath() const { return dir.path() + "/journal"; }
+  bool writable() const { return journal != nullptr; }
+  Status Writable() const;
+  Seq Last() const { return journal ? journal->appended() : read_only_last; }
+  // The concrete Seq that `at` stands for, so that several questions see one moment.
+  Seq Resolve(Seq at) const { return at == kLatest ? Last() : at; }
+  Result<Appended> Append(const RecordBuilder::Rep& record);
+  Status Flush();
+  Seq Oldest() const;
+  uint64_t PackBytes() const;
+  uint64_t DefaultBudget() const;
+  // What status().error answers: the first sticky error, else what the background work met last.
+  void NoteError(const Status& status) EXCLUDES(error_mutex_);
+  Status error() const EXCLUDES(error_mutex_);
+
+  StoreDir dir;
+  StoreOptions options;
+  std::atomic<uint64_t> budget_bytes{0};
+  std::atomic<int64_t> retain_seconds{0};
+
+  OpenedIndex opened;  // before the journal: it outlives the callbacks that feed it
+  Index* index = nullptr;
+  std::unique_ptr<Journal> journal;  // null when read-only
+  std::unique_ptr<SegmentReader> reader;
+  std::unique_ptr<Reconstructor> reconstructor;
+  std::unique_ptr<Retainer> retainer;  // null when read-only
+  Seq read_only_last;
+  Seq opened_at;  // the last Seq found at open
+  bool fresh = false;
+  std::optional<StoreDir::CleanMark> clean;
+
+  Parts parts;
+
+  std::atomic<uint64_t> next_file{0}, next_entry{0};
+  std::atomic<uint64_t> unflushed_bytes{0};  // journal bytes since the last flush of the index
+
+ private:
+  Status FinishOpen();
+  Status CheckSegments();
+  Worker::Delay IndexRound();
+  Worker::Delay SyncRound();
+  Worker::Delay FlushRound();
+  Worker::Delay MaintainRound();
+  void WakeIndexer();
+
+  mutable Mutex error_mutex_;
+  Status sticky_ GUARDED_BY(error_mutex_);
+  std::atomic<bool> indexer_idle_{false};
+  std::atomic<bool> indexer_hurried_{false};
+  uint64_t idle_since_ns_ = 0;  // of FlushRound's thread
+  Seq idle_seq_;
+  std::unique_ptr<Worker> indexer_, syncer_, flusher_, maintainer_;
+};
+
+}  // namespace dkfs

@@ -1,0 +1,137 @@
+#include <set>
+
+#include "store/moments.h"
+#include "store/store.h"
+#include "store/store_impl.h"
+
+namespace dkfs {
+namespace {
+
+constexpr int kMaxPathDepth = 4096;
+
+// Names an inode's entry, as its link row does not hold the name.
+Result<std::string> NameOf(Index* index, const Index::LinkRow& link, Seq at) {
+  std::string name;
+  Status listed = index->Entries(link.parent, EntryId{link.entry.value - 1}, at, [&](EntryId entry, const EntryValue& value) {
+    if (entry == link.entry) name = value.name;
+    return false;
+  });
+  if (!listed.ok()) return listed;
+  return name.empty() ? Result<std::string>(Status::Error(ENOENT)) : Result<std::string>(std::move(name));
+}
+
+}  // namespace
+
+Result<InodeState> Store::GetInode(FileId file, Seq at) { return impl_->index->Inode(file, at); }
+
+Result<NameValue> Store::Lookup(FileId parent, std::string_view name, Seq at) {
+  return impl_->index->Name(parent, name, at);
+}
+
+Status Store::List(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each) {
+  return impl_->index->Entries(parent, after, at, each);
+}
+
+Result<bool> Store::IsEmptyDir(FileId dir, Seq at) {
+  bool empty = true;
+  DKFS_TRY(impl_->index->Entries(dir, EntryId{}, at, [&](EntryId, const EntryValue&) { return empty = false; }));
+  return empty;
+}
+
+Result<std::vector<Store::LinkName>> Store::Links(FileId child, Seq at) {
+  DKFS_TRY_ASSIGN(std::vector<Index::LinkRow> rows, impl_->index->Links(child, at));
+  std::vector<LinkName> links;
+  for (const Index::LinkRow& row : rows) {
+    Result<std::string> name = NameOf(impl_->index, row, at);
+    if (name.ok()) links.push_back({row.parent, row.entry, std::move(name).value()});
+    if (!name.ok() && !name.status().IsNotFound()) return name.status();  // it ended meanwhile: not a name any more
+  }
+  return links;
+}
+
+Result<std::string> Store::PathOf(FileId file, Seq at) {
+  std::string path;
+  for (int depth = 0; file != kRootFile; ++depth) {
+    if (depth == kMaxPathDepth) return Status::Corruption("file " + std::to_string(file.value) + ": its path has no end");
+    DKFS_TRY_ASSIGN(std::vector<LinkName> links, Links(file, at));
+    if (links.empty()) return Status::Error(ENOENT);
+    path = path.empty() ? links.front().name : links.front().name + "/" + path;
+    file = links.front().parent;
+  }
+  return path;
+}
+
+Result<std::string> Store::GetXattr(FileId file, std::string_view name, Seq at) {
+  return impl_->index->Xattr(file, name, at);
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Store::ListXattrs(FileId file, Seq at) {
+  return impl_->index->Xattrs(file, at);
+}
+
+Status Store::EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each) {
+  return impl_->index->EachInode(at, each);
+}
+
+Status Store::DescribeBlock(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest) {
+  Reconstructor::Newest found;
+  DKFS_TRY(impl_->reconstructor->Describe(file, state, block, at, &found));
+  *newest = {found.seq, found.checksum, found.hole};
+  return Status::Ok();
+}
+
+Status Store::ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out, Newest* newest) {
+  Reconstructor::Newest found;
+  DKFS_TRY(impl_->reconstructor->Block(file, state, block, at, out, &found));
+  if (newest != nullptr) *newest = {found.seq, found.checksum, found.hole};
+  return Status::Ok();
+}
+
+Status Store::ReadBlocks(FileId file, const InodeState& state, uint64_t first, uint64_t count, Seq at,
+                         const std::function<bool(const BlockRun&)>& each) {
+  return impl_->reconstructor->Blocks(file, state, first, first + count, at, [&](const dkfs::BlockRun& run) {
+    return each({run.first, run.count, run.hole, run.status, run.data});
+  });
+}
+
+Result<bool> Store::ExplainsBlock(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum) {
+  return impl_->reconstructor->Explains(file, state, block, at, checksum);
+}
+
+Result<bool> Store::HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at) {
+  return impl_->reconstructor->HasVersion(file, state, block, at);
+}
+
+Result<uint64_t> Store::NextData(FileId file, const InodeState& state, uint64_t from, Seq at) {
+  return impl_->reconstructor->NextData(file, state, from, at);
+}
+
+Result<Seq> Store::ParseMoment(std::string_view text) {
+  DKFS_TRY_ASSIGN(MomentText moment, ParseMomentText(text));
+  const Seq last = impl_->Last();
+  const Seq oldest = impl_->Oldest();
+  Seq seq = last;
+  if (const Seq* given = std::get_if<Seq>(&moment)) {
+    seq = *given;
+  } else if (const TimeSpec* time = std::get_if<TimeSpec>(&moment)) {
+    Result<Seq> found = impl_->index->SeqAt(*time);
+    if (found.status().IsNotFound()) return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept");
+    if (!found.ok()) return found.status();
+    seq = *found;
+  }
+  if (seq > last) {
+    return Status::Error(ENOENT, "'" + std::string(text) + "' is after the last record (seq:" + std::to_string(last.value) + ")");
+  }
+  if (seq < oldest) {
+    return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept (seq:" +
+                                     std::to_string(oldest.value) + ")");
+  }
+  return seq;
+}
+
+Result<TimeSpec> Store::TimeOf(Seq seq) {
+  DKFS_TRY_ASSIGN(MomentValue moment, impl_->index->Moment(seq));
+  return moment.time;
+}
+
+}  // namespace dkfs

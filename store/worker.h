@@ -1,0 +1,37 @@
+// Worker: one background thread that does its round again and again, each round saying how long to wait for the next.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "store/base/mutex.h"
+
+namespace dkfs {
+
+class Worker {
+ public:
+  using Delay = std::chrono::milliseconds;
+  using Round = std::function<Delay()>;
+  // `idle_priority`: nice 19 and the idle i/o class, for work that may always wait.
+  Worker(std::string name, Round round, bool idle_priority = false);
+  ~Worker() { Stop(); }
+  void Start();
+  void Stop() EXCLUDES(mutex_);   // waits for the round under way; no round comes after
+  void Nudge() EXCLUDES(mutex_);  // the next round begins now
+
+ private:
+  void Loop() EXCLUDES(mutex_);
+
+  const std::string name_;
+  const Round round_;
+  const bool idle_priority_;
+  Mutex mutex_;
+  CondVar changed_;
+  bool stop_ GUARDED_BY(mutex_) = false;
+  bool nudged_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace dkfs
