@@ -1,0 +1,140 @@
+#include "fs/daemon/mount_point.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <cstring>
+
+#include "store/base/file.h"
+
+namespace dkfs {
+namespace {
+
+constexpr int kMaxLinks = 40;
+
+std::string Joined(const std::string& dir, const std::string& name) { return dir == "/" ? "/" + name : dir + "/" + name; }
+
+Result<std::string> RealPath(const std::string& path) {
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return Status::FromErrno(path);
+  std::string out(resolved);
+  ::free(resolved);
+  return out;
+}
+
+// Splits off the last name; "" when the path ends in none that could be a link (".", "..", "/").
+void SplitLast(std::string path, std::string* parent, std::string* name) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  size_t slash = path.rfind('/');
+  *parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  *name = slash == std::string::npos ? path : path.substr(slash + 1);
+  if (*name == "." || *name == "..") name->clear();
+}
+
+bool IsDead(const std::string& path) {
+  struct stat st;
+  return ::stat(path.c_str(), &st) != 0 && errno == ENOTCONN;
+}
+
+}  // namespace
+
+// The last name is not handed to realpath(3): looking at the root of a dead mount fails.
+Result<std::string> ResolveMountPoint(const std::string& dir) {
+  std::string path = dir;
+  for (int links = 0; links < kMaxLinks; ++links) {
+    std::string parent, name;
+    SplitLast(path, &parent, &name);
+    if (name.empty()) return RealPath(path);
+    DKFS_TRY_ASSIGN(std::string real_parent, RealPath(parent));
+    std::string resolved = Joined(real_parent, name);
+    char target[PATH_MAX];
+    ssize_t n = ::readlink(resolved.c_str(), target, sizeof target);
+    if (n < 0 && (errno == EINVAL || errno == ENOTCONN)) {
+      struct stat st;
+      if (::stat(resolved.c_str(), &st) == 0 && !S_ISDIR(st.st_mode)) return Status::Error(ENOTDIR, resolved);
+      return resolved;
+    }
+    if (n < 0) return Status::FromErrno(resolved);
+    std::string link(target, static_cast<size_t>(n));
+    path = link.starts_with('/') ? link : Joined(real_parent, link);
+  }
+  return Status::Error(ELOOP, dir);
+}
+
+Result<std::string> ResolveStore(const std::string& store) {
+  auto real = RealPath(store);
+  if (real.ok() || real.code() != ENOENT) return real;
+  std::string parent, name;
+  SplitLast(store, &parent, &name);
+  if (name.empty()) return real.status();
+  DKFS_TRY_ASSIGN(std::string real_parent, ResolveStore(parent));
+  return Joined(real_parent, name);
+}
+
+std::string DefaultStore(const std::string& dir) {
+  std::string name;
+  for (unsigned char c : std::string_view(dir).substr(1)) {
+    char escaped[8];
+    if (c == '/') {
+      name += '-';
+    } else if (std::isalnum(c) || c == '_' || c == ':' || (c == '.' && !name.empty())) {
+      name += static_cast<char>(c);
+    } else {
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", c);
+      name += escaped;
+    }
+  }
+  if (name.size() > NAME_MAX) name = name.substr(0, NAME_MAX - 17) + "-" + std::to_string(std::hash<std::string>()(dir) % 10000000000000000ull);
+  return "/var/lib/dkfs/" + (name.empty() ? "-" : name);
+}
+
+Failure ClearMountPoint(const std::string& dir) {
+  while (true) {
+    auto mounts = ReadMountInfo();
+    if (!mounts.ok()) return Failure::Environment(mounts.status());
+    auto mount = MountAt(*mounts, dir);
+    bool ours = mount && mount->type == kMountType;
+    if (!IsDead(dir)) {
+      return ours ? Failure::Environment(dir + " is already mounted (store " + mount->source + ")") : Failure::None();
+    }
+    if (!ours) return Failure::Environment(dir + " is the dead mount of another file system; unmount it first");
+    Status detached = Detach(dir);
+    if (!detached.ok()) return Failure::Environment(detached.Prefix("removing the dead mount"));
+  }
+}
+
+Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
+  UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!fd) {
+    int code = errno;
+    bool missing = code == ENOENT || code == ENODEV || code == ENXIO;
+    return Failure::Environment(std::string("/dev/fuse: ") + std::strerror(code) +
+                                (missing ? " (is the fuse kernel module there?)" : " (dkfs needs to be root)"));
+  }
+  std::string data = "fd=" + std::to_string(fd.get()) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
+  if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), request.flags, data.c_str()) != 0) {
+    int code = errno;
+    std::string hint = code == EPERM || code == EACCES ? " (dkfs needs CAP_SYS_ADMIN)"
+                       : code == ENODEV                ? " (the kernel has no FUSE)"
+                                                       : "";
+    return Failure::Environment("mounting on " + request.dir + ": " + std::strerror(code) + hint);
+  }
+  *connection = std::move(fd);
+  return Failure::None();
+}
+
+Status Unmount(const std::string& dir) {
+  if (::umount2(dir.c_str(), UMOUNT_NOFOLLOW) != 0) return Status::FromErrno("unmounting " + dir);
+  return Status::Ok();
+}
+
+Status Detach(const std::string& dir) {
+  if (::umount2(dir.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return Status::FromErrno("detaching " + dir);
+  return Status::Ok();
+}
+
+}  // namespace dkfs

@@ -1,0 +1,198 @@
+#include "fs/daemon/options.h"
+
+#include <boost/program_options.hpp>
+#include <fstream>
+#include <map>
+
+#include "fs/daemon/mount_words.h"
+#include "fs/daemon/units.h"
+
+namespace dkfs {
+namespace {
+
+namespace po = boost::program_options;
+
+using Settings = std::map<std::string, std::string>;
+
+// One source of settings, strictly above or below another.
+struct Layer {
+  Settings settings;
+  std::vector<std::string> flags;
+};
+
+constexpr const char* kSettingNames[] = {"store", "order", "retain", "budget", "metrics-addr", "config"};
+
+Status Usage(std::string message) { return Status::Error(EINVAL, std::move(message)); }
+
+po::options_description SettingOptions() {
+  po::options_description options;
+  for (const char* name : kSettingNames) options.add_options()(name, po::value<std::string>());
+  options.add_options()("options,o", po::value<std::vector<std::string>>()->composing());
+  return options;
+}
+
+Status MakeLayer(const po::variables_map& map, Layer* layer) {
+  MountWords words;
+  for (const char* name : kSettingNames) {
+    if (map.count(name) != 0) words.settings[name] = map[name].as<std::string>();
+  }
+  if (map.count("options") != 0) {
+    for (const std::string& list : map["options"].as<std::vector<std::string>>()) {
+      DKFS_TRY(AddMountWords(list, false, &words));
+    }
+  }
+  layer->settings = std::move(words.settings);
+  layer->flags = std::move(words.flags);
+  return Status::Ok();
+}
+
+Status ParseFlags(const std::vector<std::string>& args, Options* options, Layer* layer) {
+  po::options_description all = SettingOptions();
+  all.add_options()("foreground,f", "")("debug,d", "")("help,h", "")("version,V", "");
+  po::options_description hidden;
+  hidden.add_options()("dir", po::value<std::vector<std::string>>());
+  all.add(hidden);
+  po::positional_options_description positional;
+  positional.add("dir", -1);
+  po::variables_map map;
+  namespace style = po::command_line_style;
+  try {
+    po::store(po::command_line_parser(args)
+                  .options(all)
+                  .positional(positional)
+                  .style(style::unix_style & ~style::allow_guessing)
+                  .run(),
+              map);
+  } catch (const po::error& error) {  // Boost reports nothing but by exceptions
+    return Usage(error.what());
+  }
+  if (map.count("help") != 0) options->action = Options::Action::kHelp;
+  if (map.count("version") != 0) options->action = Options::Action::kVersion;
+  options->foreground = map.count("foreground") != 0;
+  options->debug = map.count("debug") != 0;
+  if (map.count("dir") != 0) {
+    auto dirs = map["dir"].as<std::vector<std::string>>();
+    if (dirs.size() > 1) return Usage("more than one DIR: '" + dirs[1] + "' (a COMMAND stands behind --)");
+    options->dir = dirs[0];
+  }
+  return MakeLayer(map, layer);
+}
+
+Status ParseEnvironment(const Environment& environment, Layer* layer) {
+  MountWords words;
+  for (std::string name : kSettingNames) {
+    std::string variable = "DKFS_" + name;
+    for (char& c : variable) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    if (const char* value = environment(variable.c_str())) words.settings[name] = value;
+  }
+  if (const char* list = environment("DKFS_OPTIONS")) DKFS_TRY(AddMountWords(list, false, &words).Prefix("DKFS_OPTIONS"));
+  layer->settings = std::move(words.settings);
+  layer->flags = std::move(words.flags);
+  return Status::Ok();
+}
+
+Status ParseFile(const std::string& path, Layer* layer) {
+  std::ifstream file(path);
+  if (!file) return Usage("cannot read the configuration file " + path);
+  po::variables_map map;
+  try {
+    po::store(po::parse_config_file(file, SettingOptions()), map);
+  } catch (const po::error& error) {
+    return Usage(path + ": " + error.what());
+  }
+  if (map.count("config") != 0) return Usage(path + ": a configuration file cannot name another");
+  Status status = MakeLayer(map, layer);
+  return status.ok() ? status : Usage(path + ": " + std::string(status.context()));
+}
+
+Status CheckAddress(const std::string& address) {
+  size_t colon = address.rfind(':');
+  std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
+  bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
+  if (colon == 0 || !digits || std::stoi(port) > 65535) {
+    return Usage("metrics-addr: '" + address + "' is not HOST:PORT or off");
+  }
+  return Status::Ok();
+}
+
+Status Apply(const Settings& settings, Options* options) {
+  for (const auto& [name, value] : settings) {
+    if (value.empty()) return Usage(name + " needs a value");
+    if (name == "store") options->store = value;
+    if (name == "order") {
+      if (value != "calls" && value != "fsync") return Usage("order: '" + value + "' is neither calls nor fsync");
+      options->order = value == "calls" ? Order::kCalls : Order::kFsync;
+    }
+    if (name == "retain") {
+      auto retain = ParseDuration(value);
+      if (!retain.ok()) return Usage("retain: " + std::string(retain.status().context()));
+      options->retain = *retain;
+    }
+    if (name == "budget") {
+      auto budget = ParseSize(value);
+      if (!budget.ok()) return Usage("budget: " + std::string(budget.status().context()));
+      if (*budget < (64u << 20)) return Usage("budget: at least 64M");
+      options->budget_bytes = *budget;
+    }
+    if (name == "metrics-addr") {
+      options->metrics_explicit = true;
+      options->metrics_addr = value == "off" ? "" : value;
+      if (value != "off") DKFS_TRY(CheckAddress(value));
+    }
+  }
+  return Status::Ok();
+}
+
+Status Merge(const Environment& environment, Layer flags, Options* options) {
+  Layer env, file;
+  DKFS_TRY(ParseEnvironment(environment, &env));
+  std::string config = flags.settings.contains("config") ? flags.settings["config"]
+                       : env.settings.contains("config") ? env.settings["config"]
+                                                         : "";
+  if (!config.empty()) DKFS_TRY(ParseFile(config, &file));
+  Settings settings = std::move(flags.settings);
+  settings.merge(env.settings);  // keeps what is there
+  settings.merge(file.settings);
+  for (Layer* layer : {&file, &env, &flags}) {
+    options->mount_flags.insert(options->mount_flags.end(), layer->flags.begin(), layer->flags.end());
+  }
+  return Apply(settings, options);
+}
+
+}  // namespace
+
+Result<Options> ParseOptions(const std::vector<std::string>& args, const Environment& environment, bool* has_command) {
+  Options options;
+  auto split = std::find(args.begin(), args.end(), "--");
+  *has_command = options.has_command = split != args.end();
+  if (options.has_command) options.command.assign(split + 1, args.end());
+  Layer flags;
+  DKFS_TRY(ParseFlags({args.begin(), split}, &options, &flags));
+  if (options.action != Options::Action::kMount) return options;
+  if (options.dir.empty()) return Usage("DIR is missing (see dkfs --help)");
+  if (options.has_command && options.command.empty()) return Usage("COMMAND is missing behind --");
+  DKFS_TRY(Merge(environment, std::move(flags), &options));
+  return options;
+}
+
+const char* HelpText() {
+  return "usage: dkfs [OPTIONS] DIR [-- COMMAND [ARG...]]\n"
+         "Mounts over DIR, records every change in a store, and restores what DIR has lost on first read.\n"
+         "With COMMAND: runs it once the mount is ready, unmounts when it ends, exits with its status.\n\n"
+         "  --store PATH              the store (default: a folder for DIR under /var/lib/dkfs)\n"
+         "  --order calls|fsync       calls: every call survives a kill of dkfs (default); fsync: what was fsynced\n"
+         "  --retain TIME             how long history is kept: 90s, 15m, 24h, 7d (default 24h)\n"
+         "  --budget BYTES            most the store may take: 10G (default: half of what its disk has for it)\n"
+         "  --metrics-addr ADDR|off   HOST:PORT for Prometheus (default 127.0.0.1:9911)\n"
+         "  -o OPT,...                the same as in fstab: store=, order=, ...; ro, nosuid, nodev, noexec, noatime, ...\n"
+         "  --config FILE             NAME = VALUE lines with the names above\n"
+         "  -f                        stay in the foreground, log to the terminal\n"
+         "  -d                        add debug messages to the log\n"
+         "  --help, --version\n\n"
+         "Each NAME may also come from the environment as DKFS_NAME (DKFS_STORE, DKFS_METRICS_ADDR, DKFS_OPTIONS, ...).\n"
+         "Flags win over the environment, the environment over the file.\n"
+         "Exit codes: 0 mounted, 2 usage, 3 environment, 4 store in use, 5 store damaged or unknown, 1 anything else;\n"
+         "with COMMAND: its status, 128+N for signal N, 125 for a failure of dkfs.\n";
+}
+
+}  // namespace dkfs

@@ -1,0 +1,47 @@
+// What the daemon was asked to do: flags over DKFS_* environment over --config file.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/base/status.h"
+
+namespace dkfs {
+
+enum class Order { kCalls, kFsync };
+
+struct Options {
+  enum class Action { kMount, kHelp, kVersion, kNothing };  // kNothing: mount's -f (fake)
+  Action action = Action::kMount;
+  std::string dir;    // as given
+  std::string store;  // as given; empty: the default for DIR
+  Order order = Order::kCalls;
+  std::chrono::seconds retain{24 * 3600};
+  uint64_t budget_bytes = 0;  // 0: derived by the store from its disk
+  std::string metrics_addr = "127.0.0.1:9911";  // empty: off
+  bool metrics_explicit = false;                // a taken address is then an error
+  std::vector<std::string> mount_flags;         // words of mount(2), see mount_words.h
+  bool foreground = false;
+  bool debug = false;
+  bool has_command = false;
+  std::vector<std::string> command;
+};
+
+using Environment = std::function<const char*(const char* name)>;
+
+// Parses `args` (without argv[0]) of `dkfs`. EINVAL: a usage error whose context is the one line for the user. On error
+// *has_command still says whether a COMMAND was given (it decides the exit code).
+Result<Options> ParseOptions(const std::vector<std::string>& args, const Environment& environment, bool* has_command);
+// Turns the arguments of `mount.dkfs SPEC DIR [-sfnv] [-o OPT,...]` into those of dkfs; *fake for -f.
+Result<std::vector<std::string>> ArgsOfMountHelper(const std::vector<std::string>& args, bool* fake);
+
+// The command line in its normal form: `binary --store STORE` and then the user's other arguments, DIR made absolute. The
+// arguments must have been parsed without error. Normalising twice changes nothing.
+std::vector<std::string> NormalCommandLine(const std::string& binary, const std::string& store, const std::string& dir,
+                                           const std::vector<std::string>& args);
+const char* HelpText();
+
+}  // namespace dkfs
