@@ -1,0 +1,188 @@
+"""A real dkfs mount for tests: starts, kills and loses it, and looks at what came back."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(os.environ.get("DKFS_BIN", ROOT / "build" / "bin")).resolve()
+
+
+def run(*args, check=True, timeout=120, **kw):
+    """Runs a program, its output captured as text."""
+    return subprocess.run([str(a) for a in args], check=check, timeout=timeout, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+
+
+def is_mounted(path):
+    wanted = str(path)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) == wanted:
+            return True
+    return False
+
+
+class Dkfs:
+    """One DIR with its store. `options` are passed to every mount."""
+
+    def __init__(self, base, options=()):
+        self.base = Path(base)
+        self.dir = self.base / "data"
+        self.store = self.base / "store"
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.options = list(options)
+        self.env = dict(os.environ)
+
+    def command(self, *extra):
+        return [BIN / "dkfs", "--store", self.store, "--metrics-addr", "off", *self.options, *extra, self.dir]
+
+    def mount(self, *extra, check=True, timeout=120):
+        return run(*self.command(*extra), check=check, timeout=timeout, env=self.env)
+
+    def ctl(self, *args, check=True, timeout=300):
+        return run(BIN / "dkfsctl", *args, check=check, timeout=timeout)
+
+    def status(self):
+        return json.loads(self.ctl("status", self.dir, "--json", check=False).stdout)
+
+    def unmount(self):
+        """Clean: returns when the store is closed."""
+        return self.ctl("unmount", self.dir)
+
+    def pids(self):
+        """Every dkfs process of this store: each shows the store's path in its command line."""
+        found = []
+        for proc in Path("/proc").iterdir():
+            if not proc.name.isdigit():
+                continue
+            try:
+                words = (proc / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words and words[0].endswith(b"/dkfs") and str(self.store).encode() in words:
+                found.append(int(proc.name))
+        return found
+
+    def kill(self):
+        """kill -9 of all dkfs processes, and waits until they are gone."""
+        pids = self.pids()
+        assert pids, "no dkfs process to kill"
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if all(self._dead(pid) for pid in pids):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"dkfs processes {pids} survive kill -9")
+
+    @staticmethod
+    def _dead(pid):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+        except OSError:
+            return True
+
+    def lose_dir(self):
+        """Empties the real directory (unmounting what a kill left behind first)."""
+        self.detach()
+        for entry in self.dir.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def detach(self):
+        while is_mounted(self.dir):
+            run("umount", "-l", self.dir)
+
+    def wait_hydrated(self, timeout=120):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status["hydration"]["done"]:
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"hydration did not end: {self.status()}")
+
+    def wait_adopted(self, timeout=120):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.status()["protected_share"] >= 1:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"adoption did not end: {self.status()}")
+
+    def close(self):
+        """Whatever state it is in: nothing mounted and no process afterwards."""
+        if is_mounted(self.dir):
+            try:
+                run("umount", self.dir, check=False, timeout=20)
+            except subprocess.TimeoutExpired:
+                pass
+        deadline = time.monotonic() + 20
+        while self.pids() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.pids():
+            self.kill()
+        self.detach()
+
+
+def tree(root, times=True):
+    """What a directory holds, as comparable data: type, mode, owner, times, xattrs, content, link groups."""
+    root = Path(root)
+    seen = {}
+    groups = {}
+
+    def visit(path, name):
+        st = os.lstat(path)
+        row = {"mode": st.st_mode, "uid": st.st_uid, "gid": st.st_gid}
+        if times:
+            row["mtime"] = st.st_mtime_ns
+        if not stat.S_ISDIR(st.st_mode):
+            row["nlink"] = st.st_nlink
+            groups.setdefault(st.st_ino, []).append(name)
+        if stat.S_ISREG(st.st_mode):
+            row["size"] = st.st_size
+            with open(path, "rb") as f:
+                row["sha"] = hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
+                    else hashlib.sha256(f.read()).hexdigest()
+        elif stat.S_ISLNK(st.st_mode):
+            row["target"] = os.readlink(path)
+        elif stat.S_ISCHR(st.st_mode) or stat.S_ISBLK(st.st_mode):
+            row["rdev"] = st.st_rdev
+        row["xattrs"] = {k: os.getxattr(path, k, follow_symlinks=False).hex()
+                         for k in sorted(os.listxattr(path, follow_symlinks=False)) if not k.startswith("trusted.dkfs")}
+        seen[name] = row
+        if stat.S_ISDIR(st.st_mode):
+            for entry in sorted(os.listdir(path)):
+                if name == "." and entry == ".dkfs-partial":
+                    continue
+                visit(os.path.join(path, entry), entry if name == "." else f"{name}/{entry}")
+
+    visit(root, ".")
+    seen["links"] = sorted(sorted(names) for names in groups.values() if len(names) > 1)
+    return seen
+
+
+def difference(a, b):
+    """For messages: what differs between two trees."""
+    rows = []
+    for name in sorted(set(a) | set(b)):
+        if a.get(name) != b.get(name):
+            rows.append(f"{name}: {a.get(name)} != {b.get(name)}")
+    return "\n".join(rows[:20])
+
+
+def assert_same(a, b):
+    assert a == b, "trees differ:\n" + difference(a, b)

@@ -1,0 +1,273 @@
+"""The mount behaves as a file system: one test for each kind of change."""
+
+import ctypes
+import errno
+import mmap
+import os
+import socket
+import stat
+
+import pytest
+
+pytestmark = pytest.mark.short
+libc = ctypes.CDLL(None, use_errno=True)
+RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
+FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE = 1, 2, 16
+
+
+def renameat2(a, b, flags):
+    if libc.renameat2(-100, os.fsencode(a), -100, os.fsencode(b), flags) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def fallocate(fd, mode, offset, length):
+    if libc.fallocate(fd, mode, ctypes.c_long(offset), ctypes.c_long(length)) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def fails_with(code, call, *args):
+    with pytest.raises(OSError) as e:
+        call(*args)
+    assert e.value.errno == code
+
+
+def test_write_and_read_at_any_offset(mounted):
+    path = mounted.dir / "f"
+    with open(path, "w+b") as f:
+        f.write(b"a" * 10000)
+        f.seek(8190)
+        f.write(b"bcd")
+        f.seek(50000)
+        f.write(b"end")
+        f.flush()
+        want = b"a" * 8190 + b"bcd" + b"a" * (10000 - 8193) + b"\0" * 40000 + b"end"
+        f.seek(0)
+        assert f.read() == want
+    assert path.stat().st_size == 50003
+
+
+def test_append_and_truncate(mounted):
+    path = mounted.dir / "log"
+    for i in range(100):
+        with open(path, "ab") as f:
+            f.write(b"line %03d\n" % i)
+    assert path.read_bytes() == b"".join(b"line %03d\n" % i for i in range(100))
+    os.truncate(path, 450)
+    os.truncate(path, 20000)
+    assert path.read_bytes() == b"".join(b"line %03d\n" % i for i in range(50)) + b"\0" * (20000 - 450)
+
+
+def test_directories_and_links(mounted):
+    d = mounted.dir
+    os.makedirs(d / "a/b/c")
+    (d / "a/x").write_text("x")
+    os.link(d / "a/x", d / "a/b/y")
+    os.symlink("../x", d / "a/b/s")
+    assert (d / "a/x").stat().st_nlink == 2
+    assert (d / "a/b/s").read_text() == "x"
+    assert d.joinpath("a").stat().st_nlink == 3
+    assert sorted(os.listdir(d / "a/b")) == ["c", "s", "y"]
+    fails_with(errno.ENOTEMPTY, os.rmdir, d / "a/b")
+    os.rmdir(d / "a/b/c")
+    os.unlink(d / "a/x")
+    assert (d / "a/b/y").stat().st_nlink == 1
+    fails_with(errno.ENOENT, os.stat, d / "a/x")
+    fails_with(errno.EEXIST, os.mkdir, d / "a")
+    fails_with(errno.ENOTDIR, os.rmdir, d / "a/b/y")
+    fails_with(errno.EISDIR, os.unlink, d / "a/b")
+
+
+def test_rename_in_all_its_forms(mounted):
+    d = mounted.dir
+    (d / "a").write_text("a")
+    (d / "b").write_text("b")
+    os.mkdir(d / "dir")
+    fails_with(errno.EEXIST, renameat2, d / "a", d / "b", RENAME_NOREPLACE)
+    renameat2(d / "a", d / "b", RENAME_EXCHANGE)
+    assert ((d / "a").read_text(), (d / "b").read_text()) == ("b", "a")
+    os.rename(d / "a", d / "dir/a")
+    os.rename(d / "b", d / "dir/a")
+    assert (d / "dir/a").read_text() == "a" and os.listdir(d) == ["dir"]
+    os.mkdir(d / "other")
+    fails_with(errno.EISDIR, os.rename, d / "dir/a", d / "other")
+    os.rename(d / "dir", d / "other")
+    assert (d / "other/a").read_text() == "a"
+    fails_with(errno.EINVAL, os.rename, d / "other", d / "other/inside")
+
+
+def test_unlinked_file_stays_usable(mounted):
+    path = mounted.dir / "gone"
+    with open(path, "w+b") as f:
+        f.write(b"before")
+        f.flush()
+        os.unlink(path)
+        f.write(b" after")
+        f.flush()
+        f.seek(0)
+        assert f.read() == b"before after"
+        assert os.fstat(f.fileno()).st_nlink == 0
+    assert os.listdir(mounted.dir) == []
+
+
+def test_replaced_file_stays_readable(mounted):
+    d = mounted.dir
+    (d / "f").write_text("old")
+    with open(d / "f") as f:
+        (d / "new").write_text("new")
+        os.rename(d / "new", d / "f")
+        assert f.read() == "old"
+    assert (d / "f").read_text() == "new"
+
+
+def test_attributes_and_times(mounted):
+    path = mounted.dir / "f"
+    path.write_text("x")
+    os.chmod(path, 0o4711)
+    os.chown(path, 1000, 1001)
+    os.utime(path, ns=(1_000_000_001, 2_000_000_002))
+    st = path.stat()
+    assert (st.st_uid, st.st_gid, st.st_atime_ns, st.st_mtime_ns) == (1000, 1001, 1_000_000_001, 2_000_000_002)
+    assert stat.S_IMODE(st.st_mode) & 0o777 == 0o711
+    before = path.stat().st_ctime_ns
+    path.write_text("y")
+    assert path.stat().st_mtime_ns > 2_000_000_002 and path.stat().st_ctime_ns > before
+
+
+def test_setgid_directory_is_inherited(mounted):
+    d = mounted.dir / "shared"
+    os.mkdir(d)
+    os.chown(d, 0, 4242)
+    os.chmod(d, 0o2775)
+    os.mkdir(d / "sub")
+    (d / "file").write_text("")
+    assert (d / "sub").stat().st_gid == 4242 and (d / "sub").stat().st_mode & stat.S_ISGID
+    assert (d / "file").stat().st_gid == 4242
+
+
+def test_new_files_belong_to_the_caller(mounted):
+    os.chmod(mounted.dir, 0o777)
+    pid = os.fork()
+    if pid == 0:
+        os.setgid(1234)
+        os.setuid(1233)
+        (mounted.dir / "mine").write_text("x")
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    st = (mounted.dir / "mine").stat()
+    assert (st.st_uid, st.st_gid) == (1233, 1234)
+
+
+def test_xattrs(mounted):
+    path = mounted.dir / "f"
+    path.write_text("x")
+    os.setxattr(path, "user.one", b"1")
+    os.setxattr(path, "user.big", b"v" * 3000)
+    assert sorted(os.listxattr(path)) == ["user.big", "user.one"]
+    assert os.getxattr(path, "user.big") == b"v" * 3000
+    fails_with(errno.EEXIST, os.setxattr, path, "user.one", b"2", os.XATTR_CREATE)
+    fails_with(errno.ENODATA, os.setxattr, path, "user.none", b"2", os.XATTR_REPLACE)
+    os.removexattr(path, "user.one")
+    fails_with(errno.ENODATA, os.getxattr, path, "user.one")
+
+
+def test_special_files(mounted):
+    d = mounted.dir
+    os.mkfifo(d / "fifo")
+    os.mknod(d / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as s:
+        os.chdir(d)
+        s.bind("sock")
+        os.chdir("/")
+    assert stat.S_ISFIFO((d / "fifo").stat().st_mode)
+    assert (d / "null").stat().st_rdev == os.makedev(1, 3)
+    assert stat.S_ISSOCK((d / "sock").stat().st_mode)
+    assert (d / "null").read_bytes() == b""
+
+
+def test_holes_and_fallocate(mounted):
+    path = mounted.dir / "f"
+    with open(path, "w+b") as f:
+        fd = f.fileno()
+        f.write(b"x" * 65536)
+        f.flush()
+        fallocate(fd, FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE, 5000, 30000)
+        fallocate(fd, FALLOC_KEEP_SIZE | FALLOC_ZERO_RANGE, 40000, 1000)
+        fallocate(fd, 0, 65536, 10000)
+        want = b"x" * 5000 + b"\0" * 30000 + b"x" * 5000 + b"\0" * 1000 + b"x" * (65536 - 41000) + b"\0" * 10000
+        assert os.pread(fd, 100000, 0) == want
+        assert os.lseek(fd, 0, os.SEEK_HOLE) <= 8192
+        os.ftruncate(fd, 1 << 30)
+        assert os.fstat(fd).st_blocks * 512 < 1 << 20
+
+
+def test_shared_mapping(mounted):
+    path = mounted.dir / "map"
+    path.write_bytes(b"\0" * 20000)
+    with open(path, "r+b") as f, mmap.mmap(f.fileno(), 20000) as m:
+        m[9000:9005] = b"hello"
+        m.flush()
+        assert os.pread(f.fileno(), 5, 9000) == b"hello"
+        os.pwrite(f.fileno(), b"WORLD", 9005)
+        assert m[9000:9010] == b"helloWORLD"
+
+
+def test_direct_io(mounted):
+    path = mounted.dir / "direct"
+    buffer = mmap.mmap(-1, 16384)
+    buffer.write(b"d" * 16384)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    try:
+        assert os.pwritev(fd, [buffer], 0) == 16384
+        assert os.preadv(fd, [buffer], 0) == 16384 and buffer[:] == b"d" * 16384
+    finally:
+        os.close(fd)
+
+
+def test_tmpfile_and_its_linking(mounted):
+    d = mounted.dir
+    fd = os.open(d, os.O_TMPFILE | os.O_RDWR, 0o640)
+    os.write(fd, b"unnamed")
+    os.link(f"/proc/self/fd/{fd}", d / "named", follow_symlinks=True)
+    os.close(fd)
+    assert (d / "named").read_bytes() == b"unnamed" and (d / "named").stat().st_nlink == 1
+
+
+def test_copy_file_range(mounted):
+    d = mounted.dir
+    (d / "a").write_bytes(os.urandom(3_000_000))
+    with open(d / "a", "rb") as a, open(d / "b", "wb") as b:
+        left = 3_000_000
+        while left:
+            left -= os.copy_file_range(a.fileno(), b.fileno(), left)
+    assert (d / "a").read_bytes() == (d / "b").read_bytes()
+
+
+def test_names_of_255_bytes_and_any_bytes(mounted):
+    d = os.fsencode(mounted.dir)
+    for name in (b"n" * 255, bytes(range(1, 47)) + bytes(range(48, 256))):
+        with open(d + b"/" + name, "wb") as f:
+            f.write(b"x")
+        assert name in os.listdir(d)
+    fails_with(errno.ENAMETOOLONG, os.stat, d + b"/" + b"n" * 256)
+
+
+def test_huge_directory_lists_every_name_once_while_names_go(mounted):
+    d = mounted.dir / "many"
+    os.mkdir(d)
+    for i in range(2000):
+        (d / f"f{i:05}").touch()
+    seen = []
+    with os.scandir(d) as entries:
+        for entry in entries:
+            seen.append(entry.name)
+            if len(seen) == 500:
+                for i in range(0, 2000, 2):
+                    os.unlink(d / f"f{i:05}")
+    assert len(seen) == len(set(seen))
+    assert {f"f{i:05}" for i in range(1, 2000, 2)} <= set(seen)
+
+
+def test_reserved_name_is_not_visible(mounted):
+    fails_with(errno.ENOENT, os.stat, mounted.dir / ".dkfs-partial")
+    fails_with(errno.EPERM, os.mkdir, mounted.dir / ".dkfs-partial")
+    assert os.listdir(mounted.dir) == []
