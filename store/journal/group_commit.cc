@@ -61,6 +61,11 @@ Status GroupCommit::Sync(Seq seq) {
   return result;
 }
 
+void GroupCommit::Raise(Seq synced) {
+  MutexLock lock(mutex_);
+  synced_.store(std::max(synced.value, synced_.load()), std::memory_order_release);
+}
+
 // Notes how a flush ended and moves the waiters it settles to batch_.
 void GroupCommit::Take(const Result<Seq>& flushed) {
   batch_.clear();

@@ -33,6 +33,7 @@ class GroupCommit {
 
   void Barrier(Seq seq, Done done) EXCLUDES(mutex_);
   Status Sync(Seq seq) EXCLUDES(mutex_);
+  void Raise(Seq synced) EXCLUDES(mutex_);  // the caller has synced that far by itself
   Seq synced() const { return Seq(synced_.load(std::memory_order_acquire)); }
 
  private:

@@ -243,6 +243,7 @@ Status Journal::Impl::Seal() {
     if (!active_->last) return Status::Ok();
     for (const Segment& segment : closing_) DKFS_TRY(segment->Datasync());
     DKFS_TRY(active_->Datasync());
+    commit.Raise(active_->last);
     DKFS_TRY_ASSIGN(Segment next, FirstSegment());
     Roll(std::move(next));
   }

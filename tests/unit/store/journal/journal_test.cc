@@ -1,0 +1,298 @@
+#include <atomic>
+#include <latch>
+#include <thread>
+
+#include "tests/unit/store/journal/rig.h"
+
+namespace dkfs {
+namespace {
+
+using namespace journal_testing;
+
+struct JournalTest : testing::Test {
+  JournalTest() : rig(FreshDir(testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    EXPECT_TRUE(rig.Open().ok());
+  }
+  Rig rig;
+};
+
+TEST_F(JournalTest, SeqsCountFromOneInFileOrder) {
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(rig.Append(std::string(100 + i, 'x')).ok());
+  for (size_t i = 0; i < rig.model.size(); ++i) {
+    EXPECT_EQ(rig.model[i].at.seq.value, i + 1);
+    EXPECT_EQ(rig.model[i].at.length % 8, 0u);
+    if (i > 0) {
+      EXPECT_EQ(rig.model[i].at.offset, rig.model[i - 1].at.offset + rig.model[i - 1].at.length);
+    }
+  }
+  EXPECT_EQ(rig.journal->appended(), Seq(100));
+}
+
+TEST_F(JournalTest, AppendedRecordsSurviveAKill) {
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(rig.Append(std::string(i * 100, 'k')).ok());
+  EXPECT_EQ(rig.journal->synced(), Seq(0));
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(50));
+}
+
+TEST_F(JournalTest, RollsOverManySegmentsAndReopens) {
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(rig.Append(std::string(40000, 'r')).ok());
+  EXPECT_GT(rig.model.back().at.segment.value, 6u);
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(200));
+  uint64_t next = 1;
+  for (const SegmentInfo& s : rig.journal->SealedSegments()) {
+    EXPECT_EQ(s.first.value, next);
+    next = s.last.value + 1;
+    EXPECT_EQ(fs::file_size(rig.File(s.id)), s.bytes);
+  }
+  EXPECT_EQ(next, 201u);
+}
+
+TEST_F(JournalTest, ARecordMayBeLargerThanASegment) {
+  ASSERT_TRUE(rig.Append(std::string(7 << 20, 'L')).ok());
+  ASSERT_TRUE(rig.Append("small").ok());
+  EXPECT_EQ(rig.Append(std::string(kMaxRecordBytes, 'L')).code(), E2BIG);
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(2));
+}
+
+TEST_F(JournalTest, SyncCoversAllSegmentsSoFar) {
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(rig.Append(std::string(60000, 's')).ok());
+  ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
+  EXPECT_EQ(rig.journal->synced(), Seq(40));
+  const uint64_t syncs = rig.journal->stats().syncs;
+  ASSERT_TRUE(rig.journal->Sync(Seq(7)).ok());
+  EXPECT_EQ(rig.journal->stats().syncs, syncs);
+}
+
+TEST_F(JournalTest, BarrierAnswersAtOnceWhatIsSynced) {
+  ASSERT_TRUE(rig.Append("a").ok());
+  int answers = 0;
+  rig.journal->Barrier(Seq(1), [&](Status s) { answers += s.ok(); });
+  EXPECT_EQ(answers, 1);  // alone, the caller is the leader
+  rig.journal->Barrier(Seq(1), [&](Status s) { answers += s.ok(); });
+  EXPECT_EQ(answers, 2);
+  EXPECT_EQ(rig.journal->stats().syncs, 1u);
+}
+
+TEST_F(JournalTest, ManyThreadsAppendAndSync) {
+  std::atomic<int> answered{0};
+  int groups = 0;
+  rig.options.on_sync = [&](uint64_t, int group) { groups += group; };  // one leader at a time
+  ASSERT_TRUE(rig.Open().ok());
+  constexpr int kThreads = 6, kEach = 100;
+  std::latch all(kThreads * kEach);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      const std::string body(3000 + t, 't');
+      struct iovec part = {const_cast<char*>(body.data()), body.size()};
+      for (int i = 0; i < kEach; ++i) {
+        auto at = rig.journal->Append({&part, 1, static_cast<uint32_t>(body.size()), 1, Hash64(AsBytes(body))}, 0, false,
+                                      nullptr);
+        ASSERT_TRUE(at.ok());
+        if (t == 0) {
+          EXPECT_TRUE(rig.journal->Sync(at->seq).ok());
+        }
+        rig.journal->Barrier(at->seq, [&, seq = at->seq](Status s) {
+          EXPECT_TRUE(s.ok());
+          EXPECT_LE(seq, rig.journal->synced());
+          answered++;
+          all.count_down();
+        });
+      }
+    });
+  }
+  for (auto& t : threads) t.join();
+  all.wait();
+  EXPECT_EQ(answered, kThreads * kEach);
+  EXPECT_EQ(rig.journal->appended().value, kThreads * kEach);
+  rig.journal.reset();
+  EXPECT_LE(groups, answered);
+  std::map<uint64_t, size_t> seen;
+  auto opened = Journal::Open(rig.path, kUuid, {}, rig.options, [&](const RecordHeader& h, const Appended&, Bytes b) {
+    seen[h.seq.value] = b.size();
+    return Status::Ok();
+  });
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  EXPECT_EQ(seen.size(), size_t{kThreads * kEach});
+}
+
+TEST_F(JournalTest, OnAppendRunsInSeqOrder) {
+  std::vector<uint64_t> seqs;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      char data[16] = {};
+      struct iovec part = {data, sizeof data};
+      for (int i = 0; i < 200; ++i) {
+        const auto at = rig.journal->Append({&part, 1, 16, 1, Hash64({reinterpret_cast<std::byte*>(data), 16})}, 0, false,
+                                            [&](const Appended& a) { seqs.push_back(a.seq.value); });
+        ASSERT_TRUE(at.ok());
+      }
+    });
+  }
+  for (auto& t : threads) t.join();
+  ASSERT_EQ(seqs.size(), 800u);
+  for (size_t i = 0; i < seqs.size(); ++i) EXPECT_EQ(seqs[i], i + 1);
+}
+
+TEST_F(JournalTest, AFailedWriteIsSticky) {
+  ASSERT_TRUE(rig.Append("kept").ok());
+  ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
+  ASSERT_TRUE(rig.Append("not synced").ok());
+  ASSERT_TRUE(Fault::Arm("journal.append=EIO@1").ok());
+  EXPECT_EQ(rig.Append("lost").code(), EIO);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_EQ(rig.Append("later").code(), EIO);
+  EXPECT_EQ(rig.journal->Sync(kLatest).code(), EIO);
+  int code = 0;
+  rig.journal->Barrier(kLatest, [&](Status s) { code = s.code(); });
+  EXPECT_EQ(code, EIO);
+  EXPECT_EQ(rig.journal->error().code(), EIO);
+  EXPECT_EQ(rig.journal->synced(), Seq(1));
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(2));
+}
+
+TEST_F(JournalTest, AFailedSyncIsStickyAndAnswersNothingAsSynced) {
+  ASSERT_TRUE(rig.Append("a").ok());
+  ASSERT_TRUE(Fault::Arm("journal.sync=EIO@1").ok());
+  int code = 0;
+  rig.journal->Barrier(kLatest, [&](Status s) { code = s.code(); });
+  EXPECT_EQ(code, EIO);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_EQ(rig.journal->Sync(kLatest).code(), EIO);
+  EXPECT_EQ(rig.Append("b").code(), EIO);
+  EXPECT_EQ(rig.journal->synced(), Seq(0));
+}
+
+TEST_F(JournalTest, AFailedSealIsSticky) {
+  ASSERT_TRUE(rig.Append("a").ok());
+  ASSERT_TRUE(Fault::Arm("journal.seal=EIO@1").ok());
+  EXPECT_EQ(rig.journal->Seal().code(), EIO);
+  EXPECT_EQ(rig.Append("b").code(), EIO);
+}
+
+TEST_F(JournalTest, NoSpaceEndsWhenSpaceReturns) {
+  rig.FillSegment();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  Status last;
+  for (int i = 0; i < 100 && last.ok(); ++i) last = rig.Append(std::string(60000, 'n'));
+  EXPECT_EQ(last.code(), ENOSPC);
+  EXPECT_TRUE(rig.journal->error().ok());
+  EXPECT_TRUE(rig.journal->Sync(kLatest).ok());
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_TRUE(rig.Append(std::string(60000, 'n')).ok());
+  const size_t appended = rig.model.size();
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended().value, appended);
+}
+
+TEST_F(JournalTest, TheReserveTakesUrgentRecordsOnly) {
+  rig.FillSegment();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  while (rig.Append(std::string(60000, 'n')).ok()) continue;
+  EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok());
+  EXPECT_EQ(rig.Append(std::string(60000, 'n')).code(), ENOSPC);
+  EXPECT_EQ(rig.Append("n").code(), ENOSPC);
+  EXPECT_TRUE(rig.Append("u", true).ok());
+  Status last;
+  for (int i = 0; i < 100 && last.ok(); ++i) last = rig.Append(std::string(60000, 'u'), true);
+  EXPECT_EQ(last.code(), ENOSPC);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_TRUE(rig.Append(std::string(60000, 'n')).ok());
+  const size_t appended = rig.model.size();
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended().value, appended);
+  EXPECT_EQ(fs::file_size(rig.path + "/reserve"), rig.options.reserve_bytes);
+}
+
+TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
+  ASSERT_TRUE(rig.Append("a").ok());
+  rig.journal.reset();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.Append("n").code(), ENOSPC);
+  EXPECT_TRUE(rig.Append("u", true).ok());
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_TRUE(rig.Append("n").ok());
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(3));
+}
+
+TEST_F(JournalTest, SealMakesTheSegmentImmutableAndListed) {
+  ASSERT_TRUE(rig.Append("one").ok());
+  ASSERT_TRUE(rig.journal->Seal().ok());
+  ASSERT_TRUE(rig.journal->Seal().ok());  // nothing to seal
+  auto sealed = rig.journal->SealedSegments();
+  ASSERT_EQ(sealed.size(), 1u);
+  EXPECT_EQ(sealed[0].first, Seq(1));
+  EXPECT_EQ(sealed[0].last, Seq(1));
+  EXPECT_EQ(fs::file_size(rig.File(sealed[0].id)), sealed[0].bytes);
+  ASSERT_TRUE(rig.Append("two").ok());
+  EXPECT_GT(rig.model[1].at.segment, rig.model[0].at.segment);
+}
+
+TEST_F(JournalTest, ADeletedSegmentIsNotMissed) {
+  ASSERT_TRUE(rig.Append("one").ok());
+  ASSERT_TRUE(rig.journal->Seal().ok());
+  const Written one = rig.model[0];
+  const uint64_t before = rig.journal->DiskBytes();
+  ASSERT_TRUE(rig.journal->Delete(one.at.segment).ok());
+  EXPECT_LT(rig.journal->DiskBytes(), before);
+  EXPECT_EQ(rig.journal->Delete(one.at.segment).code(), ENOENT);
+  // The index still points to the end of the deleted segment.
+  const JournalPosition from{.last = Seq(1), .segment = one.at.segment, .offset = one.at.offset + one.at.length};
+  ASSERT_TRUE(rig.Open(from).ok());
+  ASSERT_TRUE(rig.Append("two").ok());
+  ASSERT_TRUE(rig.Open(from).ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(2));
+}
+
+TEST_F(JournalTest, DeletingSyncsWhatFollows) {
+  rig.FillSegment();
+  rig.FillSegment();
+  const auto next = std::find_if(rig.model.begin(), rig.model.end(),
+                                 [&](const Written& w) { return w.at.segment != rig.model[0].at.segment; });
+  rig.journal->Seal().Ignore("only to wait for the sealing of the first");
+  ASSERT_TRUE(rig.journal->Delete(rig.model[0].at.segment).ok());
+  EXPECT_GE(rig.journal->synced(), next->at.seq);
+}
+
+TEST_F(JournalTest, PacksAndSegmentsShareOneIdSpace) {
+  const SegmentId pack = rig.journal->NewSegmentId();
+  rig.FillSegment();
+  rig.FillSegment();
+  for (const Written& w : rig.model) EXPECT_NE(w.at.segment, pack);
+  const SegmentId high(rig.model.back().at.segment.value + 100);
+  rig.journal.reset();
+  std::FILE* f = std::fopen((rig.path + "/" + SegmentName(high, SegmentKind::kPack)).c_str(), "w");
+  std::fclose(f);
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_GT(rig.journal->NewSegmentId(), high);
+}
+
+TEST_F(JournalTest, EachOpenRaisesTheEpoch) {
+  const uint64_t epoch = rig.journal->epoch();
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->epoch(), epoch + 1);
+  ASSERT_TRUE(rig.Append("a").ok());
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->epoch(), epoch + 2);
+  EXPECT_EQ(rig.journal->SealedSegments().size(), 1u);  // empty ones are removed
+}
+
+TEST_F(JournalTest, RecordsCarryTheTimeReadUnderTheMutex) {
+  int64_t now = 1000;
+  rig.options.clock.wall = [&] { return TimeSpec{now++, 5}; };
+  ASSERT_TRUE(rig.Open().ok());
+  ASSERT_TRUE(rig.Append("a").ok());
+  ASSERT_TRUE(rig.Append("b").ok());
+  EXPECT_EQ(rig.model[0].at.time, (TimeSpec{1000, 5}));
+  EXPECT_EQ(rig.model[1].at.time, (TimeSpec{1001, 5}));
+}
+
+}  // namespace
+}  // namespace dkfs

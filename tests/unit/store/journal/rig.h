@@ -1,0 +1,116 @@
+// What the journal's tests share: a journal in a fresh directory, and a plain model of what it holds.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "store/base/fault.h"
+#include "store/base/hash.h"
+#include "store/base/log.h"
+#include "store/journal/journal.h"
+#include "store/journal/segment_scan.h"
+
+namespace dkfs::journal_testing {
+
+inline constexpr Uuid kUuid = {std::byte{7}, std::byte{1}};
+namespace fs = std::filesystem;
+
+inline std::string FreshDir(const std::string& name) {
+  const std::string path = testing::TempDir() + "journal_" + name + "_" + std::to_string(::getpid());
+  fs::remove_all(path);
+  return path;
+}
+
+struct Written {
+  Appended at;
+  std::string body;
+  Seq synced;  // when it was appended
+};
+
+// All records ever appended and still expected, Seq n at [n - 1].
+using Model = std::vector<Written>;
+
+struct Rig {
+  explicit Rig(std::string p) : path(std::move(p)) {
+    options.segment_bytes = 1 << 20;
+    options.reserve_bytes = 256 << 10;
+  }
+  ~Rig() {
+    Fault::Arm("").Ignore("disarming never fails");
+    journal.reset();
+    fs::remove_all(path);
+  }
+
+  // Opens and checks what is replayed against the model, which must reach to `from` at least.
+  Status Open(JournalPosition from = {}) {
+    journal.reset();
+    std::vector<std::string> replayed;
+    Seq expected(from.last.value + 1);
+    auto opened = Journal::Open(path, kUuid, from, options,
+                                [&](const RecordHeader& header, const Appended& at, Bytes body) {
+                                  EXPECT_EQ(header.seq, expected);
+                                  EXPECT_EQ(at.seq, expected);
+                                  if (at.seq.value <= model.size()) {
+                                    const Written& w = model[at.seq.value - 1];
+                                    EXPECT_EQ(at.segment, w.at.segment);
+                                    EXPECT_EQ(at.offset, w.at.offset);
+                                    EXPECT_EQ(at.length, w.at.length);
+                                    EXPECT_TRUE(AsString(body) == w.body) << "Seq " << at.seq.value;
+                                  }
+                                  expected = Seq(expected.value + 1);
+                                  return Status::Ok();
+                                });
+    if (!opened.ok()) return opened.status();
+    journal = std::move(opened).value();
+    EXPECT_EQ(journal->appended().value + 1, expected.value);
+    EXPECT_EQ(journal->synced(), journal->appended());
+    EXPECT_LE(journal->appended().value, model.size());
+    model.resize(std::min<size_t>(model.size(), journal->appended().value));
+    return Status::Ok();
+  }
+
+  Status Append(const std::string& body, bool urgent = false) {
+    const size_t half = body.size() / 2;
+    char* data = const_cast<char*>(body.data());
+    const struct iovec parts[2] = {{data, half}, {data + half, body.size() - half}};
+    const Seq synced = journal->synced();
+    auto at = journal->Append({.parts = parts,
+                               .count = 2,
+                               .bytes = static_cast<uint32_t>(body.size()),
+                               .items = 1,
+                               .checksum = Hash64(AsBytes(body))},
+                              0, urgent, nullptr);
+    if (at.ok()) model.push_back({*at, body, synced});
+    return at.status();
+  }
+
+  // Until a record stands in the next segment.
+  void FillSegment() {
+    ASSERT_TRUE(Append(std::string(60000, 'f')).ok());
+    const SegmentId now = model.back().at.segment;
+    while (model.back().at.segment == now) ASSERT_TRUE(Append(std::string(60000, 'f')).ok());
+  }
+
+  std::string File(SegmentId id) const { return path + "/" + SegmentName(id, SegmentKind::kJournal); }
+
+  std::string path;
+  JournalOptions options;
+  std::unique_ptr<Journal> journal;
+  Model model;
+};
+
+inline std::string RandomBody(std::mt19937_64& random, size_t limit) {
+  std::string body(random() % limit, '\0');
+  for (size_t i = 0; i + 8 <= body.size(); i += 8) {
+    const uint64_t v = random() % 3 == 0 ? 0 : random();
+    std::memcpy(body.data() + i, &v, 8);
+  }
+  return body;
+}
+
+}  // namespace dkfs::journal_testing
