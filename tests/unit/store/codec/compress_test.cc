@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "store/codec/codec.h"
+#include "tests/support/random.h"
+
+namespace dkfs::codec {
+namespace {
+
+MutableBytes Room(std::string* text) { return {reinterpret_cast<std::byte*>(text->data()), text->size()}; }
+
+std::string Compressed(const std::string& text, int level = 3) {
+  std::string out;
+  EXPECT_TRUE(Compress(AsBytes(text), level, &out).ok());
+  return out;
+}
+
+Status Expand(const std::string& frame, std::string* out) { return Decompress(AsBytes(frame), Room(out)); }
+
+TEST(CompressTest, RoundTripsAtEveryLevel) {
+  const uint64_t seed = test::TestSeed();
+  test::Random random(seed);
+  for (int level = 1; level <= 19; level += 3) {
+    for (const size_t size : {size_t{0}, size_t{1}, size_t{8192}, size_t{200'000}}) {
+      std::string text = random.Text(size / 2);
+      text.resize(size, 'z');
+      std::string back(size, '\0');
+      ASSERT_TRUE(Expand(Compressed(text, level), &back).ok()) << "seed " << seed;
+      ASSERT_EQ(back, text) << "seed " << seed;
+    }
+  }
+}
+
+TEST(CompressTest, AppendsToWhatIsThere) {
+  std::string out = "front";
+  ASSERT_TRUE(Compress(AsBytes("text"), 3, &out).ok());
+  EXPECT_EQ(out, "front" + Compressed("text"));
+}
+
+TEST(CompressTest, ZerosShrink) { EXPECT_LT(Compressed(std::string(1 << 20, '\0')).size(), 200u); }
+
+TEST(CompressTest, AnotherSizeIsDamage) {
+  const std::string frame = Compressed("0123456789");
+  for (const size_t size : {0, 9, 11, 1000}) {
+    std::string back(size, '\0');
+    EXPECT_TRUE(Expand(frame, &back).IsCorruption()) << size;
+  }
+}
+
+TEST(CompressTest, CutLongerOrTwoFramesAreDamage) {
+  const std::string frame = Compressed("some text, some more text, some text");
+  std::string back(36, '\0');
+  ASSERT_TRUE(Expand(frame, &back).ok());
+  for (size_t n = 0; n < frame.size(); ++n) EXPECT_TRUE(Expand(frame.substr(0, n), &back).IsCorruption()) << n;
+  EXPECT_TRUE(Expand(frame + "x", &back).IsCorruption());
+  EXPECT_TRUE(Expand(frame + Compressed(""), &back).IsCorruption());
+}
+
+TEST(CompressTest, DamagedFramesNeverWriteOutside) {
+  const uint64_t seed = test::TestSeed();
+  test::Random random(seed);
+  for (int i = 0; i < 5000; ++i) {
+    const std::string frame = test::Mutate(&random, Compressed(random.Name(200)));
+    std::string guarded(32 + 64, 'g');
+    const Status status = Decompress(AsBytes(frame), Room(&guarded).subspan(16, 64));
+    ASSERT_TRUE(status.ok() || status.IsCorruption());
+    ASSERT_EQ(guarded.substr(0, 16) + guarded.substr(80), std::string(32, 'g')) << "seed " << seed;
+  }
+}
+
+TEST(CompressTest, ThreadsHaveContextsOfTheirOwn) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([t] {
+      const std::string text(50'000, static_cast<char>('a' + t));
+      for (int i = 0; i < 20; ++i) {
+        std::string back(text.size(), '\0');
+        EXPECT_TRUE(Expand(Compressed(text), &back).ok());
+        EXPECT_EQ(back, text);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace dkfs::codec
