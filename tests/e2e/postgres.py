@@ -107,7 +107,7 @@ class Acks(threading.Thread):
     def __init__(self, postgres, number):
         super().__init__(daemon=True)
         self.number = number
-        self.acked = 0
+        self.acked = int(postgres.sql(f"select coalesce(max(n), 0) from acks where client = {number}").stdout)
         self.psql = subprocess.Popen(postgres.client("psql", "-X", "-q", "-A", "-t", "-d", "postgres"), text=True,
                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
