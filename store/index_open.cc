@@ -149,6 +149,7 @@ Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {
   if (segments && !IsLostIndex(opened)) return opened;
   if (segments) Log(LogLevel::kWarn, "index_unusable", {{"store", dir.path()}, {"error", opened.ToString()},
                     {"hint", "reading all segments instead; dkfs-replay reindex mends the store"}});
+  if (segments) out.index_error = opened.Prefix(dir.path() + "/index");
   DKFS_TRY(OpenAt(out.scratch->path() + "/rebuilt", true, &out));
   TailEnd end;
   DKFS_TRY(RebuildIndex(dir.path() + "/journal", dir.uuid(), out.index.get(), &end));

@@ -36,6 +36,7 @@ struct OpenedIndex {
   std::unique_ptr<Index> index;
   JournalPosition tail;  // where the journal goes on after what the index holds
   bool rebuilding = false;  // FinishRebuild is due after the first flush
+  Status index_error;       // read-only: why the index had to be rebuilt aside
   Status damage;            // read-only: where the rebuilt prefix ended, if it was not the journal's end
 };
 

@@ -33,6 +33,7 @@ struct StoreOptions {
   };
   Mode mode = Mode::kReadWrite;
   bool create = true;
+  bool rebuild_index = false;  // kReadWrite: make the index again from the segments even if it looks whole
   std::chrono::seconds retain{24 * 3600};
   uint64_t budget_bytes = 0;  // 0: half of what the store holds plus what its disk has free, at open
   uint64_t segment_bytes = 64 << 20;

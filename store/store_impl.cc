@@ -42,6 +42,7 @@ Status Store::Impl::OpenForWriting() {
     if (!made.ok() && made.code() != EEXIST) return made;
   }
   DKFS_TRY(file::SyncDir(dir.fd(), "."));
+  if (options.rebuild_index) DKFS_TRY(RequestRebuild(dir));
   DKFS_TRY_ASSIGN(opened, OpenIndex(dir));
   index = opened.index.get();
   JournalOptions journal_options;
@@ -71,6 +72,7 @@ Status Store::Impl::OpenForReading() {
   DKFS_TRY(index->ApplyAll());
   read_only_last = end.position.last;
   parts.damage = opened.damage.ok() ? end.damage : opened.damage;
+  parts.index_error = opened.index_error;
   NoteError(parts.damage);
   return FinishOpen();
 }

@@ -89,6 +89,12 @@ Result<bool> Reconstructor::HasVersion(FileId file, const InodeState& state, uin
   return true;
 }
 
+Status Reconstructor::ExactVersion(FileId file, LayoutId layout, uint64_t block, Seq seq, MutableBytes out) {
+  uint8_t shift = kMinBlockShift;
+  while (size_t{1} << shift < out.size()) ++shift;
+  return Version({file, layout, shift, block}, seq, 0, out);
+}
+
 Status Reconstructor::Version(const Place& place, Seq seq, int depth, MutableBytes out) {
   Status status;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

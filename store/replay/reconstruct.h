@@ -55,6 +55,8 @@ class Reconstructor {
   // First block >= `from` and below the file's size that holds data (a version that is not a hole, or uncaptured content);
   // ENXIO when there is none.
   Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at);
+  // The version recorded at exactly `seq`, whatever covers or follows it: for verify. `out` is one block.
+  Status ExactVersion(FileId file, LayoutId layout, uint64_t block, Seq seq, MutableBytes out);
   // True when some version of the block at or before `at` exists.
   Result<bool> HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at);
 
