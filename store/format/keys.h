@@ -47,20 +47,8 @@ struct Reference {
   BlockKind kind = BlockKind::kBaseline;  // of what stands there
 };
 inline constexpr size_t kReferenceBytes = 16;
-inline void EncodeReference(const Reference& r, std::string* out) {
-  PutLe(out, r.frame);
-  PutLe(out, r.offset);
-  PutLe(out, r.stored_bytes);
-  PutLe(out, static_cast<uint32_t>(r.kind));
-}
-inline Status DecodeReference(Bytes data, Reference* out) {
-  ByteReader in(data);
-  *out = {in.Le<uint32_t>(), in.Le<uint32_t>(), in.Le<uint32_t>(), static_cast<BlockKind>(in.Le<uint32_t>())};
-  if (!in.ok() || in.remaining() != 0 || (out->kind != BlockKind::kBaseline && out->kind != BlockKind::kUnit)) {
-    return Status::Corruption("reference of a block version");
-  }
-  return Status::Ok();
-}
+void EncodeReference(const Reference& reference, std::string* out);
+Status DecodeReference(Bytes payload, Reference* out);
 
 namespace keys {
 

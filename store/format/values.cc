@@ -1,7 +1,28 @@
 #include "store/format/keys.h"
 #include "store/format/wire.h"
 
-namespace dkfs::values {
+namespace dkfs {
+
+void EncodeReference(const Reference& reference, std::string* out) {
+  wire::Writer w(out, kReferenceBytes);
+  w.Le<uint32_t>(reference.frame);
+  w.Le<uint32_t>(reference.offset);
+  w.Le<uint32_t>(reference.stored_bytes);
+  w.Le<uint32_t>(static_cast<uint32_t>(reference.kind));
+}
+
+Status DecodeReference(Bytes payload, Reference* out) {
+  ByteReader in(payload);
+  out->frame = in.Le<uint32_t>();
+  out->offset = in.Le<uint32_t>();
+  out->stored_bytes = in.Le<uint32_t>();
+  const uint32_t kind = in.Le<uint32_t>();
+  out->kind = static_cast<BlockKind>(kind);
+  const bool valid = kind == static_cast<uint32_t>(BlockKind::kBaseline) || kind == static_cast<uint32_t>(BlockKind::kUnit);
+  return wire::IsWhole(in) && valid ? Status::Ok() : Status::Corruption("reference of a block version");
+}
+
+namespace values {
 namespace {
 
 using wire::Writer;
@@ -158,4 +179,5 @@ Status Decode(Bytes data, Fingerprint* out) {
   return valid ? Status::Ok() : Bad("fingerprint out of range");
 }
 
-}  // namespace dkfs::values
+}  // namespace values
+}  // namespace dkfs

@@ -171,6 +171,7 @@ TEST(ItemTest, ReferencesRoundTripAndPointOnlyAtWhatCanBeShared) {
     const bool shared = kind == static_cast<int>(BlockKind::kBaseline) || kind == static_cast<int>(BlockKind::kUnit);
     EXPECT_EQ(DecodeReference(AsBytes(With(text, 12, static_cast<uint8_t>(kind))), &back).ok(), shared) << kind;
   }
+  EXPECT_FALSE(DecodeReference(AsBytes(With(text, 13, uint8_t{1})), &back).ok()) << "the kind is all of its four bytes";
   EXPECT_TRUE(DecodeReference(AsBytes(text.substr(1)), &back).IsCorruption());
 }
 
