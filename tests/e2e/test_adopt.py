@@ -1,0 +1,120 @@
+"""First mount over a directory with data, and changes made while it was not mounted."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from dkfs import assert_same, tree
+from test_recovery import populate
+
+pytestmark = pytest.mark.short
+
+
+def test_adopted_content_survives(fs):
+    populate(fs.dir)
+    want = tree(fs.dir)
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+
+
+def test_changes_while_content_is_not_captured_yet(fs):
+    for i in range(10):
+        (fs.dir / f"f{i}").write_bytes(os.urandom(3_000_000))
+    fs.mount()
+    d = fs.dir
+    with open(d / "f0", "r+b") as f:
+        f.seek(100_000)
+        f.write(b"changed")
+    os.truncate(d / "f1", 1_000_001)
+    os.unlink(d / "f2")
+    os.rename(d / "f3", d / "f4")
+    os.rename(d / "f5", d / "moved")
+    want = tree(d)
+    fs.wait_adopted()
+    assert_same(tree(d), want)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(d), want)
+
+
+def test_killed_during_adoption(fs):
+    for i in range(20):
+        (fs.dir / f"f{i}").write_bytes(os.urandom(2_000_000))
+    want = tree(fs.dir)
+    fs.mount()
+    fs.kill()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+
+
+def test_refuses_while_somebody_writes(fs):
+    with open(fs.dir / "log", "w") as held:
+        held.write("x")
+        held.flush()
+        holder = subprocess.Popen(["sleep", "30"], stdout=held)
+        try:
+            result = fs.mount(check=False)
+            assert result.returncode == 3 and str(holder.pid) in result.stderr
+        finally:
+            holder.kill()
+            holder.wait()
+    fs.mount()
+
+
+def test_many_files_are_adopted_in_seconds(fs):
+    for i in range(200):
+        os.mkdir(fs.dir / f"d{i}")
+        for j in range(50):
+            (fs.dir / f"d{i}/f{j}").write_text("x")
+    start = time.monotonic()
+    fs.mount()
+    assert time.monotonic() - start < 20
+    assert len(os.listdir(fs.dir / "d199")) == 50
+
+
+def test_drift_is_captured(fs):
+    """Changed, new and missing files after a clean unmount are new changes."""
+    fs.mount()
+    populate(fs.dir)
+    fs.unmount()
+    d = fs.dir
+    with open(d / "rewritten", "r+b") as f:
+        f.seek(50_000)
+        f.write(b"drift")
+    (d / "base/new").write_text("new")
+    os.makedirs(d / "newdir/sub")
+    (d / "newdir/sub/f").write_bytes(b"deep" * 5000)
+    os.unlink(d / "base/1/2")
+    os.rename(d / "empty", d / "renamed")
+    want = tree(d)
+    fs.mount()
+    assert_same(tree(d), want)
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(d), want)
+
+
+def test_nothing_changed_is_no_drift(fs):
+    fs.mount()
+    populate(fs.dir)
+    want = tree(fs.dir)
+    fs.unmount()
+    fs.mount()
+    before = fs.status()["seq"]["appended"]
+    assert_same(tree(fs.dir), want)
+    assert fs.status()["seq"]["appended"] == before

@@ -1,0 +1,206 @@
+"""Flags, exit codes and one clear line for everything that is wrong."""
+
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from dkfs import BIN, Dkfs, is_mounted, run
+
+pytestmark = pytest.mark.short
+
+
+def one_line(result, code):
+    assert result.returncode == code, (result.returncode, result.stderr)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("dkfs: ")]
+    assert len(lines) == 1 and len(result.stderr.strip().splitlines()) == 1, result.stderr
+    return lines[0]
+
+
+def dkfs(*args, env=None, **kw):
+    return run(BIN / "dkfs", *args, check=False, env={**os.environ, **(env or {})}, **kw)
+
+
+def test_help_and_version():
+    for program in ("dkfs", "dkfsctl", "dkfs-replay"):
+        out = run(BIN / program, "--help").stdout
+        assert "usage" in out.lower()
+        assert run(BIN / program, "--version").stdout.split()[0].startswith("dkfs")
+
+
+@pytest.mark.parametrize("args", [["--no-such-flag", "DIR"], ["--order", "sometimes", "DIR"], ["--retain", "soon", "DIR"],
+                                  ["--budget", "-5", "DIR"], ["--metrics-addr", "nowhere", "DIR"], ["-o", "nonsense", "DIR"],
+                                  [], ["DIR", "extra"]])
+def test_wrong_usage_is_2(base, args):
+    (base / "DIR").mkdir()
+    args = [str(base / "DIR") if a == "DIR" else a for a in args]
+    one_line(dkfs(*args), 2)
+
+
+def test_dir_missing_or_no_directory_is_3(base):
+    one_line(dkfs("--store", base / "s", base / "nothing"), 3)
+    (base / "file").touch()
+    one_line(dkfs("--store", base / "s", base / "file"), 3)
+    assert not (base / "s").exists()
+
+
+def test_store_and_dir_inside_each_other(base):
+    (base / "d/inner").mkdir(parents=True)
+    assert "inside" in one_line(dkfs("--store", base / "d/store", base / "d"), 2)
+    (base / "store").mkdir()
+    (base / "store/d").mkdir()
+    assert "inside" in one_line(dkfs("--store", base / "store", base / "store/d"), 2)
+    os.symlink(base / "d", base / "link")
+    assert "inside" in one_line(dkfs("--store", base / "link/store", base / "d"), 2)
+
+
+def test_store_in_use_is_4(mounted):
+    other = mounted.base / "other"
+    other.mkdir()
+    line = one_line(dkfs("--metrics-addr", "off", "--store", mounted.store, other), 4)
+    assert str(mounted.store) in line
+
+
+def test_mounting_twice_is_3(mounted):
+    one_line(dkfs("--metrics-addr", "off", "--store", mounted.base / "s2", mounted.dir), 3)
+    assert os.listdir(mounted.dir) == []
+
+
+def test_not_a_store_is_5(base):
+    (base / "d").mkdir()
+    (base / "s").mkdir()
+    (base / "s/something").write_text("precious")
+    one_line(dkfs("--store", base / "s", base / "d"), 5)
+    assert (base / "s/something").read_text() == "precious" and not is_mounted(base / "d")
+
+
+def test_newer_format_is_5(fs):
+    fs.mount()
+    fs.unmount()
+    path = fs.store / "FORMAT"
+    text = path.read_text()
+    assert "1" in text
+    path.write_text(text.replace("version 1", "version 99").replace("version=1", "version=99"))
+    assert path.read_text() != text
+    one_line(fs.mount(check=False), 5)
+
+
+def test_taken_metrics_port(base):
+    made = Dkfs(base)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        addr = f"127.0.0.1:{s.getsockname()[1]}"
+        result = dkfs("--store", made.store, "--metrics-addr", addr, made.dir)
+        assert addr in one_line(result, 3)
+        assert not is_mounted(made.dir)
+
+
+def test_environment_and_config_file(base):
+    made = Dkfs(base)
+    config = base / "dkfs.conf"
+    config.write_text(f"store = {base}/from-file\nretain = 1h\n")
+    try:
+        run(BIN / "dkfs", "--config", config, "--metrics-addr", "off", made.dir,
+            env={**os.environ, "DKFS_STORE": str(made.store)})
+        assert made.pids() and not (base / "from-file").exists()
+        assert made.status()["retain_seconds"] == 3600
+    finally:
+        made.close()
+
+
+def test_command_line_shows_binary_and_store(mounted):
+    for pid in mounted.pids():
+        words = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
+        assert words[0] == str(BIN / "dkfs").encode()
+        assert str(mounted.store).encode() in words
+
+
+def test_default_store_is_below_var_lib(base):
+    made = Dkfs(base)
+    before = set(os.listdir("/var/lib/dkfs")) if os.path.isdir("/var/lib/dkfs") else set()
+    run(BIN / "dkfs", "--metrics-addr", "off", made.dir)
+    stores = set(os.listdir("/var/lib/dkfs")) - before
+    made.store = f"/var/lib/dkfs/{stores.pop()}"
+    made.close()
+    shutil.rmtree(made.store)
+
+
+def test_fstab_helper(base):
+    made = Dkfs(base)
+    helper = base / "mount.dkfs"
+    os.symlink(BIN / "dkfs", helper)
+    try:
+        run(helper, made.store, made.dir, "-o", "rw,noauto,nofail,metrics-addr=off,retain=2h")
+        (made.dir / "f").write_text("x")
+        assert made.status()["retain_seconds"] == 7200
+        run("umount", made.dir)
+    finally:
+        made.close()
+    assert (made.dir / "f").read_text() == "x"
+
+
+def test_umount_and_sigterm_are_clean(fs):
+    fs.mount()
+    (fs.dir / "f").write_text("one")
+    run("umount", fs.dir)
+    wait_gone(fs)
+    assert (fs.dir / "f").read_text() == "one" and (fs.store / "clean").exists()
+    fs.mount()
+    (fs.dir / "f").write_text("two")
+    for pid in fs.pids():
+        os.kill(pid, 15)
+    wait_gone(fs)
+    assert (fs.dir / "f").read_text() == "two" and (fs.store / "clean").exists()
+
+
+def wait_gone(fs):
+    import time
+    deadline = time.monotonic() + 30
+    while fs.pids():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_foreground_and_debug(fs):
+    process = subprocess.Popen([str(w) for w in fs.command("-f", "-d")], stderr=subprocess.PIPE, text=True)
+    import time
+    deadline = time.monotonic() + 30
+    while not is_mounted(fs.dir):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    (fs.dir / "f").write_text("x")
+    assert process.poll() is None
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0 and "level=debug" in err
+
+
+def test_status_exit_codes(fs):
+    assert fs.ctl("status", fs.dir, check=False).returncode == 2
+    fs.mount()
+    assert fs.ctl("status", fs.dir).returncode == 0
+    status = fs.status()
+    assert status["state"] and status["order"] == "calls"
+    for key in ("captured", "appended", "synced", "indexed"):
+        assert isinstance(status["seq"][key], int)
+
+
+def test_sync_makes_everything_synced(mounted):
+    for i in range(50):
+        (mounted.dir / str(i)).write_bytes(b"x" * 10000)
+    mounted.ctl("sync", mounted.dir)
+    seq = mounted.status()["seq"]
+    assert seq["synced"] >= seq["appended"] > 50
+
+
+def test_read_only_mount(fs):
+    fs.mount()
+    (fs.dir / "f").write_text("x")
+    fs.unmount()
+    fs.mount("-o", "ro")
+    assert (fs.dir / "f").read_text() == "x"
+    with pytest.raises(OSError):
+        (fs.dir / "g").write_text("x")

@@ -1,0 +1,64 @@
+"""dkfs DIR -- COMMAND: a container's entrypoint."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from dkfs import is_mounted, run
+
+pytestmark = pytest.mark.short
+
+
+def with_command(fs, *command, **kw):
+    return subprocess.Popen([str(w) for w in [*fs.command(), "--", *command]], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **kw)
+
+
+@pytest.mark.parametrize("script,code", [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)])
+def test_status_of_the_command_is_ours(fs, script, code):
+    process = with_command(fs, "sh", "-c", f"echo hello > {fs.dir}/f; {script}")
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not is_mounted(fs.dir) and not fs.pids()
+    assert (fs.dir / "f").read_text() == "hello\n" and (fs.store / "clean").exists()
+
+
+def test_signals_are_passed_on(fs):
+    process = with_command(fs, "sh", "-c", f"trap 'echo got > {fs.dir}/signal; exit 3' TERM; echo ready; while :; do sleep 0.05; done")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 3 and (fs.dir / "signal").read_text() == "got\n"
+
+
+def test_own_failure_is_125(fs):
+    process = subprocess.run([str(w) for w in [*fs.command()[:-1], fs.base / "nothing", "--", "true"]], capture_output=True)
+    assert process.returncode == 125
+
+
+def test_command_not_found_is_127(fs):
+    process = with_command(fs, "no-such-program-here")
+    process.communicate(timeout=60)
+    assert process.returncode == 127 and not is_mounted(fs.dir)
+
+
+def test_daemon_death_ends_the_command_with_125(fs):
+    process = with_command(fs, "sh", "-c", "echo ready; exec sleep 1000")
+    assert process.stdout.readline() == "ready\n"
+    daemons = [pid for pid in fs.pids() if pid != process.pid]
+    assert daemons
+    for pid in daemons:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 125
+
+
+def test_leftover_children_do_not_keep_it(fs):
+    start = time.monotonic()
+    process = with_command(fs, "sh", "-c", f"cd {fs.dir}; sleep 30 & exit 5")
+    process.wait(timeout=60)
+    assert process.returncode == 5 and time.monotonic() - start < 25
+    run("pkill", "-P", str(process.pid), check=False)

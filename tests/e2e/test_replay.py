@@ -1,0 +1,79 @@
+"""dkfs-replay: restore a moment, verify a store."""
+
+import os
+import time
+
+import pytest
+
+from dkfs import BIN, assert_same, run, tree
+from test_recovery import populate
+
+pytestmark = pytest.mark.short
+
+
+def replay(*args, check=True):
+    return run(BIN / "dkfs-replay", *args, check=check, timeout=300)
+
+
+def test_restore_latest_and_earlier_moments(fs):
+    fs.mount()
+    moments = []
+    for i in range(5):
+        (fs.dir / "f").write_text(f"version {i}\n" * 1000)
+        (fs.dir / f"only{i}").write_text(str(i))
+        if i:
+            os.unlink(fs.dir / f"only{i - 1}")
+        fs.ctl("sync", fs.dir)
+        moments.append((fs.status()["seq"]["appended"], time.time(), tree(fs.dir)))
+        time.sleep(0.05)
+    fs.unmount()
+    for i, (seq, when, want) in enumerate(moments):
+        replay("restore", "--store", fs.store, "--to", fs.base / f"seq{i}", "--at", f"seq:{seq}")
+        assert_same(tree(fs.base / f"seq{i}"), want)
+        replay("restore", "--store", fs.store, "--to", fs.base / f"time{i}", "--at", f"@{when:.6f}")
+        assert_same(tree(fs.base / f"time{i}"), want)
+    replay("restore", "--store", fs.store, "--to", fs.base / "latest")
+    assert_same(tree(fs.base / "latest"), moments[-1][2])
+
+
+def test_restore_everything_with_one_of_each_kind(fs):
+    fs.mount()
+    populate(fs.dir)
+    want = tree(fs.dir)
+    fs.kill()
+    fs.lose_dir()
+    replay("restore", "--store", fs.store, "--to", fs.base / "out")
+    assert_same(tree(fs.base / "out"), want)
+    replay("restore", "--store", fs.store, "--to", fs.base / "part", "base/1")
+    assert (fs.base / "part/base/1/4").read_bytes() == (fs.base / "out/base/1/4").read_bytes()
+    assert not (fs.base / "part/log").exists()
+
+
+def test_errors(fs):
+    fs.mount()
+    (fs.dir / "f").write_text("x")
+    assert replay("restore", "--store", fs.store, "--to", fs.base / "o", check=False).returncode == 4
+    fs.unmount()
+    (fs.base / "full").mkdir()
+    (fs.base / "full/x").touch()
+    assert replay("restore", "--store", fs.store, "--to", fs.base / "full", check=False).returncode != 0
+    assert os.listdir(fs.base / "full") == ["x"]
+    assert replay("restore", "--store", fs.base / "none", "--to", fs.base / "o", check=False).returncode in (3, 5)
+    assert replay("restore", "--store", fs.store, "--to", fs.base / "o", "--at", "yesterdayish", check=False).returncode == 2
+    assert replay("nonsense", check=False).returncode == 2
+
+
+def test_verify_sound_and_damaged(fs):
+    fs.mount()
+    populate(fs.dir)
+    fs.unmount()
+    before = tree(fs.store)
+    assert replay("verify", "--store", fs.store).returncode == 0
+    assert_same({k: v.get("sha") if isinstance(v, dict) else v for k, v in tree(fs.store).items() if k != "LOCK"},
+                {k: v.get("sha") if isinstance(v, dict) else v for k, v in before.items() if k != "LOCK"})
+    segment = max((fs.store / "journal").iterdir(), key=lambda p: p.stat().st_size)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    segment.write_bytes(data)
+    result = replay("verify", "--store", fs.store, check=False)
+    assert result.returncode == 5 and segment.name in result.stdout + result.stderr
