@@ -2,11 +2,13 @@
 //
 // RocksDB's WAL is off: what is in the memtables is rebuilt from the journal's tail after a crash. Memtables are flushed
 // only by Flush(), never by RocksDB on its own, all column families atomically; so what a crash leaves is exactly what
-// one Flush() saw. The caller flushes only what the journal has synced (store/index keeps that invariant).
+// one flush saw. Nothing of a flush is written before FinishFlush: the caller may make sure in between that the journal
+// has synced what the flush holds (store/index keeps that invariant).
+// A flush that fails leaves everything in memory: reads and writes go on. A full disk makes it wait; any other failure is
+// sticky: nothing is flushed any more until the store is opened again.
 // Thread-safety: every function may be called from any thread.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,7 +30,9 @@ class KvBatch {
   KvBatch& operator=(KvBatch&&) noexcept;
   void Put(Family family, std::string_view key, std::string_view value);
   void Delete(Family family, std::string_view key);
-  void DeleteRange(Family family, std::string_view begin, std::string_view end);  // [begin, end)
+  // [begin, end). For whole stretches only (moments that fell out of retention): each costs every later read of the
+  // family a look until it is compacted away, so versions are deleted one by one.
+  void DeleteRange(Family family, std::string_view begin, std::string_view end);
   void Clear();
   size_t count() const;
   size_t bytes() const;
@@ -82,17 +86,22 @@ class Kv {
   KvCursor NewCursor(Family family, std::string_view upper_bound = {}) const;
 
   // A flush in two halves. On return from BeginFlush the memtables of all families are switched: what was written before
-  // is part of this flush, what is written later is not. FinishFlush waits until that part is durable, in one atomic step.
-  // One flush at a time. An error is sticky: nothing later is flushed either, and every later call answers it.
+  // is part of this flush, what is written later is not. FinishFlush lets it go to disk and waits until it is durable, in
+  // one atomic step; without it nothing of this flush becomes durable. One flush at a time.
+  // ENOSPC: the flush is kept and waits for space. Calling FinishFlush again makes it try again; until that has
+  // succeeded BeginFlush answers ENOSPC too.
   Status BeginFlush();
   Status FinishFlush();
+  Status error() const;  // sticky; or ENOSPC while something waits for space; or why a compaction failed; or Ok
   uint64_t MemoryBytes() const;  // memtables, unflushed ones and those being flushed
   uint64_t DiskBytes() const;
+  // Asks for a compaction of what lies on disk between the two keys; does not wait and never flushes memtables.
   Status CompactRange(Family family, std::string_view begin, std::string_view end);
 
  private:
   struct Rep;
   explicit Kv(std::unique_ptr<Rep> rep);
+  Status LoadFlushes();
   std::unique_ptr<Rep> rep_;
 };
 

@@ -1,0 +1,76 @@
+// StoreFileSystem: all of RocksDB's writing, syncing and renaming passes through here, so that tests can fail it.
+//
+// A full disk is not an error to RocksDB (after one it flushes what nobody allowed, or never again): the background
+// thread that meets ENOSPC waits here until somebody calls TryAgain, and then repeats the same write at the same place.
+// Any other failure reaches RocksDB as a retryable i/o error: after that it flushes nothing more, keeps its memtables
+// and goes on serving; the errno is kept here. Thread-safe.
+#pragma once
+
+#include <rocksdb/file_system.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "store/base/mutex.h"
+#include "store/base/status.h"
+
+namespace dkfs {
+
+class StoreFileSystem : public rocksdb::FileSystemWrapper {
+ public:
+  explicit StoreFileSystem(std::shared_ptr<rocksdb::FileSystem> target) : FileSystemWrapper(std::move(target)) {}
+  const char* Name() const override { return "dkfs.StoreFileSystem"; }
+
+  // Until then ENOSPC is answered as an error. `on_stall` is called, without a lock, whenever a thread begins to wait.
+  void WaitForSpaceFromNowOn(std::function<void()> on_stall) EXCLUDES(mutex_);
+  bool stalled() const EXCLUDES(mutex_);  // some thread waits for space
+  void TryAgain() EXCLUDES(mutex_);
+  // From now on every write fails untried: nothing more may become durable.
+  void Refuse() EXCLUDES(mutex_);
+  int error() const { return error_; }  // the errno of the first failed write; 0: none failed
+
+  // Passes fault point `name`, then calls `call`, until it succeeds or fails for good.
+  template <class Call>
+  rocksdb::IOStatus Guard(std::string_view name, const Call& call) EXCLUDES(mutex_) {
+    for (;;) {
+      rocksdb::IOStatus status = Enter(name);
+      if (status.ok()) status = call();
+      if (status.ok() || !WaitForSpace(status)) return Leave(std::move(status));
+    }
+  }
+
+  rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                    rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus ReopenWritableFile(const std::string& path, const rocksdb::FileOptions& options,
+                                       std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                       rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus ReuseWritableFile(const std::string& path, const std::string& old_path,
+                                      const rocksdb::FileOptions& options,
+                                      std::unique_ptr<rocksdb::FSWritableFile>* file,
+                                      rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewDirectory(const std::string& path, const rocksdb::IOOptions& options,
+                                 std::unique_ptr<rocksdb::FSDirectory>* directory,
+                                 rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus Truncate(const std::string& path, size_t size, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* debug) override;
+
+ private:
+  rocksdb::IOStatus Enter(std::string_view name);
+  bool WaitForSpace(const rocksdb::IOStatus& status) EXCLUDES(mutex_);  // true: try again
+  rocksdb::IOStatus Leave(rocksdb::IOStatus status);
+
+  std::atomic<bool> refuse_{false};
+  std::atomic<int> error_{0};
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::function<void()> on_stall_ GUARDED_BY(mutex_);
+  uint64_t round_ GUARDED_BY(mutex_) = 0;  // raised by TryAgain
+  bool stalled_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace dkfs

@@ -1,0 +1,307 @@
+#include "store/kv/kv.h"
+
+#include <fcntl.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/experimental.h>
+#include <rocksdb/slice_transform.h>
+
+#include <atomic>
+#include <charconv>
+#include <vector>
+
+#include "store/base/bytes.h"
+#include "store/base/fault.h"
+#include "store/base/file.h"
+#include "store/kv/convert.h"
+#include "store/kv/file_system.h"
+#include "store/kv/flush_gate.h"
+#include "store/kv/options.h"
+
+namespace dkfs {
+
+struct KvBatch::Rep {
+  rocksdb::WriteBatch batch;
+};
+
+struct KvCursor::Rep {
+  std::string upper_bound;
+  rocksdb::Slice upper_slice;
+  std::unique_ptr<rocksdb::Iterator> iterator;
+};
+
+struct Kv::Rep {
+  std::shared_ptr<StoreFileSystem> fs;
+  std::unique_ptr<rocksdb::Env> env;
+  std::shared_ptr<FlushGate> gate = std::make_shared<FlushGate>();
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  std::string path;
+  std::atomic<uint64_t> flushes{0};  // begun, in the life of these files
+  rocksdb::ColumnFamilyHandle* Of(Family family) const { return families[static_cast<int>(family)]; }
+  uint64_t Sum(const std::string& property) const {
+    uint64_t value = 0;
+    return db->GetAggregatedIntProperty(property, &value) ? value : 0;
+  }
+  // Why flushing ended for good, or Ok; the file system knows more than RocksDB's answer.
+  Status Sticky() const {
+    Status failure = gate->failure();
+    return failure.code() == EIO && fs->error() != 0 ? Status::Error(fs->error(), std::string(failure.context())) : failure;
+  }
+  bool InFlight() const { return Sum(rocksdb::DB::Properties::kNumImmutableMemTable) != 0; }
+};
+
+namespace {
+
+// Stands for a family in a batch that is filled without a database: batches hold only the family's number, and Open
+// checks that numbers follow the order of Family.
+class FamilyNumber : public rocksdb::ColumnFamilyHandle {
+ public:
+  explicit FamilyNumber(uint32_t id) : id_(id), name_(FamilyName(static_cast<Family>(id))) {}
+  const std::string& GetName() const override { return name_; }
+  uint32_t GetID() const override { return id_; }
+  rocksdb::Status GetDescriptor(rocksdb::ColumnFamilyDescriptor*) override { return rocksdb::Status::NotSupported(); }
+  const rocksdb::Comparator* GetComparator() const override { return rocksdb::BytewiseComparator(); }
+
+ private:
+  uint32_t id_;
+  std::string name_;
+};
+
+rocksdb::ColumnFamilyHandle* NumberOf(Family family) {
+  static std::vector<FamilyNumber>* numbers = [] {  // never destroyed: batches may outlive main
+    auto* made = new std::vector<FamilyNumber>;
+    for (uint32_t i = 0; i < kFamilies; ++i) made->emplace_back(i);
+    return made;
+  }();
+  return &(*numbers)[static_cast<size_t>(family)];
+}
+
+// A batch can refuse an entry only for its size (4 GiB) or for timestamps; neither is possible here.
+void Accept(const rocksdb::Status& status) { DKFS_CHECK(status.ok()); }
+
+// A directory whose CURRENT is gone would pass for a new one.
+Status RefuseHeadless(const std::string& path) {
+  DKFS_TRY_ASSIGN(std::vector<std::string> names, file::ListDir(AT_FDCWD, path));
+  bool tables = false;
+  for (const std::string& name : names) {
+    if (name == "CURRENT") return Status::Ok();
+    tables |= name.ends_with(".sst");
+  }
+  return tables ? Status::Corruption("index " + path + ": CURRENT is missing") : Status::Ok();
+}
+
+// Nothing that opening finds wrong with the files is the caller's mistake, whatever RocksDB calls it.
+Status OpenError(const rocksdb::Status& status, const std::string& path) {
+  Status error = FromRocks(status, "open " + path);
+  if (error.IsNotFound() || error.code() == EINVAL) return Status::Corruption("index: open " + path + ": " + status.ToString());
+  return error;
+}
+
+// RocksDB takes a MANIFEST that was cut short for one whose last changes never happened. So each flush counts itself, in
+// the database and, once that is durable, in a file beside it: the database must never know of fewer.
+constexpr std::string_view kFlushesKey = "kv.flushes";
+constexpr const char* kFlushesFile = "/FLUSHES";
+
+Status MarkFlushed(const std::string& path, uint64_t flushes) {
+  return file::ReplaceDurably(AT_FDCWD, path + kFlushesFile, std::to_string(flushes) + "\n");
+}
+
+Result<uint64_t> MarkedFlushes(const std::string& path) {
+  Result<std::string> text = file::ReadAll(AT_FDCWD, path + kFlushesFile);
+  if (!text.ok()) return text.status().IsNotFound() ? Result<uint64_t>(0) : Result<uint64_t>(text.status());
+  uint64_t flushes = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), flushes);
+  if (error != std::errc() || *end != '\n') return Status::Corruption("index " + path + kFlushesFile);
+  return flushes;
+}
+
+Status NoSpace() { return Status::Error(ENOSPC, "index: flush waits for space"); }
+
+void LowerPriorities(rocksdb::Env* env) {
+  env->LowerThreadPoolIOPriority(rocksdb::Env::LOW);  // compaction may wait; a flush may not: the tail's limit needs it
+  env->LowerThreadPoolCPUPriority(rocksdb::Env::LOW, rocksdb::CpuPriority::kLow).PermitUncheckedError();  // a wish only
+}
+
+}  // namespace
+
+KvBatch::KvBatch() : rep_(std::make_unique<Rep>()) {}
+KvBatch::~KvBatch() = default;
+KvBatch::KvBatch(KvBatch&&) noexcept = default;
+KvBatch& KvBatch::operator=(KvBatch&&) noexcept = default;
+void KvBatch::Put(Family family, std::string_view key, std::string_view value) {
+  Accept(rep_->batch.Put(NumberOf(family), ToSlice(key), ToSlice(value)));
+}
+void KvBatch::Delete(Family family, std::string_view key) {
+  Accept(rep_->batch.Delete(NumberOf(family), ToSlice(key)));
+}
+void KvBatch::DeleteRange(Family family, std::string_view begin, std::string_view end) {
+  Accept(rep_->batch.DeleteRange(NumberOf(family), ToSlice(begin), ToSlice(end)));
+}
+void KvBatch::Clear() { rep_->batch.Clear(); }
+size_t KvBatch::count() const { return rep_->batch.Count(); }
+size_t KvBatch::bytes() const { return rep_->batch.GetDataSize(); }
+
+Result<std::unique_ptr<Kv>> Kv::Open(const std::string& path, const KvOptions& options) {
+  if (options.create_if_missing) DKFS_TRY(file::MakeDirs(path));
+  DKFS_TRY(RefuseHeadless(path));
+  auto rep = std::make_unique<Rep>();
+  rep->fs = std::make_shared<StoreFileSystem>(rocksdb::FileSystem::Default());
+  rep->env = rocksdb::NewCompositeEnv(rep->fs);
+  rep->cache = rocksdb::NewLRUCache(options.block_cache_bytes, 2);
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (int i = 0; i < kFamilies; ++i) {
+    Family family = static_cast<Family>(i);
+    families.emplace_back(FamilyName(family), FamilyOptions(family, rep->cache));
+  }
+  rocksdb::DB* db = nullptr;
+  rocksdb::Status status =
+      rocksdb::DB::Open(DbOptions(options, rep->env.get(), rep->gate), path, families, &rep->families, &db);
+  if (!status.ok()) {
+    Status error = OpenError(status, path);
+    int code = rep->fs->error();
+    return code != 0 ? Status::Error(code, std::string(error.context())) : error;
+  }
+  rep->db.reset(db);
+  for (int i = 0; i < kFamilies; ++i) {
+    if (rep->families[i]->GetID() != static_cast<uint32_t>(i)) return Status::Corruption("index " + path + ": families");
+  }
+  LowerPriorities(rep->env.get());
+  rep->path = path;
+  std::unique_ptr<Kv> kv(new Kv(std::move(rep)));
+  DKFS_TRY(kv->LoadFlushes());
+  return kv;
+}
+
+Status Kv::LoadFlushes() {
+  DKFS_TRY_ASSIGN(uint64_t marked, MarkedFlushes(rep_->path));
+  Result<std::string> row = Get(Family::kMeta, kFlushesKey);
+  if (!row.ok() && !row.status().IsNotFound()) return row.status();
+  uint64_t flushes = row.ok() && row->size() == 8 ? LoadBe<uint64_t>(row->data()) : 0;
+  if (flushes < marked) return Status::Corruption("index " + rep_->path + ": MANIFEST misses the last flushes");
+  rep_->flushes = flushes;
+  rep_->fs->WaitForSpaceFromNowOn([gate = rep_->gate.get()] { gate->Wake(); });
+  return Status::Ok();
+}
+
+Kv::Kv(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+
+Kv::~Kv() {
+  rep_->fs->Refuse();
+  rocksdb::CancelAllBackgroundWork(rep_->db.get(), /*wait=*/false);
+  rep_->gate->Open();
+  for (rocksdb::ColumnFamilyHandle* family : rep_->families) {
+    rep_->db->DestroyColumnFamilyHandle(family).PermitUncheckedError();  // nothing is left to be done with it
+  }
+}
+
+Status Kv::Write(KvBatch* batch) {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return FromRocks(rep_->db->Write(options, &batch->rep_->batch), "write");
+}
+
+Result<std::string> Kv::Get(Family family, std::string_view key) const {
+  std::string value;
+  rocksdb::Status status = rep_->db->Get(rocksdb::ReadOptions(), rep_->Of(family), ToSlice(key), &value);
+  if (!status.ok()) return FromRocks(status, "get");
+  return value;
+}
+
+Status Kv::SeekPrefix(Family family, std::string_view key, std::string_view prefix, std::string* found_key,
+                      std::string* value) const {
+  const rocksdb::SliceTransform* transform = PrefixOf(family);
+  rocksdb::ReadOptions options;
+  std::string end;
+  rocksdb::Slice end_slice;
+  if (transform != nullptr && transform->InDomain(ToSlice(key)) && transform->Transform(ToSlice(key)) == ToSlice(prefix)) {
+    options.prefix_same_as_start = true;  // asks the bloom filters
+  } else {
+    options.total_order_seek = true;
+    end = PrefixEnd(prefix);
+    end_slice = end;
+    if (!end.empty()) options.iterate_upper_bound = &end_slice;
+  }
+  std::unique_ptr<rocksdb::Iterator> iterator(rep_->db->NewIterator(options, rep_->Of(family)));
+  iterator->Seek(ToSlice(key));
+  if (!iterator->Valid()) {
+    rocksdb::Status status = iterator->status();
+    return status.ok() ? Status::Error(ENOENT) : FromRocks(status, "seek");
+  }
+  if (!iterator->key().starts_with(ToSlice(prefix))) return Status::Error(ENOENT);
+  found_key->assign(ToView(iterator->key()));
+  value->assign(ToView(iterator->value()));
+  return Status::Ok();
+}
+
+KvCursor Kv::NewCursor(Family family, std::string_view upper_bound) const {
+  auto rep = std::make_unique<KvCursor::Rep>();
+  rep->upper_bound = upper_bound;
+  rep->upper_slice = rep->upper_bound;
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  if (!upper_bound.empty()) options.iterate_upper_bound = &rep->upper_slice;
+  rep->iterator.reset(rep_->db->NewIterator(options, rep_->Of(family)));
+  return KvCursor(std::move(rep));
+}
+
+Status Kv::BeginFlush() {
+  DKFS_TRY(rep_->Sticky());
+  DKFS_TRY(Fault::Pass("kv.flush"));
+  if (rep_->InFlight()) return NoSpace();
+  KvBatch batch;
+  std::string flushes;
+  PutBe(&flushes, rep_->flushes + 1);
+  batch.Put(Family::kMeta, kFlushesKey, flushes);
+  DKFS_TRY(Write(&batch));
+  ++rep_->flushes;
+  rep_->gate->Close();
+  rocksdb::FlushOptions options;
+  options.wait = false;
+  options.allow_write_stall = true;  // returns after the switch
+  return FromRocks(rep_->db->Flush(options, rep_->families), "begin flush");
+}
+
+Status Kv::FinishFlush() {
+  rep_->fs->TryAgain();
+  rep_->gate->Open();
+  for (;;) {
+    uint64_t seen = rep_->gate->events();
+    DKFS_TRY(rep_->Sticky());
+    if (!rep_->InFlight()) return MarkFlushed(rep_->path, rep_->flushes);
+    if (rep_->fs->stalled()) return NoSpace();
+    rep_->gate->WaitBeyond(seen);
+  }
+}
+
+Status Kv::error() const {
+  DKFS_TRY(rep_->Sticky());
+  return rep_->fs->stalled() ? NoSpace() : rep_->gate->compaction_failure();
+}
+
+uint64_t Kv::MemoryBytes() const { return rep_->Sum(rocksdb::DB::Properties::kCurSizeAllMemTables); }
+uint64_t Kv::DiskBytes() const { return rep_->Sum(rocksdb::DB::Properties::kTotalSstFilesSize); }
+
+Status Kv::CompactRange(Family family, std::string_view begin, std::string_view end) {
+  // DB::CompactRange would flush memtables first.
+  rocksdb::Slice from = ToSlice(begin), to = ToSlice(end);
+  return FromRocks(rocksdb::experimental::SuggestCompactRange(rep_->db.get(), rep_->Of(family), &from, &to), "compact");
+}
+
+KvCursor::KvCursor(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+KvCursor::~KvCursor() = default;
+KvCursor::KvCursor(KvCursor&&) noexcept = default;
+bool KvCursor::Valid() const { return rep_->iterator->Valid(); }
+void KvCursor::Seek(std::string_view key) { rep_->iterator->Seek(ToSlice(key)); }
+void KvCursor::SeekForPrev(std::string_view key) { rep_->iterator->SeekForPrev(ToSlice(key)); }
+void KvCursor::SeekToFirst() { rep_->iterator->SeekToFirst(); }
+void KvCursor::SeekToLast() { rep_->iterator->SeekToLast(); }
+void KvCursor::Next() { rep_->iterator->Next(); }
+void KvCursor::Prev() { rep_->iterator->Prev(); }
+std::string_view KvCursor::key() const { return ToView(rep_->iterator->key()); }
+std::string_view KvCursor::value() const { return ToView(rep_->iterator->value()); }
+Status KvCursor::status() const { return FromRocks(rep_->iterator->status(), "scan"); }
+
+}  // namespace dkfs

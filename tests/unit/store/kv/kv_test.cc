@@ -1,0 +1,140 @@
+#include "tests/unit/store/kv/kv_fixture.h"
+
+namespace dkfs {
+namespace {
+
+using KvTest = KvFixture;
+
+std::string Version(std::string_view thing, uint8_t inverted) {
+  return std::string(thing) + std::string(7, '\xff') + static_cast<char>(inverted);
+}
+
+TEST_F(KvTest, BatchIsVisibleAtOnceInEveryFamily) {
+  KvBatch batch;
+  for (int i = 0; i < kFamilies; ++i) batch.Put(static_cast<Family>(i), "some longer key", std::to_string(i));
+  EXPECT_EQ(batch.count(), static_cast<size_t>(kFamilies));
+  EXPECT_GT(batch.bytes(), 0u);
+  ASSERT_TRUE(kv_->Write(&batch).ok());
+  for (int i = 0; i < kFamilies; ++i) {
+    EXPECT_EQ(Get(static_cast<Family>(i), "some longer key"), std::to_string(i));
+  }
+}
+
+TEST_F(KvTest, MissingKeyIsEnoentWithoutSentence) {
+  auto value = kv_->Get(Family::kMeta, "nothing");
+  EXPECT_EQ(value.code(), ENOENT);
+  EXPECT_TRUE(value.status().context().empty());
+}
+
+TEST_F(KvTest, NothingUnflushedSurvivesReopening) {
+  Put(Family::kMeta, "key", "value");
+  Reopen();
+  EXPECT_EQ(Get(Family::kMeta, "key"), kMissing);
+}
+
+TEST_F(KvTest, FlushedSurvivesReopeningInAllFamilies) {
+  Put(Family::kMeta, "key", "value");
+  Put(Family::kBlock, "longer block key", "block");
+  ASSERT_TRUE(Flush().ok());
+  Reopen();
+  EXPECT_EQ(Get(Family::kMeta, "key"), "value");
+  EXPECT_EQ(Get(Family::kBlock, "longer block key"), "block");
+}
+
+TEST_F(KvTest, WhatIsWrittenAfterBeginFlushIsNotPartOfIt) {
+  Put(Family::kMeta, "before", "1");
+  ASSERT_TRUE(kv_->BeginFlush().ok());
+  Put(Family::kMeta, "before", "2");
+  Put(Family::kName, "after, long enough", "1");
+  ASSERT_TRUE(kv_->FinishFlush().ok());
+  EXPECT_EQ(Get(Family::kMeta, "before"), "2");
+  Reopen();
+  EXPECT_EQ(Get(Family::kMeta, "before"), "1");
+  EXPECT_EQ(Get(Family::kName, "after, long enough"), kMissing);
+}
+
+TEST_F(KvTest, NothingIsDurableBeforeFinishFlush) {
+  Put(Family::kMeta, "key", "value");
+  ASSERT_TRUE(kv_->BeginFlush().ok());
+  EXPECT_EQ(kv_->DiskBytes(), 0u);
+  Reopen();
+  EXPECT_EQ(Get(Family::kMeta, "key"), kMissing);
+}
+
+TEST_F(KvTest, EmptyFlushEnds) {
+  ASSERT_TRUE(Flush().ok());
+  ASSERT_TRUE(Flush().ok());
+}
+
+TEST_F(KvTest, MuchUnflushedDataStaysInMemory) {
+  std::string value(64 << 10, 'x');
+  for (int i = 0; i < 1200; ++i) Put(Family::kBlock, "some block key " + std::to_string(i), value);
+  EXPECT_GT(kv_->MemoryBytes(), uint64_t{70} << 20);
+  EXPECT_EQ(kv_->DiskBytes(), 0u);
+  Reopen();
+  EXPECT_EQ(Get(Family::kBlock, "some block key 0"), kMissing);
+}
+
+TEST_F(KvTest, CompactionFlushesNothing) {
+  Put(Family::kName, "a name of some length", "1");
+  ASSERT_TRUE(Flush().ok());
+  Put(Family::kName, "another name of some length", "2");
+  ASSERT_TRUE(kv_->CompactRange(Family::kName, "a", "b").ok());
+  Reopen();
+  EXPECT_EQ(Get(Family::kName, "a name of some length"), "1");
+  EXPECT_EQ(Get(Family::kName, "another name of some length"), kMissing);
+}
+
+TEST_F(KvTest, SeekPrefixFindsTheVersionInForce) {
+  for (bool flushed : {false, true}) {
+    Put(Family::kName, Version("dir/name", 10), "ten");
+    Put(Family::kName, Version("dir/name", 20), "twenty");
+    Put(Family::kName, Version("dir/other", 10), "other");
+    if (flushed) {
+      ASSERT_TRUE(Flush().ok());
+    }
+    std::string key, value;
+    ASSERT_TRUE(kv_->SeekPrefix(Family::kName, Version("dir/name", 15), "dir/name", &key, &value).ok());
+    EXPECT_EQ(value, "twenty");
+    EXPECT_EQ(key, Version("dir/name", 20));
+    ASSERT_TRUE(kv_->SeekPrefix(Family::kName, Version("dir/name", 0), "dir/name", &key, &value).ok());
+    EXPECT_EQ(value, "ten");
+    EXPECT_EQ(kv_->SeekPrefix(Family::kName, Version("dir/name", 21), "dir/name", &key, &value).code(), ENOENT);
+    EXPECT_EQ(kv_->SeekPrefix(Family::kName, Version("dir/absent", 0), "dir/absent", &key, &value).code(), ENOENT);
+    EXPECT_EQ(kv_->SeekPrefix(Family::kName, Version("zzz", 0), "zzz", &key, &value).code(), ENOENT);
+    ASSERT_TRUE(kv_->SeekPrefix(Family::kName, "dir/", "dir/", &key, &value).ok());  // a shorter prefix works too
+    EXPECT_EQ(value, "ten");
+  }
+}
+
+TEST_F(KvTest, CursorSeesItsMomentAndStopsAtItsBound) {
+  for (char c = 'a'; c <= 'e'; ++c) Put(Family::kEntry, std::string(12, c), std::string(1, c));
+  KvCursor cursor = kv_->NewCursor(Family::kEntry, "dddd");
+  Put(Family::kEntry, std::string(12, 'b') + "later", "later");
+  std::string seen;
+  for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) seen += cursor.value();
+  EXPECT_TRUE(cursor.status().ok());
+  EXPECT_EQ(seen, "abc");
+  cursor.SeekToLast();
+  EXPECT_EQ(cursor.value(), "c");
+  cursor.SeekForPrev("bz");
+  EXPECT_EQ(cursor.value(), "b");
+  cursor.Prev();
+  EXPECT_EQ(cursor.value(), "a");
+}
+
+TEST_F(KvTest, DeletesAndRangeDeletesHide) {
+  for (char c = 'a'; c <= 'e'; ++c) Put(Family::kMoment, std::string(8, c), std::string(1, c));
+  ASSERT_TRUE(Flush().ok());
+  KvBatch batch;
+  batch.DeleteRange(Family::kMoment, "a", "cc");
+  batch.Delete(Family::kMoment, std::string(8, 'e'));
+  ASSERT_TRUE(kv_->Write(&batch).ok());
+  KvCursor cursor = kv_->NewCursor(Family::kMoment);
+  std::string seen;
+  for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) seen += cursor.value();
+  EXPECT_EQ(seen, "cd");
+}
+
+}  // namespace
+}  // namespace dkfs
