@@ -7,7 +7,7 @@
 namespace dkfs::tool {
 namespace {
 
-constexpr const char* kUsage =
+constexpr const char* kUsageText =
     "usage: dkfs-replay restore --store STORE --to OUT [--at WHEN] [--keep-going] [PATH...]\n"
     "       dkfs-replay verify  --store STORE [--quick]\n"
     "       dkfs-replay reindex --store STORE\n"
@@ -24,7 +24,7 @@ int Run(const Arguments& arguments) {
   if (arguments.empty()) throw UsageError{"no command"};
   const std::string& name = arguments.front();
   if (name == "--help" || name == "-h") {
-    std::cout << kUsage;
+    std::cout << kUsageText;
     return kOk;
   }
   if (name == "--version") {

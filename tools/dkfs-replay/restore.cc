@@ -15,7 +15,7 @@ struct Request {
   RestoreOptions options;
 };
 
-bool Parse(const Arguments& arguments, Request* request) {
+bool ParseRequest(const Arguments& arguments, Request* request) {
   po::options_description options("Options");
   options.add_options()("store", po::value(&request->store)->required()->value_name("STORE"), "the store's directory")(
       "to", po::value(&request->out)->required()->value_name("OUT"), "where to write; new or empty")(
@@ -64,7 +64,7 @@ int Finish(const Status& status, const Request& request, const RestoreResult& re
 
 int Restore(const Arguments& arguments) {
   Request request;
-  if (!Parse(arguments, &request)) return kOk;
+  if (!ParseRequest(arguments, &request)) return kOk;
   StoreOptions options;
   options.mode = StoreOptions::Mode::kReadOnly;
   Result<std::unique_ptr<Store>> store = Store::Open(request.store, options);
