@@ -1,0 +1,148 @@
+"""Disks that fill up or fail while dkfs runs: the call that failed gets the errno, nothing else is lost."""
+
+import errno
+import os
+
+import pytest
+
+from disks import small_disk
+from dkfs import Dkfs, assert_same, run, tree
+
+
+def write_until_error(path, block=1 << 16, limit=1 << 31):
+    """Writes and fsyncs until something fails; the errno and how much was acknowledged as synced."""
+    synced = 0
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    try:
+        while synced < limit:
+            os.pwrite(fd, os.urandom(block), synced)
+            os.fsync(fd)
+            synced += block
+    except OSError as e:
+        return e.errno, synced
+    finally:
+        os.close(fd)
+    raise AssertionError("no error came")
+
+
+def test_store_disk_full_and_space_returns(base):
+    with small_disk(base, "disk", 192) as disk:
+        made = Dkfs(base, ["--budget", "1G"])
+        made.store = disk / "store"
+        try:
+            made.mount()
+            (made.dir / "keep").write_bytes(b"k" * 100_000)
+            code, synced = write_until_error(made.dir / "fill")
+            assert code == errno.ENOSPC and synced > 1 << 20
+            assert (made.dir / "keep").read_bytes() == b"k" * 100_000
+            assert made.ctl("status", made.dir, check=False).returncode == 1
+            os.unlink(made.dir / "keep")  # the reserve admits what frees space
+            with open(made.dir / "fill", "rb") as f:
+                assert len(f.read(synced)) == synced
+            want = tree(made.dir)
+            made.kill()
+            made.lose_dir()
+            made.mount()
+            assert_same(tree(made.dir), want)
+        finally:
+            made.close()
+
+
+def test_backing_disk_full(base):
+    with small_disk(base, "disk", 64) as disk:
+        made = Dkfs(base)
+        made.dir = disk / "data"
+        made.dir.mkdir()
+        try:
+            made.mount()
+            (made.dir / "keep").write_bytes(b"k" * 100_000)
+            code, synced = write_until_error(made.dir / "fill")
+            assert code == errno.ENOSPC
+            with open(made.dir / "fill", "rb") as f:
+                assert len(f.read()) >= synced
+            os.unlink(made.dir / "fill")
+            (made.dir / "again").write_bytes(b"a" * 200_000)
+            assert (made.dir / "again").read_bytes() == b"a" * 200_000
+            want = tree(made.dir)
+            made.kill()
+            made.lose_dir()
+            made.mount()
+            assert_same(tree(made.dir), want)
+        finally:
+            made.close()
+
+
+def test_backing_read_only(base):
+    with small_disk(base, "disk", 64) as disk:
+        made = Dkfs(base)
+        made.dir = disk / "data"
+        made.dir.mkdir()
+        try:
+            made.mount()
+            (made.dir / "f").write_text("before")
+            run("sync")
+            run("mount", "-o", "remount,ro", disk)
+            for attempt in (lambda: (made.dir / "g").write_text("x"), lambda: (made.dir / "f").write_text("after"),
+                            lambda: os.unlink(made.dir / "f")):
+                with pytest.raises(OSError) as e:
+                    attempt()
+                assert e.value.errno in (errno.EROFS, errno.EIO)
+            assert (made.dir / "f").read_text() == "before"
+            run("mount", "-o", "remount,rw", disk)
+            (made.dir / "f").write_text("after")
+            assert (made.dir / "f").read_text() == "after"
+        finally:
+            made.close()
+
+
+@pytest.mark.parametrize("point", ["journal.append=EIO@20+", "journal.sync=EIO@5+"])
+def test_store_error_is_sticky_and_honest(fs, point):
+    fs.env["DKFS_FAULTS"] = point
+    fs.mount()
+    acknowledged = {}
+    failed = None
+    for i in range(100):
+        try:
+            fd = os.open(fs.dir / f"f{i}", os.O_CREAT | os.O_WRONLY, 0o600)
+            try:
+                os.write(fd, b"%d" % i)
+                os.fsync(fd)
+                acknowledged[f"f{i}"] = b"%d" % i
+            finally:
+                os.close(fd)
+        except OSError as e:
+            failed = failed or e.errno
+    assert failed == errno.EIO and acknowledged and len(acknowledged) < 50
+    for name, data in acknowledged.items():
+        assert (fs.dir / name).read_bytes() == data
+    assert fs.ctl("status", fs.dir, check=False).returncode == 1
+    fs.kill()
+    fs.lose_dir()
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    for name, data in acknowledged.items():
+        assert (fs.dir / name).read_bytes() == data
+
+
+def test_backing_write_error_leaves_the_old_content(fs):
+    fs.env["DKFS_FAULTS"] = "backing.write=EIO@11"
+    fs.mount()
+    path = fs.dir / "f"
+    fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    want = bytearray()
+    errors = 0
+    for i in range(20):
+        try:
+            os.pwrite(fd, bytes([65 + i]) * 5000, i * 5000)
+            want[i * 5000:] = bytes([65 + i]) * 5000
+        except OSError as e:
+            assert e.errno == errno.EIO
+            errors += 1
+            want[i * 5000:] = b"\0" * 5000
+    assert errors == 1
+    os.close(fd)
+    assert path.read_bytes() == bytes(want)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert path.read_bytes() == bytes(want)

@@ -1,0 +1,53 @@
+"""Prometheus metrics at --metrics-addr."""
+
+import socket
+import urllib.request
+
+import pytest
+
+from dkfs import Dkfs, run, BIN
+
+pytestmark = pytest.mark.short
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def scrape(port):
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+    rows = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            rows[name] = float(value)
+    return text, rows
+
+
+def test_metrics_count_what_happens(base):
+    made = Dkfs(base)
+    port = free_port()
+    try:
+        run(BIN / "dkfs", "--store", made.store, "--metrics-addr", f"127.0.0.1:{port}", made.dir)
+        _, before = scrape(port)
+        with open(made.dir / "f", "wb") as f:
+            for _ in range(10):
+                f.write(b"x" * 8192)
+                f.flush()
+        made.ctl("sync", made.dir)
+        text, after = scrape(port)
+
+        def grew(prefix):
+            return sum(v for k, v in after.items() if k.startswith(prefix)) - sum(v for k, v in before.items() if k.startswith(prefix))
+
+        assert grew('dkfs_fuse_requests_total{op="write"') >= 10
+        assert grew("dkfs_blueshift_records_total") >= 11
+        assert grew("dkfs_blueshift_appended_bytes_total") >= 8192
+        for family in ("dkfs_fuse_request_duration_seconds", "dkfs_journal_sync_duration_seconds",
+                       "dkfs_journal_group_commit_size", "dkfs_index_lag", "dkfs_redshift_", "dkfs_store_bytes", "dkfs_degraded"):
+            assert f"# TYPE {family}" in text or any(line.startswith(f"# TYPE {family}") for line in text.splitlines()), family
+        assert next(v for k, v in after.items() if k.startswith("dkfs_degraded")) == 0
+    finally:
+        made.close()

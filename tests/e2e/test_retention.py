@@ -1,0 +1,66 @@
+"""Space for history is bounded under endless load, and a kill at any moment harms nothing."""
+
+import os
+import random
+import time
+
+from dkfs import BIN, assert_same, run, tree
+
+
+def store_bytes(fs):
+    total = 0
+    for folder, _, names in os.walk(fs.store):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            except FileNotFoundError:
+                pass
+    return total
+
+
+def overwrite(fs, rng, mib):
+    with open(fs.dir / "hot", "r+b" if (fs.dir / "hot").exists() else "w+b", buffering=0) as f:
+        for _ in range(mib * 8):
+            f.seek(rng.randrange(64) * 131072)
+            f.write(rng.randbytes(131072))
+
+
+def test_budget_holds_under_endless_overwrites(fs):
+    fs.options += ["--budget", "200M", "--retain", "24h"]
+    rng = random.Random(1)
+    fs.mount()
+    highest = 0
+    for _ in range(12):
+        overwrite(fs, rng, 64)
+        fs.ctl("sync", fs.dir)
+        highest = max(highest, store_bytes(fs))
+    deadline = time.monotonic() + 90
+    while store_bytes(fs) > 200 << 20 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    settled = store_bytes(fs)
+    print(f"768 MiB written over 8 MiB; store at most {highest >> 20} MiB, settled at {settled >> 20} MiB")
+    assert settled <= 200 << 20
+    want = tree(fs.dir)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    fs.unmount()
+    assert run(BIN / "dkfs-replay", "verify", "--store", fs.store, timeout=300).returncode == 0
+
+
+def test_kills_while_packing_harm_nothing(fs):
+    fs.options += ["--budget", "150M", "--retain", "1s"]
+    rng = random.Random(2)
+    for _ in range(6):
+        fs.mount()
+        overwrite(fs, rng, 40 + rng.randrange(40))
+        with open(fs.dir / f"n{rng.randrange(5)}", "ab") as f:
+            f.write(rng.randbytes(50_000))
+        time.sleep(rng.random() * 2)
+        want = tree(fs.dir)
+        fs.kill()
+        fs.lose_dir()
+        fs.mount()
+        assert_same(tree(fs.dir), want)
+        fs.kill()
