@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "store/base/file.h"
+#include "store/base/hash.h"
+#include "store/format/ids.h"
 
 namespace dkfs {
 namespace {
@@ -88,7 +90,11 @@ std::string DefaultStore(const std::string& dir) {
       name += escaped;
     }
   }
-  if (name.size() > NAME_MAX) name = name.substr(0, NAME_MAX - 17) + "-" + std::to_string(std::hash<std::string>()(dir) % 10000000000000000ull);
+  if (name.size() > kMaxNameBytes) {
+    char hash[20];
+    std::snprintf(hash, sizeof hash, "-%016llx", static_cast<unsigned long long>(Hash64(AsBytes(dir))));
+    name = name.substr(0, kMaxNameBytes - 17) + hash;
+  }
   return "/var/lib/dkfs/" + (name.empty() ? "-" : name);
 }
 

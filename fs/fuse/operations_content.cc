@@ -36,12 +36,12 @@ void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_i
 
 // The kernel's offset counts even for O_APPEND: it holds the inode lock and knows the size, because only this mount changes
 // it. (The file's O_APPEND flag would be wrong for written-back pages and for RWF_NOAPPEND.)
-void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info*) {
+void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info* file) {
   const auto* raw = static_cast<const fuse_write_in*>(CurrentRequest().body);
   bool kill_suidgid = (raw->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
   Serve(req, FuseOp::kWrite, [&](FileSystem& fs, Reply& reply) {
     Result<size_t> put = fs.Write(CallerOf(req), FileOf(ino), AsBytes({data, size}), static_cast<uint64_t>(offset),
-                                  /*append=*/false, kill_suidgid);
+                                  /*append=*/false, kill_suidgid, /*from_cache=*/file->writepage);
     put.ok() ? reply.Written(*put) : reply.Error(put.status());
   });
 }

@@ -1,5 +1,6 @@
 #include "fs/fuse/session.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/uio.h>
@@ -95,6 +96,7 @@ class Session::Impl {
 
  private:
   bool ServeOne(PageBuffer* buffer);
+  Status HangUp();
   void ServeAll();
   void Refuse(Bytes request);
   bool ended() const { return fuse_session_exited(session_) != 0; }
@@ -201,6 +203,14 @@ Status Session::Impl::Run(const std::function<void()>& on_ready) {
   Exit();  // wakes those who did not see the end themselves
   for (std::thread& thread : threads) thread.join();
   for (uint32_t n = connection_.owed.load(); n != 0; n = connection_.owed.load()) connection_.owed.wait(n);
+  return HangUp();
+}
+
+// Closes the connection, so that whoever still uses the mount gets ENOTCONN now and not when the Session is destroyed. The
+// number stays taken: it is libfuse's.
+Status Session::Impl::HangUp() {
+  UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!nothing || ::dup3(nothing.get(), fd_, O_CLOEXEC) < 0) return Status::FromErrno("closing the FUSE connection");
   return Status::Ok();
 }
 

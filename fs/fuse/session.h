@@ -30,8 +30,7 @@ class Session {
   // Serves until the connection ends (unmounted and the last user gone, or aborted) or Exit. `on_ready` is called once, in
   // the calling thread, when the kernel and dkfs have agreed on the protocol. EPROTO when they cannot.
   Status Run(const std::function<void()>& on_ready);
-  // Makes Run return after the requests being served; callers that still use the mount get ENOTCONN once the Session is
-  // destroyed. Any thread.
+  // Makes Run return after the requests being served; callers that still use the mount get ENOTCONN then. Any thread.
   void Exit();
   RequestSnapshot Requests() const;
 

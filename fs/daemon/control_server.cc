@@ -1,0 +1,115 @@
+#include "fs/daemon/control_server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "fs/daemon/aside_list.h"
+#include "fs/daemon/control_socket.h"
+#include "fs/daemon/daemon.h"
+#include "fs/daemon/status_report.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+namespace {
+
+using nlohmann::json;
+
+json AnswerOf(const Status& status) {
+  if (status.ok()) return {{"ok", true}};
+  return {{"ok", false}, {"error", status.ToString()}, {"code", status.code()}};
+}
+
+std::string TextOf(const json& object, const char* key) {
+  auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlServer>> ControlServer::Start(Daemon* daemon) {
+  DKFS_TRY_ASSIGN(UniqueFd listener, ListenIn(daemon->places().store));
+  return std::unique_ptr<ControlServer>(new ControlServer(daemon, std::move(listener)));
+}
+
+ControlServer::ControlServer(Daemon* daemon, UniqueFd listener) : daemon_(daemon), listener_(std::move(listener)) {
+  acceptor_ = std::thread([this] { Accept(); });
+}
+
+ControlServer::~ControlServer() {
+  ::shutdown(listener_.get(), SHUT_RDWR);  // accept returns
+  acceptor_.join();
+  ReapClients(true);
+}
+
+void ControlServer::Accept() {
+  while (true) {
+    UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!socket && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (!socket) return;
+    ReapClients(false);
+    MutexLock lock(mutex_);
+    if (clients_.size() >= kMaxClients) continue;  // hung up: the client says so
+    Client& client = clients_.emplace_back();
+    client.socket = std::move(socket);
+    client.thread = std::thread([this, &client] { Serve(&client); });
+  }
+}
+
+void ControlServer::ReapClients(bool all) {
+  std::list<Client> done;
+  {
+    MutexLock lock(mutex_);
+    for (auto it = clients_.begin(); it != clients_.end();) {
+      auto next = std::next(it);
+      if (all) ::shutdown(it->socket.get(), SHUT_RDWR);
+      if (all || it->gone) done.splice(done.end(), clients_, it);
+      it = next;
+    }
+  }
+  for (Client& client : done) client.thread.join();
+}
+
+void ControlServer::Serve(Client* client) {
+  LineReader reader(client->socket.get());
+  while (true) {
+    auto request = reader.Next();
+    if (!request.ok()) {
+      WriteLine(client->socket.get(), AnswerOf(request.status())).Ignore("hanging up anyway");
+      break;
+    }
+    if (!request->has_value()) break;
+    if (TextOf(**request, "command") == "unmount") {
+      MutexLock lock(mutex_);  // before the answer, so that the announcement cannot be missed
+      client->waits_for_close = true;
+    }
+    if (!WriteLine(client->socket.get(), Answer(**request)).ok()) break;
+  }
+  ::shutdown(client->socket.get(), SHUT_RDWR);
+  MutexLock lock(mutex_);
+  client->gone = true;
+}
+
+json ControlServer::Answer(const json& request) {
+  std::string command = TextOf(request, "command");
+  Log(LogLevel::kDebug, "control", {{"command", command}});
+  if (command == "status") return {{"ok", true}, {"status", StatusReport(daemon_->Report())}};
+  if (command == "sync") return AnswerOf(daemon_->Sync());
+  if (command == "unmount") return AnswerOf(daemon_->UnmountNow());
+  if (command == "aside-list") {
+    auto list = ListAside(daemon_->places());
+    return list.ok() ? json{{"ok", true}, {"aside", *list}} : AnswerOf(list.status());
+  }
+  if (command == "aside-remove") return AnswerOf(RemoveAside(daemon_->places(), TextOf(request, "name")));
+  return AnswerOf(Status::Error(EINVAL, "unknown command '" + command + "'"));
+}
+
+void ControlServer::AnnounceClosed(const Status& status) {
+  json line = AnswerOf(status);
+  line["event"] = "closed";
+  MutexLock lock(mutex_);
+  for (Client& client : clients_) {
+    if (client.waits_for_close && !client.gone) WriteLine(client.socket.get(), line).Ignore("the client left");
+  }
+}
+
+}  // namespace dkfs

@@ -1,0 +1,282 @@
+#include "fs/daemon/daemon.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "fs/daemon/control_server.h"
+#include "fs/daemon/log_file.h"
+#include "fs/daemon/metrics.h"
+#include "fs/daemon/mount_point.h"
+#include "fs/daemon/mount_words.h"
+#include "fs/daemon/upkeep.h"
+#include "store/base/file.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+namespace {
+
+constexpr Ending::Patience kCommandPatience{std::chrono::seconds(2), std::chrono::seconds(10)};
+constexpr rlim_t kWantedFiles = 1 << 16;
+
+// Limits that help and that a container may refuse; dkfs copes with what it gets.
+void TuneProcess() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kWantedFiles) {
+    rlimit wanted{std::min(kWantedFiles, limit.rlim_max), limit.rlim_max};
+    if (limit.rlim_max < kWantedFiles) {
+      Log(LogLevel::kInfo, "open_files_limited", {{"limit", static_cast<uint64_t>(limit.rlim_max)}});
+    }
+    if (setrlimit(RLIMIT_NOFILE, &wanted) != 0) Log(LogLevel::kInfo, "open_files_not_raised", {{"limit", limit.rlim_cur}});
+  }
+  UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
+}
+
+Failure StoreFailure(const std::string& path, const Status& status) {
+  std::string detail(status.context());
+  switch (status.code()) {
+    case EBUSY: return {kExitStoreInUse, "the store " + path + " is in use by another dkfs"};
+    case EUCLEAN: return {kExitStoreBad, "the store " + path + " is damaged: " + detail};
+    case ENOTSUP: return {kExitStoreBad, "the store " + path + " was written by a newer dkfs: " + detail};
+    case EBADMSG: return {kExitStoreBad, path + " is not a store: " + detail};
+    default: return {kExitEnvironment, "opening the store " + path + ": " + status.ToString()};
+  }
+}
+
+}  // namespace
+
+Daemon::Daemon(const Options& options, Places places)
+    : options_(options), places_(std::move(places)), started_(std::chrono::steady_clock::now()) {}
+
+Daemon::~Daemon() = default;
+
+Failure Daemon::Run(Readiness* ready) {
+  ending_ = std::make_unique<Ending>(places_.dir, options_.has_command ? kCommandPatience : Ending::Patience{});
+  ending_->Start();
+  Failure failure = Start();
+  if (failure.failed()) {
+    ready->Failed(failure);
+    return failure;
+  }
+  Status served = session_->Run([&] { OnReady(ready); });
+  ending_->SessionEnded();
+  if (StillCovered()) Detach(places_.dir).Ignore("gone already: somebody unmounted it at the same time");
+  if (!served.ok()) {
+    failure = Failure::Environment(served);
+    ready->Failed(failure);
+  }
+  Failure finished = Finish();
+  return failure.failed() ? failure : finished;
+}
+
+Failure Daemon::Start() {
+  using Step = Failure (Daemon::*)();
+  for (Step step : {&Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble, &Daemon::ServeMetrics, &Daemon::Adopt,
+                    &Daemon::Cover}) {
+    Failure failure = (this->*step)();
+    if (failure.failed()) return failure;
+    if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
+  }
+  return Failure::None();
+}
+
+Failure Daemon::OpenStore() {
+  if (!options_.foreground) SetLogFd(-1);  // until there is a file: the terminal gets one line, from Readiness
+  Status parent = file::MakeDirs(places_.store.substr(0, std::max<size_t>(places_.store.rfind('/'), 1)));
+  if (!parent.ok()) return Failure::Environment(parent);
+  StoreOptions store_options;
+  store_options.retain = options_.retain;
+  store_options.budget_bytes = options_.budget_bytes;
+  auto store = Store::Open(places_.store, store_options);
+  if (!store.ok()) return StoreFailure(places_.store, store.status());
+  store_ = std::move(store).value();
+  if (!options_.foreground) {
+    log_file_ = std::make_unique<LogFile>();
+    Status opened = log_file_->Open(places_.store + "/dkfs.log");
+    if (!opened.ok()) return Failure::Environment(opened);
+  }
+  return Failure::None();
+}
+
+Failure Daemon::OpenDirectory() {
+  TuneProcess();
+  UniqueFd dir(::open(places_.dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir) return Failure::Environment(Status::FromErrno("opening " + places_.dir));
+  dir_lock_.reset(::fcntl(dir.get(), F_DUPFD_CLOEXEC, 0));
+  if (::flock(dir_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return Failure::Environment(places_.dir + " is held by another dkfs");
+  }
+  backing_ = std::make_unique<Backing>(std::move(dir), places_.dir);
+  return Failure::None();
+}
+
+Failure Daemon::Assemble() {
+  auto adopted = Adopter::IsComplete(store_.get());
+  if (!adopted.ok()) return StoreFailure(places_.store, adopted.status());
+  adopted_ = *adopted;
+  inodes_ = std::make_unique<InodeTable>(store_.get());
+  HydrateOptions hydrate;
+  hydrate.trusted = IsTrusted();
+  hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
+  if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
+  FileSystemOptions file_system;
+  file_system.writeback_cache = options_.order == Order::kFsync;
+  file_system_ = std::make_unique<FileSystem>(store_.get(), backing_.get(), inodes_.get(), hydrator_.get(), &tree_lock_,
+                                              file_system, drift_.get());
+  adopter_ = std::make_unique<Adopter>(store_.get(), backing_.get());
+  Log(LogLevel::kInfo, "store_open",
+      {{"store", places_.store}, {"adopted", adopted_ ? "yes" : "no"}, {"trusted", hydrate.trusted ? "yes" : "no"}});
+  return Failure::None();
+}
+
+// DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, and is not
+// empty against the store's word.
+bool Daemon::IsTrusted() {
+  if (!adopted_) return true;
+  auto clean = store_->CleanIdentity();
+  if (!clean || clean != backing_->ReadIdentity() || *clean != backing_->ExpectedIdentity(store_->uuid())) return false;
+  auto names = backing_->List("");
+  if (!names.ok() || !names->empty()) return names.ok();
+  auto empty = store_->IsEmptyDir(kRootFile);
+  return empty.ok() && *empty;
+}
+
+Failure Daemon::ServeMetrics() {
+  auto metrics = Metrics::Start(options_.metrics_addr, this);
+  if (metrics.ok()) {
+    metrics_ = std::move(metrics).value();
+    return Failure::None();
+  }
+  if (options_.metrics_explicit) return Failure::Environment(metrics.status());
+  Log(LogLevel::kWarn, "metrics_off",
+      {{"addr", options_.metrics_addr}, {"error", metrics.status().ToString()}, {"hint", "pass --metrics-addr"}});
+  if (!options_.foreground) {
+    std::fprintf(stderr, "dkfs: warning: %s is taken: no metrics (see --metrics-addr)\n", options_.metrics_addr.c_str());
+  }
+  return Failure::None();
+}
+
+Failure Daemon::Adopt() {
+  if (adopted_) return Failure::None();
+  if (auto writer = Adopter::FindWriter(places_.dir)) {
+    return Failure::Environment(places_.dir + " is open for writing by " + *writer + "; stop it before the first mount");
+  }
+  bool terminal = ::isatty(STDERR_FILENO) == 1;
+  Status adopted = adopter_->AdoptNames([&](uint64_t inodes) {
+    if (terminal) std::fprintf(stderr, "\rdkfs: recording names: %llu", static_cast<unsigned long long>(inodes));
+  });
+  if (terminal) std::fprintf(stderr, "\r\033[K");
+  return adopted.ok() ? Failure::None() : Failure::Environment(adopted.Prefix("adopting " + places_.dir));
+}
+
+Failure Daemon::Cover() {
+  Status unmarked = store_->RemoveCleanMark();
+  if (unmarked.ok()) unmarked = backing_->WriteIdentity(store_->uuid());
+  if (!unmarked.ok()) return Failure::Environment(unmarked);
+  // Asked for before the mount, so that a failure leaves none behind.
+  auto control = ControlServer::Start(this);
+  if (!control.ok()) return Failure::Environment(control.status());
+  control_ = std::move(control).value();
+  UniqueFd connection;
+  Failure failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, &connection);
+  if (failure.failed()) return failure;
+  SessionOptions session;
+  session.writeback_cache = options_.order == Order::kFsync;
+  auto made = Session::Create(std::move(connection), file_system_.get(), session);
+  if (!made.ok()) {
+    Detach(places_.dir).Ignore("the failure that led here is the one to report");
+    return Failure::Environment(made.status());
+  }
+  session_ = std::move(made).value();
+  serving_ = session_.get();
+  ending_->Mounted([this] { session_->Exit(); });
+  return Failure::None();
+}
+
+void Daemon::OnReady(Readiness* ready) {
+  StartBackground();
+  Log(LogLevel::kInfo, "mounted", {{"dir", places_.dir}, {"pid", getpid()}, {"version", DKFS_VERSION}});
+  ready->Ready();
+  if (options_.foreground) return;
+  UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (null) ::dup2(null.get(), STDERR_FILENO);
+}
+
+void Daemon::StartBackground() {
+  upkeep_ = std::make_unique<Upkeep>(store_.get(), hydrator_.get(), log_file_.get());
+  hydrator_->Start();
+  adopter_->StartContents([this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
+  if (drift_ == nullptr) return;
+  comparer_ = std::thread([this] {
+    Status compared = file_system_->CompareAll([this] { return stop_comparing_.load(); });
+    if (!compared.ok()) {
+      Log(LogLevel::kWarn, "drift_incomplete", {{"error", compared.ToString()}, {"hint", "the rest is compared on first use"}});
+    }
+    adopter_->Wake();
+  });
+}
+
+void Daemon::StopBackground() {
+  stop_comparing_ = true;
+  if (comparer_.joinable()) comparer_.join();
+  upkeep_.reset();
+  adopter_->Stop();
+  hydrator_->Stop();
+}
+
+Failure Daemon::Finish() {
+  finishing_ = true;
+  Log(LogLevel::kInfo, "unmounted", {{"dir", places_.dir}});
+  StopBackground();
+  Status complete = CompleteBacking();
+  if (!complete.ok()) {
+    Log(LogLevel::kWarn, "directory_incomplete",
+        {{"dir", places_.dir}, {"error", complete.ToString()}, {"hint", "the store has everything: mount again"}});
+  }
+  Status closed = store_->Close();
+  Log(closed.ok() ? LogLevel::kInfo : LogLevel::kError, "store_closed",
+      {{"store", places_.store}, {"clean", complete.ok() ? "yes" : "no"}, {"error", closed.ok() ? "" : closed.ToString()},
+       {"hint", closed.ok() ? "" : "check the store's disk and mount again"}});
+  control_->AnnounceClosed(complete.ok() ? closed : complete);
+  return closed.ok() ? Failure::None() : Failure{kExitOther, "closing the store: " + closed.ToString()};
+}
+
+// Ok only when DIR alone is everything, on disk, and the store says so.
+Status Daemon::CompleteBacking() {
+  if (ending_->hurried()) return Status::Error(EINTR, "a second signal ended the mount at once");
+  DKFS_TRY(hydrator_->Finish([this] { return ending_->hurried(); }));
+  DKFS_TRY(hydrator_->WriteTimesAndFingerprints());
+  DKFS_TRY(backing_->RemovePartialDirIfEmpty());
+  DKFS_TRY(backing_->SyncAll());
+  return store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
+}
+
+bool Daemon::StillCovered() const {
+  auto mounts = ReadMountInfo();
+  if (!mounts.ok()) return false;
+  auto mount = MountAt(*mounts, places_.dir);
+  return mount && mount->type == kMountType && mount->source == places_.store;
+}
+
+DaemonReport Daemon::Report() const {
+  DaemonReport report;
+  report.places = places_;
+  report.order = options_.order;
+  report.store = store_->GetStatus();
+  report.hydration = hydrator_->progress();
+  if (const Session* session = serving_.load()) report.requests = session->Requests();
+  AdoptProgress adoption = adopter_->progress();
+  report.adopting = !adoption.done;
+  report.total_bytes = adoption.bytes_total;
+  report.unprotected_bytes = adoption.bytes_waiting;
+  report.last_error = LastError();
+  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  report.finishing = finishing_;
+  return report;
+}
+
+}  // namespace dkfs

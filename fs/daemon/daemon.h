@@ -1,0 +1,111 @@
+// Daemon: one mount from opening the store to closing it.
+//
+//   Start: open store -> decide what DIR is worth -> adopt -> mount; then requests are served until the mount is gone
+//   Finish: complete the backing directory -> sync it -> clean mark -> close the store
+//
+// Owns everything of the mount. The mount point is opened once, before it is covered, and never again.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "fs/backing/backing.h"
+#include "fs/capture/adopter.h"
+#include "fs/capture/drift.h"
+#include "fs/daemon/ending.h"
+#include "fs/daemon/failure.h"
+#include "fs/daemon/options.h"
+#include "fs/daemon/readiness.h"
+#include "fs/fuse/session.h"
+#include "fs/hydrate/hydrator.h"
+#include "fs/inode/inode.h"
+#include "fs/ops/file_system.h"
+#include "store/store.h"
+
+namespace dkfs {
+
+class ControlServer;
+class LogFile;
+class Metrics;
+class Upkeep;
+
+struct Places {
+  std::string dir;    // absolute, real
+  std::string store;  // absolute
+};
+
+// What status and metrics show; filled without waiting for anything.
+struct DaemonReport {
+  Places places;
+  Order order = Order::kCalls;
+  StoreStatus store;
+  HydrateProgress hydration;
+  RequestSnapshot requests{};
+  bool adopting = false;
+  uint64_t unprotected_bytes = 0, total_bytes = 0;  // content not captured yet, and all content (adoption)
+  std::string last_error;
+  std::chrono::seconds uptime{0};
+  bool finishing = false;
+  bool degraded() const { return !store.error.ok() || hydration.blocks_damaged > 0; }
+};
+
+class Daemon {
+ public:
+  Daemon(const Options& options, Places places);
+  ~Daemon();
+
+  // The whole life. Says through `ready` when the mount is usable or why it will not be; the failure is returned too.
+  Failure Run(Readiness* ready);
+
+  // For the control socket and metrics; any thread.
+  DaemonReport Report() const;
+  Status Sync() { return store_->Sync(); }
+  Status UnmountNow() { return ending_->UnmountNow(); }
+  const Places& places() const { return places_; }
+
+ private:
+  Failure Start();
+  Failure OpenStore();
+  Failure OpenDirectory();
+  Failure Assemble();
+  bool IsTrusted();
+  Failure ServeMetrics();
+  Failure Adopt();
+  Failure Cover();
+  void OnReady(Readiness* ready);
+  void StartBackground();
+  void StopBackground();
+  Failure Finish();
+  Status CompleteBacking();
+  bool StillCovered() const;
+
+  const Options options_;
+  const Places places_;
+  const std::chrono::steady_clock::time_point started_;
+  bool adopted_ = false;  // the names of DIR are all in the store
+  std::atomic<bool> finishing_{false}, stop_comparing_{false};
+  std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
+
+  // Destroyed from the bottom up: what uses comes after what is used.
+  std::unique_ptr<LogFile> log_file_;
+  std::unique_ptr<Store> store_;
+  UniqueFd dir_lock_;
+  std::unique_ptr<Backing> backing_;
+  std::unique_ptr<InodeTable> inodes_;
+  SharedMutex tree_lock_;
+  std::unique_ptr<Hydrator> hydrator_;
+  std::unique_ptr<Drift> drift_;
+  std::unique_ptr<FileSystem> file_system_;
+  std::unique_ptr<Adopter> adopter_;
+  std::thread comparer_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Ending> ending_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<Upkeep> upkeep_;
+};
+
+}  // namespace dkfs

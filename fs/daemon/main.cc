@@ -1,0 +1,128 @@
+// dkfs: mounts over a directory, records every change, restores what was lost. See HelpText().
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+#include "fs/daemon/command_runner.h"
+#include "fs/daemon/daemon.h"
+#include "fs/daemon/mount_point.h"
+#include "store/base/fault.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+namespace {
+
+int ReportFailure(const Failure& failure, bool has_command) {
+  std::fprintf(stderr, "dkfs: %s\n", failure.message.c_str());
+  return has_command ? kExitWithCommand : failure.exit_code;
+}
+
+Failure ResolvePlaces(const Options& options, Places* places) {
+  auto dir = ResolveMountPoint(options.dir);
+  if (!dir.ok()) return Failure::Environment(dir.status());
+  places->dir = *dir;
+  if (*dir == "/") return Failure::Usage("the root directory cannot be mounted over");
+  Failure failure = ClearMountPoint(*dir);
+  if (failure.failed()) return failure;
+  auto store = ResolveStore(options.store.empty() ? DefaultStore(*dir) : options.store);
+  if (!store.ok()) return Failure::Environment(store.status());
+  places->store = *store;
+  auto overlap = Overlap(*dir, *store);
+  if (!overlap.ok()) return Failure::Environment(overlap.status());
+  if (*overlap) return Failure::Usage("the store " + *store + " and " + *dir + " must not lie in each other");
+  return Failure::None();
+}
+
+// Runs this binary again under the normal form of its command line, unless it has it.
+void NormaliseCommandLine(const Places& places, const std::vector<std::string>& args, char** argv) {
+  char* self = ::realpath("/proc/self/exe", nullptr);
+  if (self == nullptr) return;  // without /proc the mount fails later, with a better message
+  std::vector<std::string> line = NormalCommandLine(self, places.store, places.dir, args);
+  std::free(self);
+  if (line[0] == argv[0] && argv[1] != nullptr && std::strcmp(argv[1], "--store") == 0) return;
+  std::vector<char*> words;
+  for (std::string& word : line) words.push_back(word.data());
+  words.push_back(nullptr);
+  ::execv("/proc/self/exe", words.data());
+}
+
+int ServeHere(const Options& options, const Places& places, Readiness ready) {
+  if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), options.has_command);
+  Failure failure;
+  {
+    Daemon daemon(options, places);
+    failure = daemon.Run(&ready);
+  }
+  if (failure.failed() && options.foreground && !options.has_command) return ReportFailure(failure, false);
+  return failure.exit_code;
+}
+
+// The daemon's process: its own session, away from the terminal.
+[[noreturn]] void BecomeDaemon(const Options& options, const Places& places, UniqueFd pipe) {
+  ::setsid();
+  if (!options.foreground) {
+    UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    for (int fd : {STDIN_FILENO, STDOUT_FILENO}) ::dup2(null.get(), fd);
+  }
+  int status = ServeHere(options, places, Readiness(std::move(pipe)));
+  std::exit(status);
+}
+
+int Detached(const Options& options, const Places& places) {
+  UniqueFd read_end, write_end;
+  Status piped = MakePipe(&read_end, &write_end);
+  if (!piped.ok()) return ReportFailure(Failure::Environment(piped), options.has_command);
+  std::string cwd = "/";
+  if (char* here = ::getcwd(nullptr, 0)) {
+    cwd = here;
+    std::free(here);
+  }
+  if (options.has_command) CommandRunner::HoldSignals();
+  std::fflush(nullptr);
+  pid_t daemon = ::fork();
+  if (daemon < 0) return ReportFailure(Failure::Environment(Status::FromErrno("starting the daemon")), options.has_command);
+  if (daemon == 0) {
+    read_end.reset();
+    BecomeDaemon(options, places, std::move(write_end));
+  }
+  write_end.reset();
+  Failure failure = AwaitReadiness(std::move(read_end));
+  if (failure.failed()) return ReportFailure(failure, options.has_command);
+  if (!options.has_command) return kExitOk;
+  if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), true);
+  return CommandRunner(daemon, places.dir, options.command, cwd).Run();
+}
+
+int Main(int argc, char** argv) {
+  std::vector<std::string> args(argv + 1, argv + argc);
+  bool has_command = false, fake = false;
+  std::string_view name = argv[0];
+  if (name.substr(name.rfind('/') + 1) == "mount.dkfs") {
+    auto translated = ArgsOfMountHelper(args, &fake);
+    if (!translated.ok()) return ReportFailure(Failure::Usage(std::string(translated.status().context())), false);
+    args = std::move(translated).value();
+  }
+  auto options = ParseOptions(args, [](const char* variable) { return std::getenv(variable); }, &has_command);
+  if (!options.ok()) return ReportFailure(Failure::Usage(std::string(options.status().context())), has_command);
+  if (options->action == Options::Action::kHelp) return std::fputs(HelpText(), stdout) < 0 ? kExitOther : kExitOk;
+  if (options->action == Options::Action::kVersion) return std::printf("dkfs %s\n", DKFS_VERSION) < 0 ? kExitOther : kExitOk;
+  if (fake) return kExitOk;
+  if (options->debug) SetLogLevel(LogLevel::kDebug);
+  Status faults = Fault::ArmFromEnvironment();
+  if (!faults.ok()) return ReportFailure(Failure::Usage("DKFS_FAULTS: " + faults.ToString()), has_command);
+  Places places;
+  Failure failure = ResolvePlaces(*options, &places);
+  if (failure.failed()) return ReportFailure(failure, has_command);
+  NormaliseCommandLine(places, args, argv);
+  if (options->foreground && !has_command) return ServeHere(*options, places, Readiness());
+  return Detached(*options, places);
+}
+
+}  // namespace
+}  // namespace dkfs
+
+int main(int argc, char** argv) { return dkfs::Main(argc, argv); }

@@ -1,0 +1,164 @@
+#include "fs/daemon/metrics.h"
+
+#include <prometheus/collectable.h>
+#include <prometheus/exposer.h>
+#include <prometheus/metric_family.h>
+
+#include <limits>
+
+#include "fs/daemon/daemon.h"
+
+namespace dkfs {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+constexpr double kNsPerSecond = 1e9;
+
+using Labels = std::vector<ClientMetric::Label>;
+
+class Families {
+ public:
+  MetricFamily& Add(const std::string& name, const std::string& help, MetricType type) {
+    return families_.emplace_back(MetricFamily{name, help, type, {}});
+  }
+  void Counter(const std::string& name, const std::string& help, uint64_t value) {
+    ClientMetric metric;
+    metric.counter.value = static_cast<double>(value);
+    Add(name, help, MetricType::Counter).metric.push_back(std::move(metric));
+  }
+  void Gauge(const std::string& name, const std::string& help, double value) {
+    Add(name, help, MetricType::Gauge).metric.push_back(Value(value, {}));
+  }
+  void Summary(const std::string& name, const std::string& help, uint64_t count, double sum) {
+    ClientMetric metric;
+    metric.summary.sample_count = count;
+    metric.summary.sample_sum = sum;
+    Add(name, help, MetricType::Summary).metric.push_back(std::move(metric));
+  }
+  static ClientMetric Value(double value, Labels labels) {
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    metric.gauge.value = value;
+    return metric;
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+ClientMetric HistogramOf(const OpSnapshot& op, Labels labels) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.histogram.sample_count = op.requests;
+  metric.histogram.sample_sum = static_cast<double>(op.total_ns) / kNsPerSecond;
+  uint64_t cumulative = 0;
+  for (size_t b = 0; b < op.buckets.size(); ++b) {
+    cumulative += op.buckets[b];
+    double bound = b < kLatencyBoundsNs.size() ? static_cast<double>(kLatencyBoundsNs[b]) / kNsPerSecond
+                                               : std::numeric_limits<double>::infinity();
+    metric.histogram.bucket.push_back({cumulative, bound});
+  }
+  return metric;
+}
+
+void AddRequests(const RequestSnapshot& requests, Families* out) {
+  MetricFamily total{"dkfs_fuse_requests_total", "FUSE requests answered", MetricType::Counter, {}};
+  MetricFamily errors{"dkfs_fuse_request_errors_total", "FUSE requests answered with an errno", MetricType::Counter, {}};
+  MetricFamily duration{"dkfs_fuse_request_duration_seconds", "Time from decoding to the answer", MetricType::Histogram, {}};
+  for (size_t i = 0; i < kFuseOps; ++i) {
+    Labels labels = {{"op", std::string(FuseOpName(static_cast<FuseOp>(i)))}};
+    ClientMetric metric;
+    metric.label = labels;
+    metric.counter.value = static_cast<double>(requests[i].requests);
+    total.metric.push_back(metric);
+    metric.counter.value = static_cast<double>(requests[i].errors);
+    errors.metric.push_back(std::move(metric));
+    duration.metric.push_back(HistogramOf(requests[i], std::move(labels)));
+  }
+  for (MetricFamily* family : {&total, &errors, &duration}) {
+    out->Add(family->name, family->help, family->type).metric = std::move(family->metric);
+  }
+}
+
+void AddStore(const StoreStatus& s, Families* out) {
+  out->Counter("dkfs_blueshift_records_total", "Records appended to the journal", s.records);
+  out->Counter("dkfs_blueshift_appended_bytes_total", "Bytes of records appended to the journal", s.record_bytes);
+  out->Summary("dkfs_journal_sync_duration_seconds", "Device flushes of the journal", s.syncs,
+               static_cast<double>(s.sync_ns) / kNsPerSecond);
+  out->Summary("dkfs_journal_group_commit_size", "Barriers answered by one flush", s.syncs, static_cast<double>(s.barriers));
+  out->Gauge("dkfs_index_lag_records", "Records appended but not indexed yet",
+             static_cast<double>(s.appended.value - std::min(s.indexed.value, s.appended.value)));
+  out->Gauge("dkfs_index_lag_bytes", "Bytes of records not indexed yet", static_cast<double>(s.queue_bytes));
+  MetricFamily& bytes = out->Add("dkfs_store_bytes", "What the store takes on its disk", MetricType::Gauge);
+  uint64_t known = s.journal_bytes + s.pack_bytes + s.index_bytes;
+  bytes.metric = {Families::Value(static_cast<double>(s.journal_bytes), {{"part", "journal"}}),
+                  Families::Value(static_cast<double>(s.pack_bytes), {{"part", "packs"}}),
+                  Families::Value(static_cast<double>(s.index_bytes), {{"part", "index"}}),
+                  Families::Value(static_cast<double>(s.store_bytes - std::min(known, s.store_bytes)), {{"part", "other"}})};
+  out->Gauge("dkfs_store_budget_bytes", "Most the store may take", static_cast<double>(s.budget_bytes));
+  out->Counter("dkfs_store_packed_segments_total", "Segments packed", s.packed_segments);
+  out->Counter("dkfs_store_deleted_segments_total", "Segments deleted", s.deleted_segments);
+}
+
+void AddHydration(const HydrateProgress& h, Families* out) {
+  out->Counter("dkfs_redshift_blocks_hydrated_total", "Blocks reconstructed into the backing directory", h.blocks_reconstructed);
+  out->Counter("dkfs_redshift_blocks_verified_total", "Blocks found right as they stood", h.blocks_verified);
+  out->Counter("dkfs_redshift_blocks_damaged_total", "Blocks that the store could not give", h.blocks_damaged);
+  out->Counter("dkfs_redshift_bytes_total", "Bytes of content that are in the backing directory again", h.bytes_done);
+  out->Gauge("dkfs_redshift_remaining_bytes", "Bytes of content not looked at yet",
+             static_cast<double>(h.bytes_total - std::min(h.bytes_done, h.bytes_total)));
+  out->Gauge("dkfs_redshift_remaining_seconds", "Estimate until hydration is done", static_cast<double>(h.estimate.count()));
+  out->Gauge("dkfs_redshift_aside_bytes", "Bytes moved aside in this mount", static_cast<double>(h.aside_bytes));
+}
+
+class Collector : public prometheus::Collectable {
+ public:
+  explicit Collector(const Daemon* daemon) : daemon_(daemon) {}
+  std::vector<MetricFamily> Collect() const override {
+    DaemonReport report = daemon_->Report();
+    Families out;
+    AddRequests(report.requests, &out);
+    AddStore(report.store, &out);
+    AddHydration(report.hydration, &out);
+    out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet", static_cast<double>(report.unprotected_bytes));
+    out.Gauge("dkfs_degraded", "1 when the store or content is damaged or cannot take changes", report.degraded() ? 1 : 0);
+    out.Add("dkfs_build_info", "The version that runs", MetricType::Gauge).metric = {
+        Families::Value(1, {{"version", DKFS_VERSION}})};
+    return out.Take();
+  }
+
+ private:
+  const Daemon* const daemon_;
+};
+
+}  // namespace
+
+class Metrics::Impl {
+ public:
+  Impl(const std::string& address, const Daemon* daemon)
+      : collector_(std::make_shared<Collector>(daemon)), exposer_(address, 1) {
+    exposer_.RegisterCollectable(collector_);
+  }
+
+ private:
+  std::shared_ptr<Collector> collector_;
+  prometheus::Exposer exposer_;
+};
+
+Metrics::Metrics(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Metrics::~Metrics() = default;
+
+Result<std::unique_ptr<Metrics>> Metrics::Start(const std::string& address, const Daemon* daemon) {
+  if (address.empty()) return std::unique_ptr<Metrics>();
+  try {
+    return std::unique_ptr<Metrics>(new Metrics(std::make_unique<Impl>(address, daemon)));
+  } catch (const std::exception&) {  // prometheus-cpp reports nothing but by exceptions, and gives no reason
+    return Status::Error(EADDRINUSE, "serving metrics at " + address);
+  }
+}
+
+}  // namespace dkfs

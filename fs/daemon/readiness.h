@@ -1,0 +1,31 @@
+// Readiness: how a daemon tells the process that started it that the mount is ready, or why it never will be.
+#pragma once
+
+#include <string>
+
+#include "fs/daemon/failure.h"
+#include "store/base/unique_fd.h"
+
+namespace dkfs {
+
+// The daemon's end. Says one thing, once. Without a pipe (in the foreground) it says nothing.
+class Readiness {
+ public:
+  Readiness() = default;
+  explicit Readiness(UniqueFd pipe) : pipe_(std::move(pipe)) {}
+  void Ready();
+  void Failed(const Failure& failure);
+  bool said() const { return said_; }
+
+ private:
+  void Say(const std::string& text);
+  UniqueFd pipe_;
+  bool said_ = false;
+};
+
+// The starter's end: waits. None when ready; a daemon that died without a word is a Failure too.
+Failure AwaitReadiness(UniqueFd pipe);
+// A pipe with close-on-exec ends.
+Status MakePipe(UniqueFd* read_end, UniqueFd* write_end);
+
+}  // namespace dkfs

@@ -1,0 +1,134 @@
+#include "fs/daemon/status_report.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/daemon/units.h"
+
+namespace dkfs {
+namespace {
+
+using nlohmann::json;
+
+std::string StateOf(const DaemonReport& report) {
+  if (report.degraded()) return "degraded";
+  if (report.finishing) return "unmounting";
+  if (report.adopting) return "adopting";
+  return report.hydration.done ? "healthy" : "hydrating";
+}
+
+json TimeText(const TimeSpec& t) {
+  if (t.sec == 0) return nullptr;
+  time_t seconds = t.sec;
+  struct tm parts {};
+  gmtime_r(&seconds, &parts);
+  char text[64];
+  size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text + n, sizeof text - n, ".%03uZ", t.nsec / 1'000'000);
+  return text;
+}
+
+double Share(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 1.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+json HydrationOf(const DaemonReport& report) {
+  const HydrateProgress& h = report.hydration;
+  return {{"done", h.done},
+          {"files_total", h.files_total},
+          {"files_done", h.files_done},
+          {"bytes_total", h.bytes_total},
+          {"bytes_done", h.bytes_done},
+          {"blocks_reconstructed", h.blocks_reconstructed},
+          {"blocks_verified", h.blocks_verified},
+          {"blocks_damaged", h.blocks_damaged},
+          {"aside_bytes", h.aside_bytes},
+          {"aside_entries", h.aside_entries},
+          {"estimate_seconds", h.done ? json(0) : h.estimate.count() > 0 ? json(h.estimate.count()) : json(nullptr)}};
+}
+
+json StoreOf(const StoreStatus& s) {
+  return {{"bytes", s.store_bytes},           {"journal_bytes", s.journal_bytes}, {"pack_bytes", s.pack_bytes},
+          {"index_bytes", s.index_bytes},     {"budget_bytes", s.budget_bytes},   {"unindexed_bytes", s.queue_bytes},
+          {"records", s.records},             {"record_bytes", s.record_bytes},   {"syncs", s.syncs},
+          {"packed_segments", s.packed_segments}};
+}
+
+std::string TextAt(const json& object, const char* key, const char* missing = "-") {
+  auto it = object.find(key);
+  if (it == object.end() || it->is_null()) return missing;
+  return it->is_string() ? it->get<std::string>() : it->dump();
+}
+
+uint64_t NumberAt(const json& object, const char* key) {
+  auto it = object.find(key);
+  return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>()
+         : it != object.end() && it->is_number_integer() ? static_cast<uint64_t>(std::max<int64_t>(it->get<int64_t>(), 0))
+                                                         : 0;
+}
+
+json ObjectAt(const json& object, const char* key) {
+  auto it = object.find(key);
+  return it != object.end() && it->is_object() ? *it : json::object();
+}
+
+std::string HydrationText(const json& h) {
+  if (TextAt(h, "done") == "true") return "complete";
+  std::string text = FormatSize(NumberAt(h, "bytes_done")) + " of " + FormatSize(NumberAt(h, "bytes_total"));
+  uint64_t left = NumberAt(h, "estimate_seconds");
+  return left == 0 ? text : text + ", about " + FormatDuration(std::chrono::seconds(left)) + " left";
+}
+
+}  // namespace
+
+json StatusReport(const DaemonReport& report) {
+  const StoreStatus& s = report.store;
+  uint64_t protected_bytes = report.total_bytes - std::min(report.unprotected_bytes, report.total_bytes);
+  return {{"state", StateOf(report)},
+          {"dir", report.places.dir},
+          {"store_path", report.places.store},
+          {"pid", getpid()},
+          {"version", DKFS_VERSION},
+          {"uptime_seconds", report.uptime.count()},
+          {"order", report.order == Order::kFsync ? "fsync" : "calls"},
+          {"seq", {{"captured", s.captured.value}, {"appended", s.appended.value}, {"synced", s.synced.value},
+                   {"indexed", s.indexed.value}, {"flushed", s.flushed.value}}},
+          {"protected", {{"share", Share(protected_bytes, report.total_bytes)},
+                         {"bytes_waiting", report.unprotected_bytes}}},
+          {"hydration", HydrationOf(report)},
+          {"store", StoreOf(s)},
+          {"retention", {{"retain_seconds", s.retain.count()}, {"oldest_seq", s.oldest.value},
+                         {"oldest_time", TimeText(s.oldest_time)}}},
+          {"error", s.error.ok() ? json(nullptr) : json(s.error.ToString())},
+          {"last_error", report.last_error.empty() ? json(nullptr) : json(report.last_error)}};
+}
+
+std::string StatusText(const json& status) {
+  json seq = ObjectAt(status, "seq"), store = ObjectAt(status, "store"), retention = ObjectAt(status, "retention");
+  json guarded = ObjectAt(status, "protected");
+  auto share = guarded.find("share");
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.1f %%",
+                100 * (share != guarded.end() && share->is_number() ? share->get<double>() : 0));
+  std::string text;
+  auto line = [&](const char* name, const std::string& value) {
+    text += std::string(name) + std::string(12 - std::string_view(name).size(), ' ') + value + "\n";
+  };
+  line("state", TextAt(status, "state"));
+  line("directory", TextAt(status, "dir"));
+  line("order", TextAt(status, "order"));
+  line("seq", "captured " + TextAt(seq, "captured") + ", appended " + TextAt(seq, "appended") + ", synced " +
+                  TextAt(seq, "synced") + ", indexed " + TextAt(seq, "indexed"));
+  line("protected", percent);
+  line("hydration", HydrationText(ObjectAt(status, "hydration")));
+  line("store", TextAt(status, "store_path") + ", " + FormatSize(NumberAt(store, "bytes")) + " of " +
+                    FormatSize(NumberAt(store, "budget_bytes")));
+  line("retention", FormatDuration(std::chrono::seconds(NumberAt(retention, "retain_seconds"))) + ", back to " +
+                        TextAt(retention, "oldest_time"));
+  line("error", TextAt(status, "error", "none"));
+  line("last error", TextAt(status, "last_error", "none"));
+  line("daemon", "pid " + TextAt(status, "pid") + ", version " + TextAt(status, "version"));
+  return text;
+}
+
+}  // namespace dkfs
