@@ -24,7 +24,7 @@ constexpr std::string_view kNames[] = {
     "store.open", "store.append", "store.barrier", "store.sync", "store.close", "store.mark_clean", "store.remove_clean",
     "journal.append", "journal.sync", "journal.roll", "journal.seal", "journal.recover", "journal.delete",
     "index.apply", "index.flush", "index.repoint", "kv.write", "kv.sync", "kv.rename", "kv.flush",
-    "retain.pack", "retain.publish", "retain.repoint", "retain.fold", "retain.drop", "retain.delete",
+    "retain.pack", "retain.publish", "retain.repoint", "retain.fold", "retain.drop", "retain.delete", "retain.flush",
     // fs
     "backing.open", "backing.write", "backing.rename", "backing.sync",
     "capture.append", "hydrate.block", "hydrate.publish", "adopt.record", "adopt.capture", "drift.capture", "aside.move",
