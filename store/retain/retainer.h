@@ -43,6 +43,7 @@ struct RetainStats {
   bool over_budget = false;  // even without history the live data does not fit
 };
 
+// REQUIRES: the index is loaded and the journal open (its tail replayed) before Load, and Load done before the others.
 // Thread-safety: Step and Load run in one thread at a time (the caller's); the others in any.
 class Retainer {
  public:
@@ -52,6 +53,7 @@ class Retainer {
   Status Load();          // horizon and ages from the index; removes what a crash left behind (T3)
   void Tick();            // notes the age of the newest Seq; to be called about every 10 s, cheap
   Result<bool> Step();    // one unit of work (one pack at most); false: nothing to do now
+  void Stop();            // makes a Step under way return soon, and every later one at once, with false
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes);
   RetainStats stats() const;
 

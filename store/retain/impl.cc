@@ -1,0 +1,219 @@
+#include "store/retain/impl.h"
+
+#include <algorithm>
+
+#include "store/base/fault.h"
+#include "store/base/log.h"
+#include "store/retain/meta.h"
+#include "store/retain/publish.h"
+
+namespace dkfs {
+namespace {
+
+constexpr uint64_t kMinSourceBytes = 4 << 20;
+constexpr uint64_t kDropsWorthCompacting = 10'000;
+constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
+
+}  // namespace
+
+Retainer::Impl::Impl(std::string journal_path, Uuid store, Index* index, Journal* journal, SegmentReader* reader,
+                     Reconstructor* reconstructor, const RetainOptions& options)
+    : context_{std::move(journal_path), store,  index, journal, reader, reconstructor, options.compression_level,
+               options.clock,           &stop_},
+      pack_source_bytes_(options.pack_source_bytes), all_source_bytes_(options.pack_source_bytes), packs_(context_),
+      retain_(options.retain), budget_(options.budget_bytes), ages_(options.clock) {}
+
+void Retainer::Impl::SetLimits(std::chrono::seconds retain, uint64_t budget_bytes) {
+  MutexLock lock(mutex_);
+  retain_ = retain;
+  budget_ = budget_bytes;
+}
+
+RetainStats Retainer::Impl::stats() const {
+  MutexLock lock(mutex_);
+  return stats_;
+}
+
+void Retainer::Impl::PublishStats() {
+  MutexLock lock(mutex_);
+  stats_.horizon = horizon_;
+  stats_.pack_bytes = packs_.bytes();
+}
+
+void Retainer::Impl::Note(KvBatch* batch) { ages_.Note(context_.journal->appended(), retain_, batch); }
+
+void Retainer::Impl::Tick() {
+  KvBatch batch;
+  {
+    MutexLock lock(mutex_);
+    Note(&batch);
+  }
+  if (batch.count() == 0) return;
+  context_.index->Write(&batch).Ignore("history only ages later; the error of the index is sticky and shown by the store");
+}
+
+Seq Retainer::Impl::Limit() {
+  MutexLock lock(mutex_);
+  return std::min(ages_.Settled(), context_.index->flushed());
+}
+
+Result<bool> Retainer::Impl::Step() {
+  if (stop_) return false;
+  Tick();
+  Result<bool> worked = Work();
+  PublishStats();
+  if (!worked.ok() && worked.code() == ECANCELED && stop_) return false;
+  if (!worked.ok() && worked.code() == EFBIG && pack_source_bytes_ > kMinSourceBytes) {
+    pack_source_bytes_ /= 2;
+    return true;
+  }
+  return worked;
+}
+
+Result<bool> Retainer::Impl::Work() {
+  if (unfinished_) {
+    DKFS_TRY(Finish());
+    return true;
+  }
+  DKFS_TRY_ASSIGN(bool moved, FollowTime());
+  DKFS_TRY_ASSIGN(bool packed, PackJournal());
+  if (packed) return true;
+  const bool over = OverBudget();
+  DKFS_TRY_ASSIGN(packed, PackPacks(over));
+  if (packed || !over) return packed || moved;
+  return SpendHistory();
+}
+
+Result<bool> Retainer::Impl::FollowTime() {
+  Seq to;
+  {
+    MutexLock lock(mutex_);
+    to = ages_.OlderThan(retain_);
+  }
+  to = std::min(to, Limit());
+  if (to <= horizon_) return false;
+  DKFS_TRY(Raise(to));
+  return true;
+}
+
+// T5: the row is durable before the first drop. Times below the horizon go with the next flush.
+Status Retainer::Impl::Raise(Seq horizon) {
+  KvBatch batch;
+  batch.Put(Family::kMeta, retain::meta::kHorizon, retain::meta::Value(horizon.value));
+  {
+    MutexLock lock(mutex_);
+    ages_.Prune(horizon, &batch);
+  }
+  DKFS_TRY(context_.index->Write(&batch));
+  DKFS_TRY(context_.index->Flush(context_.journal));
+  horizon_ = horizon;
+  PublishStats();
+  DKFS_TRY(Fault::Pass("retain.drop"));
+  KvBatch drops;
+  drops.DeleteRange(Family::kMoment, keys::Moment(Seq{}), keys::Moment(horizon));
+  return context_.index->Write(&drops);
+}
+
+Result<bool> Retainer::Impl::PackJournal() {
+  const std::vector<SegmentInfo> sealed = context_.journal->SealedSegments();
+  std::vector<SegmentInfo> sources;
+  uint64_t bytes = 0;
+  for (const SegmentInfo& segment : sealed) {
+    if (packs_.IsDamaged(segment.id)) continue;
+    if (segment.last > context_.index->flushed()) DKFS_TRY(context_.index->Flush(context_.journal));
+    if (segment.last > context_.index->flushed()) break;
+    if (!sources.empty() && (bytes + segment.bytes > pack_source_bytes_ || sources.size() == kMaxSegmentsAtOnce)) break;
+    sources.push_back(segment);
+    bytes += segment.bytes;
+  }
+  if (sources.empty()) return false;
+  DKFS_TRY(Run(std::move(sources)));
+  return true;
+}
+
+Result<bool> Retainer::Impl::PackPacks(bool over_budget) {
+  retain::Packs::Wish wish{horizon_, context_.journal->appended(), over_budget, pack_source_bytes_};
+  DKFS_TRY_ASSIGN(std::vector<SegmentInfo> sources, packs_.Choose(wish, pins_));
+  if (sources.empty()) return false;
+  DKFS_TRY(Run(std::move(sources)));
+  return true;
+}
+
+bool Retainer::Impl::OverBudget() {
+  const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
+  MutexLock lock(mutex_);
+  const bool over = budget_ > 0 && used > budget_;
+  if (!over) stats_.over_budget = false;
+  return over;
+}
+
+// The oldest history first: up to the end of the oldest segment that still holds some.
+Result<bool> Retainer::Impl::SpendHistory() {
+  if (dropped_since_compaction_ >= kDropsWorthCompacting) {
+    dropped_since_compaction_ = 0;
+    for (Family family : {Family::kBlock, Family::kInode, Family::kMoment}) {
+      DKFS_TRY(context_.index->kv()->CompactRange(family, {}, {}));
+    }
+    return true;
+  }
+  Seq to = kLatest;
+  for (const auto& list : {context_.journal->SealedSegments(), packs_.List()}) {
+    for (const SegmentInfo& segment : list) {
+      if (segment.last > horizon_) to = std::min(to, segment.last);
+    }
+  }
+  if (to <= Limit()) {
+    DKFS_TRY(Raise(to));
+    return true;
+  }
+  MutexLock lock(mutex_);
+  stats_.over_budget = to == kLatest;
+  return false;
+}
+
+bool Retainer::Impl::MayHold(const std::vector<SegmentInfo>& sources, Seq seq) const {
+  Seq newest;
+  for (const auto& list : {context_.journal->SealedSegments(), packs_.List()}) {
+    for (const SegmentInfo& segment : list) {
+      if (segment.kind == SegmentKind::kJournal) newest = std::max(newest, segment.last);
+      const bool here = std::any_of(sources.begin(), sources.end(), [&](const auto& s) { return s.id == segment.id; });
+      if (!here && segment.first <= seq && seq <= segment.last) return true;
+    }
+  }
+  return newest ? seq > newest : false;
+}
+
+Status Retainer::Impl::Run(std::vector<SegmentInfo> sources) {
+  Unfinished work;
+  work.sources.segments = sources;
+  retain::Pass pass(context_, horizon_, &pins_, &work.sources, [&](Seq seq) { return MayHold(sources, seq); });
+  Result<retain::PassResult> result = pass.Run();
+  if (!result.ok()) return result.status();
+  work.pass = std::move(result).value();
+  unfinished_.emplace(std::move(work));
+  return Finish();
+}
+
+Status Retainer::Impl::Finish() {
+  Unfinished& work = *unfinished_;
+  packs_.Add(work.pass.pack, work.pass.value, horizon_);
+  retain::Publish publish(context_, &pins_, &work.sources, &work.pass);
+  DKFS_TRY(publish.Enter());
+  for (SegmentId id : work.sources.damaged) packs_.MarkDamaged(id);
+  const std::vector<SegmentId> replaced = work.sources.Replaced();
+  for (SegmentId id : replaced) packs_.Remove(id);
+  DKFS_TRY(publish.DeleteSources());
+  dropped_since_compaction_ += work.pass.rows_dropped + work.pass.blocks.dropped;
+  {
+    MutexLock lock(mutex_);
+    stats_.packed_segments += work.sources.segments.size();
+    stats_.deleted_segments += replaced.size();
+    stats_.folded += work.pass.blocks.folded;
+    stats_.dropped += work.pass.rows_dropped + work.pass.blocks.dropped;
+  }
+  unfinished_.reset();
+  pack_source_bytes_ = all_source_bytes_;
+  return Status::Ok();
+}
+
+}  // namespace dkfs

@@ -1,0 +1,37 @@
+// Pins: moments of single files that must stay readable because units in packs are patches against them (T4).
+// A pin is a row in meta: base file, base Seq, and the pack whose units need it. It is written before the index points to
+// such a unit and goes with the pack's segment row.
+// Not thread-safe.
+#pragma once
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "store/base/status.h"
+#include "store/format/ids.h"
+#include "store/kv/kv.h"
+
+namespace dkfs::retain {
+
+class Pins {
+ public:
+  struct Moment {
+    FileId file;
+    Seq at;
+    friend auto operator<=>(const Moment&, const Moment&) = default;
+  };
+  Status Load(const Kv& kv);
+  void Add(SegmentId pack, const std::set<Moment>& moments, KvBatch* batch);
+  void Remove(SegmentId pack, KvBatch* batch);
+  // Moments at which versions of the file are needed beside the window; ascending.
+  std::vector<Seq> Of(FileId file) const;
+  // True when a pin of the pack lies before the horizon: its units keep alive what the window does not need any more.
+  bool IsOverdue(SegmentId pack, Seq horizon) const;
+
+ private:
+  std::map<SegmentId, std::set<Moment>> by_pack_;
+  std::map<Moment, int> moments_;  // how many packs pin it
+};
+
+}  // namespace dkfs::retain

@@ -1,0 +1,49 @@
+// Publish: makes the index point into a pack, and deletes the segments it replaces (T3).
+//
+//   1  one batch: "publishing" mark, the pack's segment row, its pins        a flush from here on may keep any part of 2
+//   2  the pack is read back; each version's row is repointed to it; the rows that still point into the sources are the
+//      versions that are not needed: they go
+//   3  one batch: the mark, the sources' segment rows and their pins go
+//   4  Index::Flush
+//   5  the sources' files are deleted
+//
+// A crash before the flush that holds 3 leaves pack and sources, and an index where each row points to a place that
+// exists; the mark then tells Load not to delete sources. Both kinds of segments are packed again later.
+#pragma once
+
+#include "store/retain/context.h"
+#include "store/retain/pass.h"
+#include "store/retain/pins.h"
+#include "store/retain/sources.h"
+
+namespace dkfs::retain {
+
+class Publish {
+ public:
+  Publish(const Context& context, Pins* pins, const Sources* sources, const PassResult* pass)
+      : context_(context), pins_(pins), sources_(sources), pass_(pass) {}
+  Status Enter();          // 1 to 4
+  Status DeleteSources();  // 5; what could not be deleted is deleted by Load
+
+ private:
+  Status Announce();
+  Status RepointAll();
+  Status PointHere(const keys::BlockKey& key, const BlockEntry& to);
+  Status WriteRepoints();
+  Status DropRest(const SegmentInfo& source);
+  Status DropIfIn(SegmentId source, const keys::BlockKey& key);
+  Status WriteDrops();
+  Status Conclude();
+
+  const Context& context_;
+  Pins* const pins_;
+  const Sources* const sources_;
+  const PassResult* const pass_;
+  std::vector<Repoint> repoints_;
+  KvBatch drops_;
+};
+
+// Removes the file of a segment that nothing points to any more. A missing one is no error.
+Status DeleteSegment(const Context& context, SegmentId id, SegmentKind kind);
+
+}  // namespace dkfs::retain

@@ -1,0 +1,90 @@
+#include "store/retain/records.h"
+
+#include <fcntl.h>
+
+#include "store/base/file.h"
+#include "store/codec/codec.h"
+
+namespace dkfs::retain {
+
+Result<Records> Records::Open(const std::string& journal_path, SegmentId id, SegmentKind kind) {
+  DKFS_TRY_ASSIGN(UniqueFd dir, file::Open(AT_FDCWD, journal_path, O_RDONLY | O_DIRECTORY));
+  DKFS_TRY_ASSIGN(SegmentScan scan, SegmentScan::Open(dir.get(), SegmentName(id, kind)));
+  return Records(std::move(scan));
+}
+
+Status Records::Decode(const SegmentScan::Record& record, Record* out) {
+  out->header = record.header;
+  out->offset = static_cast<uint32_t>(record.offset);
+  Bytes body = record.body;
+  if (record.header.flags & kRecordCompressed) {
+    if (record.header.body_bytes > kMaxRecordBytes) return Status::Corruption("record larger than allowed");
+    body_.resize(record.header.body_bytes);
+    DKFS_TRY(codec::Decompress(record.body, body_));
+    body = body_;
+  }
+  DKFS_TRY(DecodeItems(body, &out->items));
+  for (Item& item : out->items) {
+    if (!item.as_of) item.as_of = record.header.seq;
+  }
+  return Status::Ok();
+}
+
+Result<bool> Records::Next(Record* out) {
+  SegmentScan::Record record;
+  DKFS_TRY_ASSIGN(SegmentScan::Place place, scan_.Next(&record));
+  if (place == SegmentScan::Place::kEnd) return false;
+  if (place == SegmentScan::Place::kDamage) {
+    const Status damage = Status::Corruption(scan_.damage());
+    DKFS_TRY_ASSIGN(bool more, scan_.FindNext());
+    if (!more) scan_.Seek(scan_.size());
+    return damage;
+  }
+  Status decoded = Decode(record, out);
+  if (!decoded.ok()) return decoded.Prefix(scan_.name() + " at offset " + std::to_string(record.offset));
+  return true;
+}
+
+Result<std::vector<uint64_t>> Records::Offsets() {
+  std::vector<uint64_t> found;
+  scan_.SkipBodies();
+  for (;;) {
+    SegmentScan::Record record;
+    DKFS_TRY_ASSIGN(SegmentScan::Place place, scan_.Next(&record));
+    if (place != SegmentScan::Place::kRecord) return found;
+    found.push_back(record.offset);
+  }
+}
+
+Status ResolveReference(Bytes payload, BlockVersion* version, Location* location) {
+  Reference reference;
+  DKFS_TRY(DecodeReference(payload, &reference));
+  version->kind = reference.kind;
+  version->stored_bytes = reference.stored_bytes;
+  location->frame = reference.frame;
+  location->offset = reference.offset;
+  return Status::Ok();
+}
+
+Status EachVersion(const Records::Record& record, const SegmentHeader& segment,
+                   const std::function<Status(const keys::BlockKey&, const BlockEntry&)>& each) {
+  for (const Item& item : record.items) {
+    const auto* blocks = std::get_if<BlocksItem>(&item.body);
+    if (blocks == nullptr) continue;
+    const bool packed = segment.kind == SegmentKind::kPack;
+    uint32_t at = 0;
+    for (size_t i = 0; i < blocks->versions.size(); ++i) {
+      BlockEntry entry{blocks->versions[i], {segment.id, packed ? record.offset : 0, item.payload_offset + at}};
+      if (!packed) entry.location.offset += record.offset + static_cast<uint32_t>(kRecordHeaderBytes);
+      const uint32_t bytes = entry.version.stored_bytes;
+      if (entry.version.kind == BlockKind::kReference) {
+        DKFS_TRY(ResolveReference(item.payload.subspan(at, bytes), &entry.version, &entry.location));
+      }
+      DKFS_TRY(each({blocks->file, blocks->layout, blocks->first + i, item.as_of}, entry));
+      at += bytes;
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace dkfs::retain
