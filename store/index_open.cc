@@ -25,11 +25,11 @@ Result<bool> Exists(int dirfd, const std::string& name) {
 // What makes an index unusable but a store not, as its segments can tell everything again.
 bool IsLostIndex(const Status& status) { return status.IsCorruption() || status.IsNotFound(); }
 
-Status OpenAt(const std::string& path, bool create, OpenedIndex* out) {
+Status OpenAt(const StoreDir& dir, const std::string& path, bool create, OpenedIndex* out) {
   KvOptions options;
   options.create_if_missing = create;
   DKFS_TRY_ASSIGN(out->kv, Kv::Open(path, options));
-  out->index = std::make_unique<Index>(out->kv.get());
+  out->index = std::make_unique<Index>(out->kv.get(), dir.path() + "/journal");
   Status loaded = out->index->Load();
   if (!loaded.ok()) {
     out->index.reset();
@@ -63,7 +63,7 @@ Result<OpenedIndex> Rebuild(const StoreDir& dir, const Status& why) {
   DKFS_TRY(PutBrokenAside(dir));
   OpenedIndex out;
   out.rebuilding = true;
-  DKFS_TRY(OpenAt(dir.path() + "/" + kIndex, true, &out));
+  DKFS_TRY(OpenAt(dir, dir.path() + "/" + kIndex, true, &out));
   TailEnd end;
   DKFS_TRY(RebuildIndex(dir.path() + "/journal", dir.uuid(), out.index.get(), &end));
   DKFS_TRY(end.damage.Prefix("the index is lost and cannot be rebuilt"));
@@ -121,7 +121,7 @@ Result<OpenedIndex> OpenIndex(const StoreDir& dir) {
   DKFS_TRY_ASSIGN(bool segments, HasSegments(dir));
   if (!exists && segments) return Rebuild(dir, Status::Corruption("the index is missing"));
   OpenedIndex out;
-  Status opened = OpenAt(dir.path() + "/" + kIndex, !exists, &out);
+  Status opened = OpenAt(dir, dir.path() + "/" + kIndex, !exists, &out);
   if (opened.ok()) return out;
   if (segments && IsLostIndex(opened)) return Rebuild(dir, opened);
   return opened;
@@ -142,7 +142,7 @@ Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {
       return path;
     }());
     opened = CopyIndex(source, copy);
-    if (opened.ok()) opened = OpenAt(copy, false, &out);
+    if (opened.ok()) opened = OpenAt(dir, copy, false, &out);
   }
   if (opened.ok()) return out;
   DKFS_TRY_ASSIGN(bool segments, HasSegments(dir));
@@ -150,7 +150,7 @@ Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {
   if (segments) Log(LogLevel::kWarn, "index_unusable", {{"store", dir.path()}, {"error", opened.ToString()},
                     {"hint", "reading all segments instead; dkfs-replay reindex mends the store"}});
   if (segments) out.index_error = opened.Prefix(dir.path() + "/index");
-  DKFS_TRY(OpenAt(out.scratch->path() + "/rebuilt", true, &out));
+  DKFS_TRY(OpenAt(dir, out.scratch->path() + "/rebuilt", true, &out));
   TailEnd end;
   DKFS_TRY(RebuildIndex(dir.path() + "/journal", dir.uuid(), out.index.get(), &end));
   out.tail = end.position;

@@ -5,6 +5,9 @@
 #include <set>
 
 #include "store/record_scan.h"
+#include "store/replay/unit.h"
+#include "store/retain/meta.h"
+#include "store/retain/pins.h"
 
 namespace dkfs {
 namespace {
@@ -18,6 +21,11 @@ class PackedSeqs {
     if (count == 0) return;
     uint64_t& end = ends_[first.value];
     end = std::max(end, first.value + count);
+  }
+  Seq last() const {
+    uint64_t highest = 1;
+    for (const auto& [from, end] : ends_) highest = std::max(highest, end);
+    return Seq{highest - 1};
   }
   bool Covers(Seq first, Seq last) const {
     uint64_t next = first.value;
@@ -53,6 +61,7 @@ class Rebuilder {
       end->damage = damage;
       return Status::Ok();
     }
+    DKFS_TRY(WriteHorizon());
     return Journal(end);
   }
 
@@ -69,40 +78,77 @@ class Rebuilder {
 
   Status Pack(const ListedSegment& pack) {
     DKFS_TRY_ASSIGN(RecordScan scan, RecordScan::Open(journal_path_, pack, store_));
+    SegmentValue row{static_cast<uint32_t>(SegmentKind::kPack), scan.header().first_seq, Seq{}, scan.size()};
+    std::set<retain::Pins::Moment> pinned;
     for (;;) {
       RecordScan::Record record;
       DKFS_TRY_ASSIGN(bool more, scan.Next(&record));
       if (!more) break;
       std::vector<Item> items;
       DKFS_TRY(DecodeItems(record.body, &items));
-      for (const Item& item : items) {
-        if (const auto* moments = std::get_if<MomentsItem>(&item.body)) packed_.Add(moments->first, moments->times.size());
-      }
-      if (!items.empty()) return Status::Error(ENOTSUP, pack.name + ": rebuilding from packs");
+      for (const Item& item : items) DKFS_TRY(Note(item, &pinned));
+      row.last = std::max(row.last, record.header.seq);
+      index_->Enqueue({record.header.seq, pack.id, static_cast<uint32_t>(record.offset), record.header.length,
+                       record.header.time, SegmentKind::kPack},
+                      std::move(items));
       DKFS_TRY(FlushWhenLarge());
     }
+    KvBatch batch;
+    batch.Put(Family::kSegment, keys::Segment(pack.id), values::Encode(row));
+    retain::Pins().Add(pack.id, pinned, &batch);
+    return index_->Write(&batch);
+  }
+
+  // What the index holds of a pack beside the rows of its items.
+  Status Note(const Item& item, std::set<retain::Pins::Moment>* pinned) {
+    if (const auto* moments = std::get_if<MomentsItem>(&item.body)) {
+      packed_.Add(moments->first, moments->times.size());
+      if (moments->times.empty()) horizon_ = std::max(horizon_, moments->first);  // retain/pass.cc
+    }
+    const auto* blocks = std::get_if<BlocksItem>(&item.body);
+    if (blocks == nullptr) return Status::Ok();
+    size_t at = 0;
+    for (const BlockVersion& version : blocks->versions) {
+      if (version.kind == BlockKind::kUnit && version.stored_bytes > 0) {
+        UnitHeader unit;
+        Bytes delta;
+        DKFS_TRY(DecodeUnit(item.payload.subspan(at, version.stored_bytes), &unit, &delta));
+        pinned->insert({unit.base_file, unit.base_seq});
+      }
+      at += version.stored_bytes;
+    }
     return Status::Ok();
+  }
+
+  Status WriteHorizon() {
+    if (!horizon_) return Status::Ok();
+    KvBatch batch;
+    batch.Put(Family::kMeta, retain::meta::kHorizon, retain::meta::Value(horizon_.value));
+    return index_->Write(&batch);
   }
 
   Status Journal(TailEnd* end) {
     TailOptions options;
     options.skip = [this](SegmentId id) { return replaced_.contains(id); };
-    options.packed = [this](Seq first, Seq last) { return packed_.Covers(first, last); };
-    return ReadTail(journal_path_, store_, options,
-                    [this](const RecordHeader&, const Appended& at, Bytes body) -> Status {
-                      std::vector<Item> items;
-                      DKFS_TRY(DecodeItems(body, &items));
-                      index_->Enqueue(at, std::move(items));
-                      return FlushWhenLarge();
-                    },
-                    end);
+    // Below the horizon not even the times of records are kept.
+    options.packed = [this](Seq first, Seq last) { return packed_.Covers(std::max(first, horizon_), last); };
+    const auto feed = [this](const RecordHeader&, const Appended& at, Bytes body) -> Status {
+      std::vector<Item> items;
+      DKFS_TRY(DecodeItems(body, &items));
+      index_->Enqueue(at, std::move(items));
+      return FlushWhenLarge();
+    };
+    DKFS_TRY(ReadTail(journal_path_, store_, options, feed, end));
+    // The newest records may be in packs alone.
+    if (end->position.last < packed_.last()) end->position = {packed_.last(), SegmentId{}, 0};
+    return Status::Ok();
   }
 
   Status FlushWhenLarge() {
     if (index_->QueuedBytes() > (1 << 20)) DKFS_TRY(index_->ApplyAll());
     if (index_->kv()->MemoryBytes() < kFlushAtBytes) return Status::Ok();
-    DKFS_TRY(index_->kv()->BeginFlush());
-    return index_->kv()->FinishFlush();
+    // Not synced yet, but an unfinished index is not believed anyway.
+    return index_->Flush([](Seq) { return Status::Ok(); });
   }
 
   const std::string& journal_path_;
@@ -110,6 +156,7 @@ class Rebuilder {
   Index* const index_;
   std::set<SegmentId> replaced_;
   PackedSeqs packed_;
+  Seq horizon_;
 };
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kQueueSoftBytes = 1 << 20;    // the indexer is hurried
-constexpr uint64_t kQueueHardBytes = 8 << 20;    // the appender applies it itself (X4)
 constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
@@ -155,7 +154,7 @@ Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
     index->Enqueue(place, std::move(items));
   }));
   unflushed_bytes.fetch_add(at.length, std::memory_order_relaxed);
-  if (index->QueuedBytes() > kQueueHardBytes) {
+  if (index->OverLimit()) {
     // The record is written; an index that cannot keep up with it is seen in status and by readers.
     NoteError(index->ApplyAll());
   }

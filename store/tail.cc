@@ -54,7 +54,7 @@ class TailReader {
     synced_ = std::max(synced_, record.header.synced);
     if (seq <= last()) return Status::Ok();
     const bool follows = seq.value == last().value + 1;
-    if (!follows && !IsFirst() && !options_.packed(Seq{last().value + 1}, Seq{seq.value - 1})) {
+    if (!follows && !options_.packed(Seq{last().value + 1}, Seq{seq.value - 1})) {
       Ended(Status::Corruption("seq " + std::to_string(last().value + 1) + " is missing"));
     }
     if (ended_) return Status::Ok();
@@ -63,8 +63,6 @@ class TailReader {
     end_->position = {seq, id, record.offset + record.header.length};
     return Status::Ok();
   }
-
-  bool IsFirst() const { return !options_.from.segment && !end_->position.segment; }
 
   void Ended(const Status& why) {
     if (!ended_) why_ = why;

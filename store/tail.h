@@ -18,7 +18,7 @@ struct TailEnd {
 };
 
 struct TailOptions {
-  JournalPosition from;  // last 0: from whatever record there is first
+  JournalPosition from;
   std::function<bool(SegmentId)> skip = [](SegmentId) { return false; };
   // True when the records [first, last] are missing from the journal because packs took their place.
   std::function<bool(Seq first, Seq last)> packed = [](Seq, Seq) { return false; };
