@@ -51,8 +51,7 @@ lint_man() {
 
 # Tests are compiled with all warnings above; the slower reading is for what ships.
 lint_tidy() {
-  tracked '^(store|fs|tools)/.*\.cc$' |
-    xargs -r -n 4 -P "$(nproc)" clang-tidy --quiet -p build/lint 2> >(grep -v 'warnings\? generated' >&2)
+  tracked '^(store|fs|tools)/.*\.cc$' | xargs -r tools/dev/tidy build/lint
 }
 
 check format tools/dev/format.sh --check
