@@ -56,6 +56,7 @@ struct Appended {
   uint32_t offset = 0;  // of the record header in the segment file
   uint32_t length = 0;  // header, body and padding: the next record begins at offset + length
   TimeSpec time;
+  SegmentKind kind = SegmentKind::kJournal;  // kPack: a frame read back; seq is the highest as_of in it
 };
 
 struct SegmentInfo {

@@ -53,7 +53,7 @@ SegmentScan::Place SegmentScan::Damaged(std::string_view what) {
 Result<SegmentScan::Place> SegmentScan::Next(Record* record) {
   record->header = {};
   DKFS_TRY_ASSIGN(const Bytes head, Load(offset_, kRecordHeaderBytes));
-  if (IsAllZero(head)) return offset_ > size_ ? Damaged("behind the end of the file") : Place::kEnd;
+  if (head.empty() || IsAllZero(head)) return offset_ > size_ ? Damaged("behind the end of the file") : Place::kEnd;
   if (head.size() < kRecordHeaderBytes) return Damaged("the file ends inside a record header");
   if (Status s = DecodeRecordHeader(head, header_.salt, &record->header); !s.ok()) {
     if (s.IsCorruption()) return Damaged(s.context());
