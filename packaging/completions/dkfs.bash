@@ -40,7 +40,7 @@ _dkfsctl() {
 _dkfs_replay() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
   if ((COMP_CWORD == 1)); then
-    _dkfs_reply -W 'restore verify --help --version' -- "$cur"
+    _dkfs_reply -W 'restore verify reindex --help --version' -- "$cur"
     return
   fi
   case $prev in
@@ -48,7 +48,9 @@ _dkfs_replay() {
     --at) _dkfs_reply -W 'latest seq:' -- "$cur" ;;
     *)
       if [[ ${COMP_WORDS[1]} == restore ]]; then
-        _dkfs_reply -W '--store --to --at' -- "$cur"
+        _dkfs_reply -W '--store --to --at --keep-going' -- "$cur"
+      elif [[ ${COMP_WORDS[1]} == verify ]]; then
+        _dkfs_reply -W '--store --quick' -- "$cur"
       else
         _dkfs_reply -W '--store' -- "$cur"
       fi
