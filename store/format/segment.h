@@ -1,6 +1,7 @@
 // Segment files: a 4096-byte header, then records one after another, each at a multiple of 8.
-// A journal segment is preallocated and pre-zeroed; zeros where a record header should be end it. Sealed means cut to the
-// end of its last record and synced: immutable from then on. A pack is written whole, synced, then published by rename.
+// A journal segment is preallocated and pre-zeroed; zeros where a record header should be end it. Sealed means cut to
+// the end of its last record and synced: immutable from then on. A pack is written whole, synced, then published by
+// rename.
 #pragma once
 
 #include <array>
@@ -23,11 +24,11 @@ struct SegmentHeader {
   uint32_t version = kFormatVersion;
   SegmentKind kind = SegmentKind::kJournal;
   Uuid store{};
-  Uuid parent{};        // of a branch; zero for none
+  Uuid parent{};  // of a branch; zero for none
   SegmentId id;
-  uint64_t epoch = 0;   // writer epoch: raised durably at each open for writing
-  uint64_t salt = 0;    // random for each use
-  Seq first_seq;        // journal: the Seq of its first record; pack: the lowest as_of
+  uint64_t epoch = 0;              // writer epoch: raised durably at each open for writing
+  uint64_t salt = 0;               // random for each use
+  Seq first_seq;                   // journal: the Seq of its first record; pack: the lowest as_of
   uint64_t required_features = 0;  // bits this code does not know: refuse
   // Pack only: the segments whose place it takes. Once the pack is published and indexed they are deleted.
   std::vector<SegmentId> sources;  // at most 400
