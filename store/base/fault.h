@@ -3,11 +3,11 @@
 // Off (the default) a point costs one relaxed load. They are armed by the environment variable DKFS_FAULTS or by tests:
 //   DKFS_FAULTS="journal.append=EIO@3,index.flush=kill@1,hydrate.block=ENOSPC@*"
 // NAME=ACTION@N: on the Nth pass (1 based; * every pass; N+ from the Nth on) do ACTION: an errno name, `kill`
-// (SIGKILL to itself), `pause` (tests in the same process; released by Fault::Release), or `short` (a transfer moves about
-// half of its bytes; the caller goes on with the rest in a further pass, so "file.write=short@3,file.write=kill@4" tears
-// the third write). Several actions may be armed at one point; the first that matches a pass is done.
-// Every name is listed in Fault::Names(), which the crash tests enumerate; an unlisted name aborts in debug builds.
-// Thread-safety: all functions may be called from any thread.
+// (SIGKILL to itself), `pause` (tests in the same process; released by Fault::Release), or `short` (a transfer moves
+// about half of its bytes; the caller goes on with the rest in a further pass, so
+// "file.write=short@3,file.write=kill@4" tears the third write). Several actions may be armed at one point; the first
+// that matches a pass is done. Every name is listed in Fault::Names(), which the crash tests enumerate; an unlisted
+// name aborts in debug builds. Thread-safety: all functions may be called from any thread.
 #pragma once
 
 #include <atomic>
@@ -35,8 +35,8 @@ class Fault {
   // paused threads go.
   static Status Arm(std::string_view spec);
   static Status ArmFromEnvironment();
-  static void Release(std::string_view name);      // opens the point's pauses until the next Arm
-  static uint64_t Passes(std::string_view name);   // counted only while anything is armed
+  static void Release(std::string_view name);                      // opens the point's pauses until the next Arm
+  static uint64_t Passes(std::string_view name);                   // counted only while anything is armed
   static void AwaitPasses(std::string_view name, uint64_t count);  // returns when Passes(name) >= count
   static std::span<const std::string_view> Names();
 

@@ -61,7 +61,8 @@ std::string ParentOf(const std::string& path) {
 Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what) {
   const size_t total = TotalBytes(parts, count);
   size_t bytes = total;
-  if (Status fault = Fault::PassTransfer("file.write", &bytes); !fault.ok()) return fault.Prefix(Sentence("write", what));
+  if (Status fault = Fault::PassTransfer("file.write", &bytes); !fault.ok())
+    return fault.Prefix(Sentence("write", what));
   struct iovec cut = parts[0];
   if (bytes < total) {  // an armed `short`
     cut.iov_len = std::min(cut.iov_len, bytes);
@@ -89,7 +90,8 @@ Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_vie
   size_t done = 0;
   while (done < out.size()) {
     size_t want = out.size() - done;
-    if (Status fault = Fault::PassTransfer("file.read", &want); !fault.ok()) return fault.Prefix(Sentence("read", what));
+    if (Status fault = Fault::PassTransfer("file.read", &want); !fault.ok())
+      return fault.Prefix(Sentence("read", what));
     const ssize_t n = ::pread(fd, out.data() + done, want, static_cast<off_t>(offset + done));
     if (n == 0) break;
     if (n < 0 && errno != EINTR) return Status::FromErrno(Sentence("read", what));
@@ -170,13 +172,13 @@ Status SyncDir(int dirfd, const std::string& path) {
 }
 
 Result<struct stat> Stat(int dirfd, const std::string& path, int flags) {
-  struct stat st{};
+  struct stat st {};
   DKFS_TRY(Do("file.stat", "stat", path, [&] { return ::fstatat(dirfd, path.c_str(), &st, flags); }));
   return st;
 }
 
 Result<struct stat> StatFd(int fd, std::string_view what) {
-  struct stat st{};
+  struct stat st {};
   DKFS_TRY(Do("file.stat", "stat", what, [&] { return ::fstat(fd, &st); }));
   return st;
 }

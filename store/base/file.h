@@ -1,6 +1,6 @@
-// File i/o of the store. Every byte of the store, the journal's included, is written, synced, renamed or removed through
-// these functions (RocksDB's through the FileSystem built over them in store/kv), so that a fault injector and the
-// power-loss layer see all of it; a ctest rejects any other writing or syncing call in store/.
+// File i/o of the store. Every byte of the store, the journal's included, is written, synced, renamed or removed
+// through these functions (RocksDB's through the FileSystem built over them in store/kv), so that a fault injector and
+// the power-loss layer see all of it; a ctest rejects any other writing or syncing call in store/.
 //
 // All calls retry EINTR and complete short transfers. Errors carry the operation and `what` (a path, for people).
 // Thread-safety: as the system calls.
@@ -29,8 +29,8 @@ Status WriteAt(int fd, Bytes data, uint64_t offset, std::string_view what);
 // Writes all parts in order; changes the iovec array while working through short writes.
 Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what);
 Status Datasync(int fd, std::string_view what);
-Status Sync(int fd, std::string_view what);       // fsync
-Status SyncFs(int fd, std::string_view what);     // syncfs
+Status Sync(int fd, std::string_view what);    // fsync
+Status SyncFs(int fd, std::string_view what);  // syncfs
 Status Truncate(int fd, uint64_t size, std::string_view what);
 Status Allocate(int fd, uint64_t size, std::string_view what);  // fallocate(0, 0, size)
 Status Rename(int dirfd, const std::string& from, const std::string& to);

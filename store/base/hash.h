@@ -9,8 +9,8 @@
 namespace dkfs {
 
 uint64_t Hash64(Bytes data, uint64_t seed = 0);
-// Hash of data followed by zeros up to total_size, as a block's checksum is defined (short tail blocks are zero padded).
-// REQUIRES: data.size() <= total_size <= 1 MiB.
+// Hash of data followed by zeros up to total_size, as a block's checksum is defined (short tail blocks are zero
+// padded). REQUIRES: data.size() <= total_size <= 1 MiB.
 uint64_t HashZeroPadded(Bytes data, size_t total_size);
 
 // Hash of several parts as if they were one buffer.

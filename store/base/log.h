@@ -1,5 +1,5 @@
-// Logging: one `key=value` line an event. error: data or service at risk; warn: degraded; info: state change; debug: -d.
-// A warn or error says in `hint` what the operator can do.
+// Logging: one `key=value` line an event. error: data or service at risk; warn: degraded; info: state change; debug:
+// -d. A warn or error says in `hint` what the operator can do.
 //
 //   Log(LogLevel::kWarn, "metrics_off", {{"addr", addr}, {"error", s.ToString()}, {"hint", "pass --metrics-addr"}});
 //   -> 2026-01-31T12:00:00.123Z level=warn event=metrics_off addr=127.0.0.1:9911 error="..." hint="..."
@@ -22,8 +22,7 @@ struct LogField {
   LogField(std::string_view k, const char* v) : key(k), value(v) {}
   LogField(std::string_view k, std::string v) : key(k), value(std::move(v)) {}
   template <class Int>
-    requires std::is_integral_v<Int>
-  LogField(std::string_view k, Int v) : key(k), value(std::to_string(v)) {}
+  requires std::is_integral_v<Int> LogField(std::string_view k, Int v) : key(k), value(std::to_string(v)) {}
   std::string key;
   std::string value;
 };

@@ -68,9 +68,9 @@ class [[nodiscard]] Result {
 };
 
 // `expr` is a Status expression; leaves the function with it when it is an error.
-#define DKFS_TRY(expr)                              \
-  do {                                              \
-    ::dkfs::Status dkfs_try_status = (expr);        \
+#define DKFS_TRY(expr)                                 \
+  do {                                                 \
+    ::dkfs::Status dkfs_try_status = (expr);           \
     if (!dkfs_try_status.ok()) return dkfs_try_status; \
   } while (0)
 

@@ -1,6 +1,6 @@
-// Codecs: bytes to bytes, pure. The only user of zstd and librsync. Encoders append to *out; on an error it is as it was.
-// Thread-safety: all functions are pure; contexts they need are kept per thread. Decoders take any bytes and answer
-// Corruption; none writes past `out` or allocates by an unchecked length.
+// Codecs: bytes to bytes, pure. The only user of zstd and librsync. Encoders append to *out; on an error it is as it
+// was. Thread-safety: all functions are pure; contexts they need are kept per thread. Decoders take any bytes and
+// answer Corruption; none writes past `out` or allocates by an unchecked length.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ namespace dkfs::codec {
 // REQUIRES: both have the same size, at most 1 MiB. Runs closer than 16 bytes are joined.
 // Returns false, leaving *out as it was, when the result would exceed `limit` bytes.
 bool DiffRanges(Bytes before, Bytes now, size_t limit, std::string* out);
-// Applies ranges to `block` in place. Corruption unless they ascend, do not overlap and lie inside; `block` may then have
-// taken some of them.
+// Applies ranges to `block` in place. Corruption unless they ascend, do not overlap and lie inside; `block` may then
+// have taken some of them.
 Status PatchRanges(Bytes ranges, MutableBytes block);
 
 // zstd, one frame with its content size and without a checksum (blocks carry their own). level 1..19.

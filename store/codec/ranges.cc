@@ -1,5 +1,5 @@
-// Changed ranges: { u32 offset, u32 length, bytes }..., ascending. Finding them is on the write path, so equal stretches
-// are skipped 32 bytes and differing ones 8 bytes at a time.
+// Changed ranges: { u32 offset, u32 length, bytes }..., ascending. Finding them is on the write path, so equal
+// stretches are skipped 32 bytes and differing ones 8 bytes at a time.
 #include <bit>
 
 #include "store/codec/codec.h"
@@ -30,7 +30,8 @@ size_t SkipEqual(const std::byte* a, const std::byte* b, size_t at, size_t size)
   return at;
 }
 
-// The end of the run that begins with the differing byte at `start`: kJoin equal bytes follow it, or the end of the data.
+// The end of the run that begins with the differing byte at `start`: kJoin equal bytes follow it, or the end of the
+// data.
 size_t RunEnd(const std::byte* a, const std::byte* b, size_t start, size_t size) {
   size_t end = start + 1;
   size_t at = end;

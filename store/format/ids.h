@@ -17,11 +17,11 @@ struct Id {
   constexpr explicit operator bool() const { return value != 0; }
 };
 
-using FileId = Id<struct FileIdTag>;      // an inode in the store; 48 bits used; 1 is the root
-using EntryId = Id<struct EntryIdTag>;    // a directory entry; its readdir cookie; from 16 up (see kFirstEntryId)
-using Seq = Id<struct SeqTag>;            // a record's place in the one order; the first is 1; 0 is "before everything"
+using FileId = Id<struct FileIdTag>;    // an inode in the store; 48 bits used; 1 is the root
+using EntryId = Id<struct EntryIdTag>;  // a directory entry; its readdir cookie; from 16 up (see kFirstEntryId)
+using Seq = Id<struct SeqTag>;          // a record's place in the one order; the first is 1; 0 is "before everything"
 using SegmentId = Id<struct SegmentIdTag>;  // a segment file, journal or pack; the first is 1
-using LayoutId = Id<struct LayoutIdTag>;  // numbers a file's layouts from 1 on (32 bits used)
+using LayoutId = Id<struct LayoutIdTag>;    // numbers a file's layouts from 1 on (32 bits used)
 
 inline constexpr FileId kRootFile{1};
 inline constexpr FileId kFirstFile{2};

@@ -35,8 +35,8 @@ enum class BlockKind : uint8_t {
   kBaseline = 2,   // payload is the block, zero padded to the block size
   kDelta = 3,      // payload is changed ranges (codec/ranges) against the version at base_seq (0: against zeros)
   kUnit = 4,       // librsync: payload patches a region of another file as of a Seq (codec/unit); packs only
-  kReference = 5,  // packs only, never in the index: payload (Reference, keys.h) is the place of identical content in the
-                   // same pack; indexed as that place
+  kReference = 5,  // packs only, never in the index: payload (Reference, keys.h) is the place of identical content in
+                   // the same pack; indexed as that place
 };
 
 struct BlockVersion {
@@ -96,7 +96,8 @@ struct Item {
   Bytes payload;
 };
 
-// Appends the encoded item to *out, padded to 8 bytes. For BlocksItem use EncodeBlocksHeader, and put the payload behind.
+// Appends the encoded item to *out, padded to 8 bytes. For BlocksItem use EncodeBlocksHeader, and put the payload
+// behind.
 void EncodeItem(const Item& item, std::string* out);
 // Encodes everything of a BlocksItem but its payload of `payload_bytes`, which must follow at once, then
 // ItemPadding(payload_bytes) zero bytes. `payload_bytes` is the sum of the versions' stored_bytes.

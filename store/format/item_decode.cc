@@ -84,11 +84,15 @@ Status Decode(Bytes data, MomentsItem* out) {
 
 bool IsWellFormed(const BlockVersion& version, uint64_t block_bytes) {
   switch (version.kind) {
-    case BlockKind::kHole: return version.stored_bytes == 0;
+    case BlockKind::kHole:
+      return version.stored_bytes == 0;
     case BlockKind::kBaseline:
-    case BlockKind::kDelta: return version.stored_bytes <= block_bytes;
-    case BlockKind::kUnit: return version.stored_bytes > 0;
-    case BlockKind::kReference: return version.stored_bytes == kReferenceBytes;
+    case BlockKind::kDelta:
+      return version.stored_bytes <= block_bytes;
+    case BlockKind::kUnit:
+      return version.stored_bytes > 0;
+    case BlockKind::kReference:
+      return version.stored_bytes == kReferenceBytes;
   }
   return false;
 }
@@ -136,13 +140,20 @@ Status DecodeBlocks(Bytes data, Item* item) {
 // `data` is the item without header and padding.
 Status DecodeBody(ItemType type, Bytes data, Item* item) {
   switch (type) {
-    case ItemType::kInode: return Decode(data, &item->body.emplace<InodeItem>());
-    case ItemType::kName: return Decode(data, &item->body.emplace<NameItem>());
-    case ItemType::kXattr: return Decode(data, &item->body.emplace<XattrItem>());
-    case ItemType::kRange: return Decode(data, &item->body.emplace<RangeItem>());
-    case ItemType::kBlocks: return DecodeBlocks(data, item);
-    case ItemType::kVoid: return Decode(data, &item->body.emplace<VoidItem>());
-    case ItemType::kMoments: return Decode(data, &item->body.emplace<MomentsItem>());
+    case ItemType::kInode:
+      return Decode(data, &item->body.emplace<InodeItem>());
+    case ItemType::kName:
+      return Decode(data, &item->body.emplace<NameItem>());
+    case ItemType::kXattr:
+      return Decode(data, &item->body.emplace<XattrItem>());
+    case ItemType::kRange:
+      return Decode(data, &item->body.emplace<RangeItem>());
+    case ItemType::kBlocks:
+      return DecodeBlocks(data, item);
+    case ItemType::kVoid:
+      return Decode(data, &item->body.emplace<VoidItem>());
+    case ItemType::kMoments:
+      return Decode(data, &item->body.emplace<MomentsItem>());
   }
   return Status::Error(ENOTSUP, "item of unknown type " + std::to_string(static_cast<int>(type)));
 }

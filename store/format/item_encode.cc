@@ -107,8 +107,9 @@ void EncodeItem(const Item& item, std::string* out) {
 
 void EncodeBlocksHeader(Seq as_of, const BlocksItem& item, uint32_t payload_bytes, std::string* out) {
   const size_t front = wire::kBlocksFixedBytes + item.versions.size() * wire::kBlockVersionBytes;
-  static_assert(wire::kItemHeaderBytes % 8 == 0 && wire::kBlocksFixedBytes % 8 == 0 && wire::kBlockVersionBytes % 8 == 0,
-                "the padding depends on the payload alone");
+  static_assert(
+      wire::kItemHeaderBytes % 8 == 0 && wire::kBlocksFixedBytes % 8 == 0 && wire::kBlockVersionBytes % 8 == 0,
+      "the padding depends on the payload alone");
   Writer w(out, wire::kItemHeaderBytes + front);
   PutHeader(&w, ItemType::kBlocks, as_of, front + payload_bytes);
   w.Id64(item.file);

@@ -24,8 +24,8 @@
 
 namespace dkfs {
 
-// Where a version's payload lies. frame 0: at `offset` of the segment file, as stored. Otherwise `frame` is the offset of
-// the compressed record in the segment and `offset` counts from the start of its decompressed body.
+// Where a version's payload lies. frame 0: at `offset` of the segment file, as stored. Otherwise `frame` is the offset
+// of the compressed record in the segment and `offset` counts from the start of its decompressed body.
 struct Location {
   SegmentId segment;
   uint32_t frame = 0;
@@ -43,7 +43,7 @@ struct BlockEntry {
 struct Reference {
   uint32_t frame = 0;
   uint32_t offset = 0;
-  uint32_t stored_bytes = 0;  // of the payload that stands there
+  uint32_t stored_bytes = 0;              // of the payload that stands there
   BlockKind kind = BlockKind::kBaseline;  // of what stands there
 };
 inline constexpr size_t kReferenceBytes = 16;
@@ -67,13 +67,42 @@ std::string Moment(Seq seq);
 std::string Segment(SegmentId id);
 
 // Each takes a key made above apart; Corruption when it is not one.
-struct BlockKey { FileId file; LayoutId layout; uint64_t block = 0; Seq seq; };
-struct RangeKey { FileId file; Seq seq; uint32_t n = 0; };
-struct InodeKey { FileId file; Seq seq; };
-struct NameKey { FileId parent; std::string name; Seq seq; };
-struct EntryKey { FileId parent; EntryId entry; Seq seq; };
-struct LinkKey { FileId child; FileId parent; EntryId entry; Seq seq; };
-struct XattrKey { FileId file; std::string name; Seq seq; };
+struct BlockKey {
+  FileId file;
+  LayoutId layout;
+  uint64_t block = 0;
+  Seq seq;
+};
+struct RangeKey {
+  FileId file;
+  Seq seq;
+  uint32_t n = 0;
+};
+struct InodeKey {
+  FileId file;
+  Seq seq;
+};
+struct NameKey {
+  FileId parent;
+  std::string name;
+  Seq seq;
+};
+struct EntryKey {
+  FileId parent;
+  EntryId entry;
+  Seq seq;
+};
+struct LinkKey {
+  FileId child;
+  FileId parent;
+  EntryId entry;
+  Seq seq;
+};
+struct XattrKey {
+  FileId file;
+  std::string name;
+  Seq seq;
+};
 Status Parse(Bytes key, BlockKey* out);
 Status Parse(Bytes key, RangeKey* out);
 Status Parse(Bytes key, InodeKey* out);
@@ -86,10 +115,27 @@ Status ParseSegment(Bytes key, SegmentId* out);
 
 }  // namespace keys
 
-struct NameValue { FileId child; EntryId entry; uint8_t type = 0; };
-struct EntryValue { FileId child; uint8_t type = 0; std::string name; };
-struct MomentValue { TimeSpec time; SegmentId segment; uint32_t offset = 0; };
-struct SegmentValue { uint32_t kind = 0; Seq first; Seq last; uint64_t bytes = 0; };
+struct NameValue {
+  FileId child;
+  EntryId entry;
+  uint8_t type = 0;
+};
+struct EntryValue {
+  FileId child;
+  uint8_t type = 0;
+  std::string name;
+};
+struct MomentValue {
+  TimeSpec time;
+  SegmentId segment;
+  uint32_t offset = 0;
+};
+struct SegmentValue {
+  uint32_t kind = 0;
+  Seq first;
+  Seq last;
+  uint64_t bytes = 0;
+};
 // What stat said of a backing file when it was known to be complete (G: drift is found by comparing).
 struct Fingerprint {
   uint64_t inode = 0;

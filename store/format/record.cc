@@ -57,7 +57,8 @@ Status DecodeRecordHeader(Bytes data, uint64_t salt, RecordHeader* out) {
   const uint16_t version = in.Le<uint16_t>();
   RecordHeader h;
   h.flags = in.Le<uint16_t>();
-  if (version > kRecordVersion || (h.flags & kRefuseFlags) != 0) return Status::Error(ENOTSUP, "record of a newer version");
+  if (version > kRecordVersion || (h.flags & kRefuseFlags) != 0)
+    return Status::Error(ENOTSUP, "record of a newer version");
   h.length = in.Le<uint32_t>();
   h.stored_bytes = in.Le<uint32_t>();
   h.body_bytes = in.Le<uint32_t>();
@@ -68,7 +69,8 @@ Status DecodeRecordHeader(Bytes data, uint64_t salt, RecordHeader* out) {
   h.time = wire::ReadTime(&in);
   in.Take(4);
   h.request = in.Le<uint64_t>();
-  if (version == 0 || !LengthsHold(h) || !wire::IsValid(h.time)) return Status::Corruption("record header out of range");
+  if (version == 0 || !LengthsHold(h) || !wire::IsValid(h.time))
+    return Status::Corruption("record header out of range");
   *out = h;
   return Status::Ok();
 }

@@ -22,16 +22,16 @@ enum RecordFlags : uint16_t {
 };
 
 struct RecordHeader {
-  uint32_t length = 0;         // header and stored body, padded to 8
-  uint32_t stored_bytes = 0;   // stored body without padding
-  uint32_t body_bytes = 0;     // body after decompression; equals stored_bytes when not compressed
+  uint32_t length = 0;        // header and stored body, padded to 8
+  uint32_t stored_bytes = 0;  // stored body without padding
+  uint32_t body_bytes = 0;    // body after decompression; equals stored_bytes when not compressed
   uint32_t item_count = 0;
   uint64_t body_checksum = 0;  // Hash64 of the stored body
   Seq seq;                     // journal: this record's; pack: the highest as_of in the frame
   Seq synced;                  // the highest Seq known to be synced when this was written
   TimeSpec time;               // wall clock
   uint16_t flags = 0;
-  uint64_t request = 0;        // FUSE unique of the request it answers; 0: none
+  uint64_t request = 0;  // FUSE unique of the request it answers; 0: none
   friend bool operator==(const RecordHeader&, const RecordHeader&) = default;
 };
 

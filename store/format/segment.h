@@ -28,7 +28,7 @@ struct SegmentHeader {
   SegmentId id;
   uint64_t epoch = 0;              // writer epoch: raised durably at each open for writing
   uint64_t salt = 0;               // random for each use
-  Seq first_seq;                   // journal: the Seq of its first record; pack: the lowest as_of
+  Seq first_seq;                   // journal: of its first record, 0 in a prepared one; pack: the lowest as_of
   uint64_t required_features = 0;  // bits this code does not know: refuse
   // Pack only: the segments whose place it takes. Once the pack is published and indexed they are deleted.
   std::vector<SegmentId> sources;  // at most 400

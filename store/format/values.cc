@@ -18,7 +18,8 @@ Status DecodeReference(Bytes payload, Reference* out) {
   out->stored_bytes = in.Le<uint32_t>();
   const uint32_t kind = in.Le<uint32_t>();
   out->kind = static_cast<BlockKind>(kind);
-  const bool valid = kind == static_cast<uint32_t>(BlockKind::kBaseline) || kind == static_cast<uint32_t>(BlockKind::kUnit);
+  const bool valid =
+      kind == static_cast<uint32_t>(BlockKind::kBaseline) || kind == static_cast<uint32_t>(BlockKind::kUnit);
   return wire::IsWhole(in) && valid ? Status::Ok() : Status::Corruption("reference of a block version");
 }
 

@@ -1,4 +1,5 @@
-// Runs a fuzz target on its seeds, on damage of them and on random bytes: the same inputs on each run with the same seed.
+// Runs a fuzz target on its seeds, on damage of them and on random bytes: the same inputs on each run with the same
+// seed.
 //   fuzz_X [COUNT [SEED]]       default 40000 inputs, seed 1
 //   fuzz_X --write DIR          writes the seeds as files: a corpus for libFuzzer to start from
 #include <cinttypes>

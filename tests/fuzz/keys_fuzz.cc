@@ -34,14 +34,30 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const Bytes text = fuzz::Input(data + 1, size - 1);
   switch (data[0] % 8) {
-    case 0: Check<keys::BlockKey>(text); break;
-    case 1: Check<keys::RangeKey>(text); break;
-    case 2: Check<keys::InodeKey>(text); break;
-    case 3: Check<keys::NameKey>(text); break;
-    case 4: Check<keys::EntryKey>(text); break;
-    case 5: Check<keys::LinkKey>(text); break;
-    case 6: Check<keys::XattrKey>(text); break;
-    default: CheckNumbers(text); break;
+    case 0:
+      Check<keys::BlockKey>(text);
+      break;
+    case 1:
+      Check<keys::RangeKey>(text);
+      break;
+    case 2:
+      Check<keys::InodeKey>(text);
+      break;
+    case 3:
+      Check<keys::NameKey>(text);
+      break;
+    case 4:
+      Check<keys::EntryKey>(text);
+      break;
+    case 5:
+      Check<keys::LinkKey>(text);
+      break;
+    case 6:
+      Check<keys::XattrKey>(text);
+      break;
+    default:
+      CheckNumbers(text);
+      break;
   }
   return 0;
 }
@@ -50,10 +66,14 @@ std::vector<std::string> dkfs::fuzz::Seeds(test::Random* random) {
   const FileId file = test::AnyFile(random);
   const Seq seq{random->Magnitude()};
   const EntryId entry{random->Magnitude()};
-  std::vector<std::string> seeds = {
-      keys::Block(file, LayoutId{1}, random->Magnitude(), seq), keys::Range(file, seq, 1), keys::Inode(file, seq),
-      keys::Name(file, random->Name(255), seq), keys::Entry(file, entry, seq), keys::Link(file, kRootFile, entry, seq),
-      keys::Xattr(file, random->Name(20), seq), keys::Moment(seq)};
+  std::vector<std::string> seeds = {keys::Block(file, LayoutId{1}, random->Magnitude(), seq),
+                                    keys::Range(file, seq, 1),
+                                    keys::Inode(file, seq),
+                                    keys::Name(file, random->Name(255), seq),
+                                    keys::Entry(file, entry, seq),
+                                    keys::Link(file, kRootFile, entry, seq),
+                                    keys::Xattr(file, random->Name(20), seq),
+                                    keys::Moment(seq)};
   for (size_t i = 0; i < seeds.size(); ++i) seeds[i].insert(0, 1, static_cast<char>(i));
   return seeds;
 }

@@ -9,8 +9,20 @@
 namespace dkfs::test {
 namespace {
 
-constexpr uint64_t kBoundaries[] = {0, 1, 7, 8, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                    0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff};
+constexpr uint64_t kBoundaries[] = {0,
+                                    1,
+                                    7,
+                                    8,
+                                    0x7f,
+                                    0x80,
+                                    0xff,
+                                    0xffff,
+                                    0x7fffffff,
+                                    0x80000000,
+                                    0xffffffff,
+                                    0x7fffffffffffffff,
+                                    0x8000000000000000,
+                                    0xffffffffffffffff};
 
 void PutBoundary(Random* random, std::string* text) {
   const uint64_t value = kBoundaries[random->Below(std::size(kBoundaries))];
@@ -25,13 +37,27 @@ void MutateOnce(Random* random, std::string* text) {
   }
   const size_t at = random->Below(text->size());
   switch (random->Below(7)) {
-    case 0: (*text)[at] = static_cast<char>((*text)[at] ^ (1 << random->Below(8))); break;
-    case 1: (*text)[at] = static_cast<char>(random->Next()); break;
-    case 2: text->resize(at); break;
-    case 3: text->insert(at, random->Text(random->Below(16) + 1)); break;
-    case 4: text->erase(at, random->Below(16) + 1); break;
-    case 5: text->insert(at, text->substr(random->Below(text->size()), random->Below(64) + 1)); break;
-    default: PutBoundary(random, text); break;
+    case 0:
+      (*text)[at] = static_cast<char>((*text)[at] ^ (1 << random->Below(8)));
+      break;
+    case 1:
+      (*text)[at] = static_cast<char>(random->Next());
+      break;
+    case 2:
+      text->resize(at);
+      break;
+    case 3:
+      text->insert(at, random->Text(random->Below(16) + 1));
+      break;
+    case 4:
+      text->erase(at, random->Below(16) + 1);
+      break;
+    case 5:
+      text->insert(at, text->substr(random->Below(text->size()), random->Below(64) + 1));
+      break;
+    default:
+      PutBoundary(random, text);
+      break;
   }
 }
 

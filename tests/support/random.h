@@ -14,10 +14,10 @@ class Random {
   uint64_t Next();
   uint64_t Below(uint64_t n) { return Next() % n; }  // REQUIRES: n > 0
   bool OneIn(uint64_t n) { return Below(n) == 0; }
-  uint64_t Magnitude();  // any number of bits is equally likely
-  std::string Text(size_t bytes);                                // any bytes
-  std::string Name(size_t max_bytes);                            // 1..max_bytes letters
-  void Overwrite(std::string* text, size_t at, size_t bytes);    // REQUIRES: inside of *text
+  uint64_t Magnitude();                                        // any number of bits is equally likely
+  std::string Text(size_t bytes);                              // any bytes
+  std::string Name(size_t max_bytes);                          // 1..max_bytes letters
+  void Overwrite(std::string* text, size_t at, size_t bytes);  // REQUIRES: inside of *text
 
  private:
   uint64_t state_;

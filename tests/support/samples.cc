@@ -15,7 +15,8 @@ SegmentId AnySegment(Random* random) { return SegmentId{random->Magnitude() + 1}
 InodeItem AnyInodeItem(Random* random) { return {AnyFile(random), AnyInodeState(random)}; }
 
 NameItem AnyNameItem(Random* random) {
-  NameItem item{AnyFile(random), EntryId{random->Magnitude() % (UINT64_MAX - 16) + 16}, random->Name(kMaxNameBytes), {}, 0};
+  NameItem item{
+      AnyFile(random), EntryId{random->Magnitude() % (UINT64_MAX - 16) + 16}, random->Name(kMaxNameBytes), {}, 0};
   if (random->OneIn(2)) item.child = AnyFile(random);
   item.type = static_cast<uint8_t>(random->Below(16));
   return item;
@@ -142,13 +143,27 @@ Item AnyItem(Random* random, std::string* payload) {
   Item item;
   if (random->OneIn(3)) item.as_of = Seq{random->Magnitude()};
   switch (random->Below(7)) {
-    case 0: item.body = AnyInodeItem(random); break;
-    case 1: item.body = AnyNameItem(random); break;
-    case 2: item.body = AnyXattrItem(random); break;
-    case 3: item.body = AnyRangeItem(random); break;
-    case 4: item.body = AnyBlocksItem(random, payload); break;
-    case 5: item.body = VoidItem{Seq{random->Magnitude() + 1}}; break;
-    default: item.body = AnyMomentsItem(random); break;
+    case 0:
+      item.body = AnyInodeItem(random);
+      break;
+    case 1:
+      item.body = AnyNameItem(random);
+      break;
+    case 2:
+      item.body = AnyXattrItem(random);
+      break;
+    case 3:
+      item.body = AnyRangeItem(random);
+      break;
+    case 4:
+      item.body = AnyBlocksItem(random, payload);
+      break;
+    case 5:
+      item.body = VoidItem{Seq{random->Magnitude() + 1}};
+      break;
+    default:
+      item.body = AnyMomentsItem(random);
+      break;
   }
   if (std::holds_alternative<BlocksItem>(item.body)) item.payload = AsBytes(*payload);
   return item;

@@ -1,5 +1,5 @@
-// Every fault point named in the sources is in Fault::Names(): the crash tests enumerate that list, and an unlisted point
-// aborts a debug build as soon as anything is armed.
+// Every fault point named in the sources is in Fault::Names(): the crash tests enumerate that list, and an unlisted
+// point aborts a debug build as soon as anything is armed.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -58,9 +58,9 @@ TEST_F(FaultTest, ErrorNamesThePoint) {
 
 TEST_F(FaultTest, BadSpecIsRefusedAndLeavesWhatWasArmed) {
   ASSERT_TRUE(Fault::Arm("journal.append=EIO@*").ok());
-  for (const char* bad : {"journal.append", "journal.append=EIO", "journal.append=EFOO@1", "journal.append=EIO@0",
-                          "journal.append=EIO@x", "journal.append=EIO@1-", "no.such=EIO@1", "=EIO@1", ",",
-                          "journal.append=EIO@", "journal.append@1=EIO"}) {
+  for (const char* bad :
+       {"journal.append", "journal.append=EIO", "journal.append=EFOO@1", "journal.append=EIO@0", "journal.append=EIO@x",
+        "journal.append=EIO@1-", "no.such=EIO@1", "=EIO@1", ",", "journal.append=EIO@", "journal.append@1=EIO"}) {
     const Status status = Fault::Arm(bad);
     EXPECT_EQ(status.code(), EINVAL) << bad;
     EXPECT_FALSE(status.context().empty()) << bad;

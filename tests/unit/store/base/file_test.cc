@@ -68,7 +68,8 @@ TEST_F(FileTest, VectorsOfAnyShapeAreWrittenInOrder) {
     }
     const UniqueFd fd = Make("v" + std::to_string(round));
     ASSERT_TRUE(Fault::Arm(round % 2 != 0 ? "file.write=short@1+" : "").ok());
-    ASSERT_TRUE(file::WriteVectorAt(fd.get(), parts.data(), static_cast<int>(parts.size()), 7, "v").ok()) << "seed " << seed;
+    ASSERT_TRUE(file::WriteVectorAt(fd.get(), parts.data(), static_cast<int>(parts.size()), 7, "v").ok())
+        << "seed " << seed;
     ASSERT_TRUE(Fault::Arm("").ok());
     ASSERT_EQ(ContentOf(dir_ / ("v" + std::to_string(round))).substr(all.empty() ? 0 : 7), all) << "seed " << seed;
   }

@@ -48,7 +48,8 @@ TEST_F(LogTest, LineIsTimeLevelEventAndFields) {
 }
 
 TEST_F(LogTest, ValuesThatCouldBeMisreadAreQuoted) {
-  Log(LogLevel::kInfo, "e", {{"a", "x y"}, {"b", ""}, {"c", "q\"\\"}, {"d", "k=v"}, {"f", "l1\nl2\x01\x7f"}, {"g", "grün"}});
+  Log(LogLevel::kInfo, "e",
+      {{"a", "x y"}, {"b", ""}, {"c", "q\"\\"}, {"d", "k=v"}, {"f", "l1\nl2\x01\x7f"}, {"g", "grün"}});
   EXPECT_THAT(Logged(), EndsWith(R"(a="x y" b="" c="q\"\\" d="k=v" f="l1\nl2\x01\x7f" g=grün)"
                                  "\n"));
 }
@@ -88,7 +89,8 @@ TEST_F(LogTest, LinesOfThreadsDoNotMix) {
   size_t lines = 0;
   for (size_t at = 0; at < text.size(); ++lines) {
     const size_t end = text.find('\n', at);
-    ASSERT_THAT(text.substr(at, end - at), testing::MatchesRegex("....-..-..T..:..:......Z level=info event=e thread=. end=yes"));
+    ASSERT_THAT(text.substr(at, end - at),
+                testing::MatchesRegex("....-..-..T..:..:......Z level=info event=e thread=. end=yes"));
     at = end + 1;
   }
   EXPECT_EQ(lines, 200u);

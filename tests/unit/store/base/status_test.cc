@@ -46,9 +46,7 @@ TEST(ResultTest, TryAssignUnwrapsOrLeaves) {
   EXPECT_EQ(Quarter(7, &out).code(), EDOM);
 }
 
-TEST(CheckDeathTest, FailedCheckNamesConditionAndPlace) {
-  EXPECT_DEATH(DKFS_CHECK(1 == 2), "1 == 2.*status_test.cc");
-}
+TEST(CheckDeathTest, FailedCheckNamesConditionAndPlace) { EXPECT_DEATH(DKFS_CHECK(1 == 2), "1 == 2.*status_test.cc"); }
 
 }  // namespace
 }  // namespace dkfs

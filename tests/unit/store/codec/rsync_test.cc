@@ -86,7 +86,8 @@ TEST(RsyncTest, DamagedDeltasNeverWriteOutside) {
   const std::string delta = Delta(base, now);
   for (int i = 0; i < 5000; ++i) {
     std::string guarded(now.size() + 32, 'g');
-    const Status status = RsyncPatch(AsBytes(base), AsBytes(test::Mutate(&random, delta)), Room(&guarded).subspan(16, now.size()));
+    const Status status =
+        RsyncPatch(AsBytes(base), AsBytes(test::Mutate(&random, delta)), Room(&guarded).subspan(16, now.size()));
     ASSERT_TRUE(status.ok() || status.IsCorruption());
     ASSERT_EQ(guarded.substr(0, 16) + guarded.substr(now.size() + 16), std::string(32, 'g')) << "seed " << seed;
   }

@@ -113,7 +113,9 @@ std::string Record() {
   return std::string(AsString(EncodeRecordHeader(header, kSalt))) + body;
 }
 
-TEST(FormatDocumentTest, SegmentHeaderIsAsWritten) { ExpectDocumented("segment", AsString(EncodeSegmentHeader(Segment()))); }
+TEST(FormatDocumentTest, SegmentHeaderIsAsWritten) {
+  ExpectDocumented("segment", AsString(EncodeSegmentHeader(Segment())));
+}
 
 TEST(FormatDocumentTest, RecordIsAsWritten) { ExpectDocumented("record", Record()); }
 

@@ -23,7 +23,8 @@ std::string Encoded(const std::vector<Item>& items) {
 
 Item BlocksOf(BlockKind kind, const std::string& payload) {
   Item item;
-  item.body = BlocksItem{FileId{5}, LayoutId{1}, 13, 7, {{kind, 0, static_cast<uint32_t>(payload.size()), 0x1234, Seq{}}}};
+  item.body =
+      BlocksItem{FileId{5}, LayoutId{1}, 13, 7, {{kind, 0, static_cast<uint32_t>(payload.size()), 0x1234, Seq{}}}};
   item.payload = AsBytes(payload);
   return item;
 }
@@ -148,7 +149,8 @@ TEST(ItemTest, BlockVersionsOutOfRangeAreDamage) {
   EXPECT_EQ(CodeOf(With<uint8_t>(good, 48, 6)), EUCLEAN) << "unknown kind";
   EXPECT_EQ(CodeOf(With<uint8_t>(good, 48, 1)), EUCLEAN) << "a hole with payload";
   EXPECT_EQ(CodeOf(With<uint32_t>(good, 52, 7)), EUCLEAN) << "payload that is not its versions'";
-  EXPECT_EQ(CodeOf(Encoded(BlocksOf(BlockKind::kBaseline, std::string(8193, 'x')))), EUCLEAN) << "longer than its block";
+  EXPECT_EQ(CodeOf(Encoded(BlocksOf(BlockKind::kBaseline, std::string(8193, 'x')))), EUCLEAN)
+      << "longer than its block";
 }
 
 TEST(ItemTest, PaddingIsZero) {
@@ -179,10 +181,12 @@ TEST(ItemTest, DamagedAndRandomBodiesNeverDecodeToWhatCannotBeEncoded) {
   const uint64_t seed = test::TestSeed();
   test::Random random(seed);
   for (int i = 0; i < 20000; ++i) {
-    const std::string body = random.OneIn(10) ? random.Text(random.Below(200)) : test::Mutate(&random, test::AnyBody(&random));
+    const std::string body =
+        random.OneIn(10) ? random.Text(random.Below(200)) : test::Mutate(&random, test::AnyBody(&random));
     std::vector<Item> items;
     const Status status = DecodeItems(AsBytes(body), &items);
-    ASSERT_TRUE(status.ok() || status.IsCorruption() || status.code() == ENOTSUP) << status.ToString() << " seed " << seed;
+    ASSERT_TRUE(status.ok() || status.IsCorruption() || status.code() == ENOTSUP)
+        << status.ToString() << " seed " << seed;
     if (!status.ok()) continue;
     std::vector<Item> again;
     const std::string encoded = Encoded(items);

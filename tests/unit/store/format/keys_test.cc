@@ -84,7 +84,8 @@ TEST(KeysTest, SeekAtAMomentLandsOnTheVersionInForce) {
   std::sort(rows.begin(), rows.end());
   const auto in_force = [&](uint64_t at) {
     keys::InodeKey key;
-    EXPECT_TRUE(keys::Parse(AsBytes(*std::lower_bound(rows.begin(), rows.end(), keys::Inode(FileId{5}, Seq{at}))), &key).ok());
+    EXPECT_TRUE(
+        keys::Parse(AsBytes(*std::lower_bound(rows.begin(), rows.end(), keys::Inode(FileId{5}, Seq{at}))), &key).ok());
     return std::pair(key.file.value, key.seq.value);
   };
   EXPECT_EQ(in_force(UINT64_MAX), std::pair(uint64_t{5}, uint64_t{9}));
@@ -99,9 +100,10 @@ TEST(KeysTest, PrefixesAreFrontsOfTheirKeys) {
   EXPECT_TRUE(keys::BlockPrefix(file, LayoutId{2}).starts_with(keys::BlockPrefix(file)));
   EXPECT_TRUE(keys::Name(file, "ab", Seq{4}).starts_with(keys::NamePrefix(file, "ab")));
   EXPECT_FALSE(keys::Name(file, "abc", Seq{4}).starts_with(keys::NamePrefix(file, "ab")));
-  for (const std::string& key : {keys::Range(file, Seq{1}, 0), keys::Inode(file, Seq{1}), keys::Name(file, "n", Seq{1}),
-                                 keys::Entry(file, kFirstEntry, Seq{1}), keys::Link(file, kRootFile, kFirstEntry, Seq{1}),
-                                 keys::Xattr(file, "user.x", Seq{1})}) {
+  for (const std::string& key :
+       {keys::Range(file, Seq{1}, 0), keys::Inode(file, Seq{1}), keys::Name(file, "n", Seq{1}),
+        keys::Entry(file, kFirstEntry, Seq{1}), keys::Link(file, kRootFile, kFirstEntry, Seq{1}),
+        keys::Xattr(file, "user.x", Seq{1})}) {
     EXPECT_TRUE(key.starts_with(keys::OfFile(file)));
   }
 }

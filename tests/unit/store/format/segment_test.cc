@@ -86,8 +86,8 @@ TEST(SegmentNameTest, NamesRoundTripAndSortByNumber) {
 TEST(SegmentNameTest, OtherNamesAreNotSegments) {
   SegmentId id;
   SegmentKind kind{};
-  for (const char* name : {"", "LOCK", "0000000000000001", "0000000000000001.tmp", "0000000000000001.seg.tmp",
-                           "1.seg", "000000000000000G.seg", "000000000000000A.seg", "0000000000000000.seg",
+  for (const char* name : {"", "LOCK", "0000000000000001", "0000000000000001.tmp", "0000000000000001.seg.tmp", "1.seg",
+                           "000000000000000G.seg", "000000000000000A.seg", "0000000000000000.seg",
                            "00000000000000001.seg", "-000000000000001.seg"}) {
     EXPECT_EQ(ParseSegmentName(name, &id, &kind).code(), ENOENT) << name;
   }

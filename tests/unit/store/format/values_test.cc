@@ -9,7 +9,8 @@ template <class Value>
 void ExpectOnlyWhole(const std::string& whole) {
   Value out;
   EXPECT_TRUE(values::Decode(AsBytes(whole), &out).ok());
-  for (size_t n = 0; n < whole.size(); ++n) EXPECT_TRUE(values::Decode(AsBytes(whole.substr(0, n)), &out).IsCorruption()) << n;
+  for (size_t n = 0; n < whole.size(); ++n)
+    EXPECT_TRUE(values::Decode(AsBytes(whole.substr(0, n)), &out).IsCorruption()) << n;
   EXPECT_TRUE(values::Decode(AsBytes(whole + "x"), &out).IsCorruption());
 }
 
@@ -47,11 +48,14 @@ TEST(ValuesTest, OthersRoundTrip) {
   ASSERT_TRUE(values::Decode(AsBytes(values::Encode(EntryValue{FileId{7}, 8, "file name"})), &entry).ok());
   EXPECT_EQ(std::tuple(entry.child.value, entry.type, entry.name), std::tuple(7u, 8, "file name"));
   MomentValue moment;
-  ASSERT_TRUE(values::Decode(AsBytes(values::Encode(MomentValue{{-5, 999'999'999}, SegmentId{4}, 4096})), &moment).ok());
-  EXPECT_EQ(std::tuple(moment.time, moment.segment.value, moment.offset), std::tuple(TimeSpec{-5, 999'999'999}, 4u, 4096u));
+  ASSERT_TRUE(
+      values::Decode(AsBytes(values::Encode(MomentValue{{-5, 999'999'999}, SegmentId{4}, 4096})), &moment).ok());
+  EXPECT_EQ(std::tuple(moment.time, moment.segment.value, moment.offset),
+            std::tuple(TimeSpec{-5, 999'999'999}, 4u, 4096u));
   SegmentValue segment;
   ASSERT_TRUE(values::Decode(AsBytes(values::Encode(SegmentValue{2, Seq{3}, Seq{9}, 1 << 20})), &segment).ok());
-  EXPECT_EQ(std::tuple(segment.kind, segment.first.value, segment.last.value, segment.bytes), std::tuple(2u, 3u, 9u, 1u << 20));
+  EXPECT_EQ(std::tuple(segment.kind, segment.first.value, segment.last.value, segment.bytes),
+            std::tuple(2u, 3u, 9u, 1u << 20));
   const Fingerprint print{11, 12, {13, 14}, {15, 16}};
   Fingerprint back;
   ASSERT_TRUE(values::Decode(AsBytes(values::Encode(print)), &back).ok());
