@@ -2,16 +2,25 @@
 //
 // Records are enqueued in Seq order as they are appended and applied in batches: by a background thread, or by whoever
 // asks something that the queue may change (so a reader never waits for another thread, and never misses a record).
+// The rows are a pure function of the items (store/index/rows.h), so packs and segments may be applied in any order when
+// an index is rebuilt. docs/decisions/0002-index-applied-by-whoever-asks.md.
 //
 // Invariants
 //   X1  applied() is the highest Seq whose items, and all items of lower Seqs, are in the memtables.
-//   X2  A flush holds only records that the journal has synced. So no phantom of a lost record survives in the index.
+//   X2  A flush becomes durable only after the journal has synced every record it holds. So no phantom of a lost record
+//       survives in the index.
 //   X3  The durable meta row says exactly which Seq the flushed families hold, and where the journal goes on after it.
-//   X4  The queue is bounded in bytes; enqueuing over the bound makes the enqueuer apply it (back-pressure).
+//   X4  The queue is bounded in bytes: whoever appends while OverLimit() applies before it returns (back-pressure).
+//
+// Thread-safety: every function may be called from any thread. No lock is held while `each` runs. A failed apply leaves
+// the queue as it was; the next caller tries again.
 #pragma once
 
+#include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,25 +42,34 @@ struct Repoint {
 
 class Index {
  public:
-  explicit Index(Kv* kv) : kv_(kv) {}
-  Status Load();  // reads the meta row
+  // `journal_path` is where the segments are: a voided record is read there to know what to take back. Without it (or
+  // when its segment is gone) the whole index is searched.
+  explicit Index(Kv* kv, std::string journal_path = {}) : kv_(kv), journal_path_(std::move(journal_path)) {}
+  Status Load();  // reads the meta row; before anything else
   JournalPosition recovered() const;  // where the journal's tail begins (X3)
 
-  // Takes the items of an appended record; payload locations follow from `at` and Item::payload_offset.
-  // Called under the journal's mutex.
+  // Takes the items of an appended record; payload locations follow from `at` and Item::payload_offset. Of the payloads
+  // themselves only those of references (packs) are looked at, before it returns. Called under the journal's mutex.
   void Enqueue(const Appended& at, std::vector<Item> items) EXCLUDES(queue_mutex_);
   Status ApplyAll() EXCLUDES(apply_mutex_, queue_mutex_);
   Status ApplyThrough(Seq seq) EXCLUDES(apply_mutex_, queue_mutex_);  // at once when applied() >= seq
   Seq applied() const;
-  Status Flush(Journal* journal) EXCLUDES(apply_mutex_);  // X2, X3
+  // Makes all that was enqueued durable (X2, X3). The journal's sync and the writing happen outside the apply mutex.
+  // ENOSPC: what was begun waits for space and ends in a later call; other errors are sticky (store/kv/kv.h).
+  Status Flush(Journal* journal) EXCLUDES(flush_mutex_, apply_mutex_, queue_mutex_);
+  using Sync = std::function<Status(Seq)>;  // Ok when the journal has synced everything up to the Seq
+  Status Flush(const Sync& sync) EXCLUDES(flush_mutex_, apply_mutex_, queue_mutex_);
   Seq flushed() const;
   uint64_t QueuedBytes() const;
+  bool OverLimit() const { return QueuedBytes() > kMaxQueuedBytes; }
+  static constexpr uint64_t kMaxQueuedBytes = 8 << 20;
 
   // Questions. `at` kLatest includes everything enqueued before the call. ENOENT: no such thing at that moment.
   Result<InodeState> Inode(FileId file, Seq at);
   Result<NameValue> Name(FileId parent, std::string_view name, Seq at);
   // Live entries of `parent` after `after`, in EntryId order, until the callback returns false.
   Status Entries(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
+  // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
   struct LinkRow { FileId parent; EntryId entry; };
   Result<std::vector<LinkRow>> Links(FileId child, Seq at);
   Result<std::string> Xattr(FileId file, std::string_view name, Seq at);
@@ -81,10 +99,48 @@ class Index {
   EntryId max_entry() const;
 
  private:
-  Kv* kv_;
+  struct Queued {
+    Appended at;
+    std::vector<Item> items;
+    std::string references;  // payloads of kReference versions, in order
+    uint64_t bytes = 0;
+  };
+  using Chunk = std::deque<Queued>;
+
+  Status Fresh();  // applies what is queued
+  Status Apply(Seq through) EXCLUDES(apply_mutex_, queue_mutex_);
+  Status ApplyChunk() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
+  Chunk Take() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
+  void PutBack(Chunk chunk) REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
+  Status ApplyRecords(const Chunk& chunk) REQUIRES(apply_mutex_);
+  Status ApplyRecord(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
+  void ApplyMoment(const Appended& at, KvBatch* batch) REQUIRES(apply_mutex_);
+  Status ApplyPackedNames(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
+  Status WriteOut(KvBatch* batch) REQUIRES(apply_mutex_);
+  Status Void(Seq seq, KvBatch* batch) REQUIRES(apply_mutex_);
+  Status VoidBySearch(Seq seq, KvBatch* batch) REQUIRES(apply_mutex_);
+  Status BeginFlush() REQUIRES(flush_mutex_) EXCLUDES(apply_mutex_);
+  Status FinishFlush(const Sync& sync) REQUIRES(flush_mutex_) EXCLUDES(apply_mutex_);
+  std::string MetaRow() const REQUIRES(apply_mutex_);
+  Result<bool> LastNotLater(TimeSpec time, Seq first, Seq last, Seq* found);
+
+  Kv* const kv_;
+  const std::string journal_path_;
+  Mutex flush_mutex_ ACQUIRED_BEFORE(apply_mutex_);  // one flush at a time; held over the sync and the writing
   Mutex apply_mutex_;
   Mutex queue_mutex_ ACQUIRED_AFTER(apply_mutex_);
-  // (the implementer adds fields)
+
+  std::optional<Seq> begun_ GUARDED_BY(flush_mutex_);  // a flush that has begun and not ended
+  JournalPosition recovered_;                          // set by Load only
+  JournalPosition position_ GUARDED_BY(apply_mutex_);  // after the last journal record applied
+  TimeSpec last_time_ GUARDED_BY(apply_mutex_);        // of that record
+  bool dirty_ GUARDED_BY(apply_mutex_) = false;        // something was written since the last flush began
+  Chunk queue_ GUARDED_BY(queue_mutex_);
+
+  std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty
+  std::atomic<uint64_t> queued_bytes_{0};
+  std::atomic<uint64_t> applied_{0}, flushed_{0};       // Seqs
+  std::atomic<uint64_t> max_file_{0}, max_entry_{0};
 };
 
 }  // namespace dkfs

@@ -19,11 +19,4 @@ Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   return Status::Error(CodeOf(status), "index: " + std::string(doing) + ": " + status.ToString());
 }
 
-std::string PrefixEnd(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && static_cast<uint8_t>(end.back()) == 0xff) end.pop_back();
-  if (!end.empty()) end.back() = static_cast<char>(static_cast<uint8_t>(end.back()) + 1);
-  return end;
-}
-
 }  // namespace dkfs

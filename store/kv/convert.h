@@ -16,7 +16,5 @@ inline std::string_view ToView(const rocksdb::Slice& s) { return {s.data(), s.si
 
 // ENOENT (no sentence) for a missing key; EUCLEAN for damaged or missing files; ENOSPC; EIO else.
 Status FromRocks(const rocksdb::Status& status, std::string_view doing);
-// The first key after all keys that start with `prefix`; "" when there is none.
-std::string PrefixEnd(std::string_view prefix);
 
 }  // namespace dkfs

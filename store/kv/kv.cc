@@ -1,86 +1,21 @@
 #include "store/kv/kv.h"
 
 #include <fcntl.h>
-#include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
-#include <rocksdb/db.h>
 #include <rocksdb/experimental.h>
 #include <rocksdb/slice_transform.h>
 
-#include <atomic>
 #include <charconv>
 #include <vector>
 
 #include "store/base/bytes.h"
 #include "store/base/fault.h"
 #include "store/base/file.h"
-#include "store/kv/convert.h"
-#include "store/kv/file_system.h"
-#include "store/kv/flush_gate.h"
 #include "store/kv/options.h"
+#include "store/kv/rep.h"
 
 namespace dkfs {
-
-struct KvBatch::Rep {
-  rocksdb::WriteBatch batch;
-};
-
-struct KvCursor::Rep {
-  std::string upper_bound;
-  rocksdb::Slice upper_slice;
-  std::unique_ptr<rocksdb::Iterator> iterator;
-};
-
-struct Kv::Rep {
-  std::shared_ptr<StoreFileSystem> fs;
-  std::unique_ptr<rocksdb::Env> env;
-  std::shared_ptr<FlushGate> gate = std::make_shared<FlushGate>();
-  std::shared_ptr<rocksdb::Cache> cache;
-  std::unique_ptr<rocksdb::DB> db;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
-  std::string path;
-  std::atomic<uint64_t> flushes{0};  // begun, in the life of these files
-  rocksdb::ColumnFamilyHandle* Of(Family family) const { return families[static_cast<int>(family)]; }
-  uint64_t Sum(const std::string& property) const {
-    uint64_t value = 0;
-    return db->GetAggregatedIntProperty(property, &value) ? value : 0;
-  }
-  // Why flushing ended for good, or Ok; the file system knows more than RocksDB's answer.
-  Status Sticky() const {
-    Status failure = gate->failure();
-    return failure.code() == EIO && fs->error() != 0 ? Status::Error(fs->error(), std::string(failure.context())) : failure;
-  }
-  bool InFlight() const { return Sum(rocksdb::DB::Properties::kNumImmutableMemTable) != 0; }
-};
-
 namespace {
-
-// Stands for a family in a batch that is filled without a database: batches hold only the family's number, and Open
-// checks that numbers follow the order of Family.
-class FamilyNumber : public rocksdb::ColumnFamilyHandle {
- public:
-  explicit FamilyNumber(uint32_t id) : id_(id), name_(FamilyName(static_cast<Family>(id))) {}
-  const std::string& GetName() const override { return name_; }
-  uint32_t GetID() const override { return id_; }
-  rocksdb::Status GetDescriptor(rocksdb::ColumnFamilyDescriptor*) override { return rocksdb::Status::NotSupported(); }
-  const rocksdb::Comparator* GetComparator() const override { return rocksdb::BytewiseComparator(); }
-
- private:
-  uint32_t id_;
-  std::string name_;
-};
-
-rocksdb::ColumnFamilyHandle* NumberOf(Family family) {
-  static std::vector<FamilyNumber>* numbers = [] {  // never destroyed: batches may outlive main
-    auto* made = new std::vector<FamilyNumber>;
-    for (uint32_t i = 0; i < kFamilies; ++i) made->emplace_back(i);
-    return made;
-  }();
-  return &(*numbers)[static_cast<size_t>(family)];
-}
-
-// A batch can refuse an entry only for its size (4 GiB) or for timestamps; neither is possible here.
-void Accept(const rocksdb::Status& status) { DKFS_CHECK(status.ok()); }
 
 // A directory whose CURRENT is gone would pass for a new one.
 Status RefuseHeadless(const std::string& path) {
@@ -127,22 +62,12 @@ void LowerPriorities(rocksdb::Env* env) {
 
 }  // namespace
 
-KvBatch::KvBatch() : rep_(std::make_unique<Rep>()) {}
-KvBatch::~KvBatch() = default;
-KvBatch::KvBatch(KvBatch&&) noexcept = default;
-KvBatch& KvBatch::operator=(KvBatch&&) noexcept = default;
-void KvBatch::Put(Family family, std::string_view key, std::string_view value) {
-  Accept(rep_->batch.Put(NumberOf(family), ToSlice(key), ToSlice(value)));
+std::string PrefixEnd(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && static_cast<uint8_t>(end.back()) == 0xff) end.pop_back();
+  if (!end.empty()) end.back() = static_cast<char>(static_cast<uint8_t>(end.back()) + 1);
+  return end;
 }
-void KvBatch::Delete(Family family, std::string_view key) {
-  Accept(rep_->batch.Delete(NumberOf(family), ToSlice(key)));
-}
-void KvBatch::DeleteRange(Family family, std::string_view begin, std::string_view end) {
-  Accept(rep_->batch.DeleteRange(NumberOf(family), ToSlice(begin), ToSlice(end)));
-}
-void KvBatch::Clear() { rep_->batch.Clear(); }
-size_t KvBatch::count() const { return rep_->batch.Count(); }
-size_t KvBatch::bytes() const { return rep_->batch.GetDataSize(); }
 
 Result<std::unique_ptr<Kv>> Kv::Open(const std::string& path, const KvOptions& options) {
   if (options.create_if_missing) DKFS_TRY(file::MakeDirs(path));
@@ -236,17 +161,6 @@ Status Kv::SeekPrefix(Family family, std::string_view key, std::string_view pref
   return Status::Ok();
 }
 
-KvCursor Kv::NewCursor(Family family, std::string_view upper_bound) const {
-  auto rep = std::make_unique<KvCursor::Rep>();
-  rep->upper_bound = upper_bound;
-  rep->upper_slice = rep->upper_bound;
-  rocksdb::ReadOptions options;
-  options.total_order_seek = true;
-  if (!upper_bound.empty()) options.iterate_upper_bound = &rep->upper_slice;
-  rep->iterator.reset(rep_->db->NewIterator(options, rep_->Of(family)));
-  return KvCursor(std::move(rep));
-}
-
 Status Kv::BeginFlush() {
   DKFS_TRY(rep_->Sticky());
   DKFS_TRY(Fault::Pass("kv.flush"));
@@ -289,19 +203,5 @@ Status Kv::CompactRange(Family family, std::string_view begin, std::string_view 
   rocksdb::Slice from = ToSlice(begin), to = ToSlice(end);
   return FromRocks(rocksdb::experimental::SuggestCompactRange(rep_->db.get(), rep_->Of(family), &from, &to), "compact");
 }
-
-KvCursor::KvCursor(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
-KvCursor::~KvCursor() = default;
-KvCursor::KvCursor(KvCursor&&) noexcept = default;
-bool KvCursor::Valid() const { return rep_->iterator->Valid(); }
-void KvCursor::Seek(std::string_view key) { rep_->iterator->Seek(ToSlice(key)); }
-void KvCursor::SeekForPrev(std::string_view key) { rep_->iterator->SeekForPrev(ToSlice(key)); }
-void KvCursor::SeekToFirst() { rep_->iterator->SeekToFirst(); }
-void KvCursor::SeekToLast() { rep_->iterator->SeekToLast(); }
-void KvCursor::Next() { rep_->iterator->Next(); }
-void KvCursor::Prev() { rep_->iterator->Prev(); }
-std::string_view KvCursor::key() const { return ToView(rep_->iterator->key()); }
-std::string_view KvCursor::value() const { return ToView(rep_->iterator->value()); }
-Status KvCursor::status() const { return FromRocks(rep_->iterator->status(), "scan"); }
 
 }  // namespace dkfs

@@ -22,6 +22,9 @@ enum class Family : uint8_t {
 };
 inline constexpr int kFamilies = 11;
 
+// The first key after all keys that start with `prefix`, as an upper bound; "" when there is none.
+std::string PrefixEnd(std::string_view prefix);
+
 class KvBatch {
  public:
   KvBatch();

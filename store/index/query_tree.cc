@@ -1,0 +1,91 @@
+// Questions about names: lookups, listings, links, extended attributes.
+#include "store/index/index.h"
+#include "store/index/rows.h"
+#include "store/index/versions.h"
+
+namespace dkfs {
+namespace {
+
+std::string EntryThing(FileId parent, EntryId entry) {
+  std::string key = keys::OfFile(parent);
+  PutBe(&key, entry.value);
+  return key;
+}
+
+Result<EntryValue> EntryAt(const Kv& kv, FileId parent, EntryId entry, Seq at) {
+  Seq seq;
+  std::string value;
+  DKFS_TRY(NewestVersion(kv, Family::kEntry, EntryThing(parent, entry), at, &seq, &value));
+  EntryValue decoded;
+  DKFS_TRY(values::Decode(AsBytes(value), &decoded));
+  return decoded;
+}
+
+}  // namespace
+
+Result<NameValue> Index::Name(FileId parent, std::string_view name, Seq at) {
+  DKFS_TRY(Fresh());
+  Seq seq;
+  std::string value;
+  DKFS_TRY(NewestVersion(*kv_, Family::kName, keys::NamePrefix(parent, name), at, &seq, &value));
+  NameValue decoded;
+  DKFS_TRY(values::Decode(AsBytes(value), &decoded));
+  if (!decoded.child) return Status::Error(ENOENT);
+  return decoded;
+}
+
+Status Index::Entries(FileId parent, EntryId after, Seq at,
+                      const std::function<bool(EntryId, const EntryValue&)>& each) {
+  DKFS_TRY(Fresh());
+  if (after.value == UINT64_MAX) return Status::Ok();
+  return EachNewest(*kv_, Family::kEntry, EntryThing(parent, EntryId{after.value + 1}), PrefixEnd(keys::OfFile(parent)), at,
+                    [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
+                      EntryValue entry;
+                      DKFS_TRY(values::Decode(AsBytes(value), &entry));
+                      if (thing.size() != 2 * sizeof(uint64_t)) return Status::Corruption("index: entry key");
+                      return !entry.child || each(EntryId{LoadBe<uint64_t>(thing.data() + sizeof(uint64_t))}, entry);
+                    });
+}
+
+Result<std::vector<Index::LinkRow>> Index::Links(FileId child, Seq at) {
+  DKFS_TRY(Fresh());
+  std::vector<LinkRow> links;
+  const std::string prefix = keys::OfFile(child);
+  DKFS_TRY(EachNewest(*kv_, Family::kLink, prefix, PrefixEnd(prefix), at,
+                      [&](std::string_view thing, Seq, std::string_view) -> Result<bool> {
+                        if (thing.size() != 3 * sizeof(uint64_t)) return Status::Corruption("index: link key");
+                        const FileId parent{LoadBe<uint64_t>(thing.data() + sizeof(uint64_t))};
+                        const EntryId entry{LoadBe<uint64_t>(thing.data() + 2 * sizeof(uint64_t))};
+                        Result<EntryValue> there = EntryAt(*kv_, parent, entry, at);
+                        if (!there.ok() && !there.status().IsNotFound()) return there.status();
+                        if (there.ok() && there->child == child) links.push_back({parent, entry});
+                        return true;
+                      }));
+  return links;
+}
+
+Result<std::string> Index::Xattr(FileId file, std::string_view name, Seq at) {
+  DKFS_TRY(Fresh());
+  Seq seq;
+  std::string value;
+  DKFS_TRY(NewestVersion(*kv_, Family::kXattr, keys::NamePrefix(file, name), at, &seq, &value));
+  if (value.empty() || value[0] != kXattrLive) return Status::Error(ENOENT);
+  return value.substr(1);
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Index::Xattrs(FileId file, Seq at) {
+  DKFS_TRY(Fresh());
+  std::vector<std::pair<std::string, std::string>> found;
+  const std::string prefix = keys::OfFile(file);
+  DKFS_TRY(EachNewest(*kv_, Family::kXattr, prefix, PrefixEnd(prefix), at,
+                      [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
+                        if (value.empty() || value[0] != kXattrLive) return true;
+                        if (thing.size() < prefix.size() + 1) return Status::Corruption("index: xattr key");
+                        std::string_view name = thing.substr(prefix.size(), thing.size() - prefix.size() - 1);
+                        found.emplace_back(name, value.substr(1));
+                        return true;
+                      }));
+  return found;
+}
+
+}  // namespace dkfs
