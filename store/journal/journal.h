@@ -1,17 +1,17 @@
 // The journal: every record once, in one order, in preallocated segment files; and the group commit.
 //
 // Invariants
-//   J1  Seqs are consecutive, and file order is Seq order: the place and the Seq are given, and the bytes written, under
-//       one mutex (ext4 serialises writes to one file anyway; docs/decisions/0001). So there are no unfilled places: after
-//       a kill only the last record can be torn.
+//   J1  Seqs are consecutive, and file order is Seq order: the place and the Seq are given, and the bytes written,
+//       under one mutex (ext4 serialises writes to one file anyway; docs/decisions/0001). So there are no unfilled
+//       places: after a kill only the last record can be torn.
 //   J2  When Append returns, the record is in the page cache: it survives a kill of the process, not of the machine.
 //   J3  synced() never exceeds what fdatasync has covered in every segment up to it.
-//   J4  A failed write or sync of a segment is sticky: every later Append, Sync and Barrier that asks for more than synced()
-//       answers that error, and nothing unsynced is ever answered as synced. (Failing to prepare a segment is not: no
-//       record is touched, that Append fails, mostly with ENOSPC, and the next one tries again.)
-//   J5  After recovery the last segment is cut to its last whole record and everything kept is synced; what came after a
-//       gap is removed for good; only then a new segment is begun, with a higher epoch and its first Seq in the header.
-//       So a header that tells its first Seq proves that every record before was synced.
+//   J4  A failed write or sync of a segment is sticky: every later Append, Sync and Barrier that asks for more than
+//       synced() answers that error, and nothing unsynced is ever answered as synced. (Failing to prepare a segment is
+//       not: no record is touched, that Append fails, mostly with ENOSPC, and the next one tries again.)
+//   J5  After recovery the last segment is cut to its last whole record and everything kept is synced; what came after
+//       a gap is removed for good; only then a new segment is begun, with a higher epoch and its first Seq in the
+//       header. So a header that tells its first Seq proves that every record before was synced.
 //   J6  Name and header of a segment are durable before its first record is written, and the oldest journal segment on
 //       disk can always tell its first Seq.
 //
@@ -35,8 +35,8 @@
 namespace dkfs {
 
 struct JournalOptions {
-  uint64_t segment_bytes = 64 << 20;       // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
-  uint64_t reserve_bytes = 32 << 20;       // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
+  uint64_t segment_bytes = 64 << 20;  // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
+  uint64_t reserve_bytes = 32 << 20;  // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
   // For metrics: after each flush, how long it took and how many barriers it answered. No lock is held.
   std::function<void(uint64_t sync_ns, int group)> on_sync;
@@ -80,8 +80,8 @@ class Journal {
   using Done = std::function<void(Status)>;
 
   // Opens the journal in directory `path` (created when missing) of store `uuid` and raises the writer epoch.
-  // Replays the tail after `from`, then syncs it (J5) before returning. Errors: EUCLEAN for a gap at or below the highest
-  // synced mark seen, or for a segment that must be there and is not; ENOTSUP for a newer format.
+  // Replays the tail after `from`, then syncs it (J5) before returning. Errors: EUCLEAN for a gap at or below the
+  // highest synced mark seen, or for a segment that must be there and is not; ENOTSUP for a newer format.
   static Result<std::unique_ptr<Journal>> Open(const std::string& path, const Uuid& uuid, JournalPosition from,
                                                const JournalOptions& options, const Replay& replay);
   ~Journal();
@@ -100,8 +100,8 @@ class Journal {
   Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append);
 
   // Group commit. A Seq beyond appended() stands for appended(). If `seq` is synced, `done` runs at once. Otherwise the
-  // caller either becomes the leader, flushes (once for everybody who waits) and runs all callbacks it covered, or leaves
-  // `done` to the leader and returns.
+  // caller either becomes the leader, flushes (once for everybody who waits) and runs all callbacks it covered, or
+  // leaves `done` to the leader and returns.
   void Barrier(Seq seq, Done done);
   Status Sync(Seq seq);  // waits
 
@@ -110,11 +110,11 @@ class Journal {
   Status error() const;  // the sticky error, or Ok
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
-  // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record that
-  // follows the segment first (J6). ENOENT: not sealed.
+  // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record
+  // that follows the segment first (J6). ENOENT: not sealed.
   Status Delete(SegmentId id);
-  SegmentId NewSegmentId();        // for a pack
-  uint64_t DiskBytes() const;      // all journal segments, spare and reserve included
+  SegmentId NewSegmentId();    // for a pack
+  uint64_t DiskBytes() const;  // all journal segments, spare and reserve included
   JournalStats stats() const;
   Status Seal();  // ends the active segment now, if it has records, and waits until it is sealed (clean unmount, tests)
 
