@@ -6,7 +6,7 @@
 //   inode  (FileId, ~Seq)                -> InodeState
 //   name   (parent, name NUL, ~Seq)      -> child, EntryId, type  child 0: tombstone
 //   entry  (parent, EntryId, ~Seq)       -> child, type, name     child 0: tombstone
-//   link   (child, parent, EntryId, ~Seq)-> 1 live, 0 tombstone   names of an inode
+//   link   (child, parent, EntryId, ~Seq)-> 1   names of an inode; one that ended is seen by its entry
 //   xattr  (FileId, name NUL, ~Seq)      -> 1 value | 0           0: tombstone
 //   moment (Seq)                         -> time, segment, offset of the record
 //   segment(SegmentId)                   -> kind, first and last Seq, bytes
