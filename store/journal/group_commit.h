@@ -1,13 +1,13 @@
 // GroupCommit: one flush for everybody who waits for one.
 //
 // The thread that asks first, while nobody flushes, is the leader: it flushes, answers all whose Seq the flush covered,
-// and goes on while others came meanwhile; no thread is woken for any of that. That is right for a Barrier's thread: with
-// n threads taking requests one leads and the others go on, and when all of them wait the leader is done after one more
-// flush. But a leader that never ends would keep a Sync from returning, so after its rounds (one for Sync) it hands
-// what is left to the committer thread, which otherwise sleeps.
+// and goes on while others came meanwhile; no thread is woken for any of that. That is right for a Barrier's thread:
+// with n threads taking requests one leads and the others go on, and when all of them wait the leader is done after one
+// more flush. But a leader that never ends would keep a Sync from returning, so after its rounds (one for Sync) it
+// hands what is left to the committer thread, which otherwise sleeps.
 //
-// Knows nothing of files. Thread-safety: every function may be called from any thread; `flush` and callbacks run with no
-// lock held, `flush` in one thread at a time. Callbacks may call Barrier, but not Sync: they run in the leader.
+// Knows nothing of files. Thread-safety: every function may be called from any thread; `flush` and callbacks run with
+// no lock held, `flush` in one thread at a time. Callbacks may call Barrier, but not Sync: they run in the leader.
 #pragma once
 
 #include <atomic>
@@ -49,7 +49,7 @@ class GroupCommit {
   const OnGroup on_group_;
   std::atomic<uint64_t> synced_;
   Mutex mutex_;
-  CondVar sleepers_cv_;   // threads in Sync
+  CondVar sleepers_cv_;  // threads in Sync
   CondVar committer_cv_;
   std::vector<Waiter> waiters_ GUARDED_BY(mutex_);
   bool leading_ GUARDED_BY(mutex_) = false;

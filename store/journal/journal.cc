@@ -231,7 +231,8 @@ void Journal::Impl::OnSealed(const Segment& segment, const Status& status) {
   if (!status.ok()) return Fail(status);  // it stays in closing_: the next Flush meets the error too
   std::erase(closing_, segment);
   const SegmentInfo info = InfoOf(*segment);
-  sealed_.insert(std::find_if(sealed_.begin(), sealed_.end(), [&](const SegmentInfo& s) { return s.id > info.id; }), info);
+  sealed_.insert(std::find_if(sealed_.begin(), sealed_.end(), [&](const SegmentInfo& s) { return s.id > info.id; }),
+                 info);
 }
 
 // The new segment's header tells its first Seq, which says that all before is synced (J5): so it is synced first, and

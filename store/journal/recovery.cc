@@ -1,14 +1,14 @@
 // How recovery tells the end from damage. Within one epoch records are written one after another, so after a kill the
-// first place that is not the next record is the end. After loss of power unsynced pages may be missing while later ones
-// are there: then valid records stand behind the gap. They are dropped, because G3 promises a prefix, unless something
-// proves that the missing record had been synced:
+// first place that is not the next record is the end. After loss of power unsynced pages may be missing while later
+// ones are there: then valid records stand behind the gap. They are dropped, because G3 promises a prefix, unless
+// something proves that the missing record had been synced:
 //   - a record behind the gap carries a synced mark at or above the missing Seq;
 //   - a later segment's header tells a first Seq above the missing one (J5);
 //   - the segment before is cut, so it is whole and synced, yet the next one begins later: a segment file is missing;
 //   - the durable index already holds the missing Seq.
-// Then it is damage (G6), and Open fails naming segment, offset and Seq. The order of repair makes it repeatable: leftovers
-// behind the gap go first, newest first, so that what is left is judged the same way again; the cut, the syncs, and only
-// then (by the caller) a new segment.
+// Then it is damage (G6), and Open fails naming segment, offset and Seq. The order of repair makes it repeatable:
+// leftovers behind the gap go first, newest first, so that what is left is judged the same way again; the cut, the
+// syncs, and only then (by the caller) a new segment.
 #include "store/journal/recovery.h"
 
 #include <fcntl.h>
@@ -30,9 +30,9 @@ struct Found {
   std::string name;
   SegmentHeader header;
   uint64_t size = 0;
-  Seq first;                // 0: unknown, there is no record
-  Seq last;                 // known for the tail only
-  bool leftovers = false;   // valid records stand behind the gap
+  Seq first;               // 0: unknown, there is no record
+  Seq last;                // known for the tail only
+  bool leftovers = false;  // valid records stand behind the gap
 };
 
 Seq Next(Seq seq) { return Seq(seq.value + 1); }
@@ -75,12 +75,12 @@ class Recovery {
   const Journal::Replay& replay_;
   std::vector<Found> found_;  // journal segments in id order
   SegmentId next_id_{1};
-  size_t start_ = 0;          // where the tail begins
+  size_t start_ = 0;  // where the tail begins
   uint64_t start_offset_ = kSegmentHeaderBytes;
-  Seq next_;                  // the Seq looked for
-  size_t keep_ = 0;           // the last segment kept, and its end
+  Seq next_;         // the Seq looked for
+  size_t keep_ = 0;  // the last segment kept, and its end
   uint64_t keep_end_ = 0;
-  size_t gap_ = 0;            // where next_ should be
+  size_t gap_ = 0;  // where next_ should be
   uint64_t gap_offset_ = 0;
   std::string gap_why_ = "no record";
 };
@@ -120,8 +120,8 @@ Status Recovery::FindStart() {
       start_ = i;
       start_offset_ = std::max<uint64_t>(from_.offset, kSegmentHeaderBytes);
       if (start_offset_ <= found_[i].size) return Status::Ok();
-      return Status::Corruption(found_[i].name + " at offset " + std::to_string(found_[i].size) + ": the file ends before Seq " +
-                                std::to_string(from_.last.value));
+      return Status::Corruption(found_[i].name + " at offset " + std::to_string(found_[i].size) +
+                                ": the file ends before Seq " + std::to_string(from_.last.value));
     }
     if (!found_[i].first || found_[i].first > next_) continue;
     start_ = i;
@@ -175,7 +175,8 @@ Status Recovery::ScanSegment(size_t i, bool* at_end) {
 
 Status Recovery::Take(const SegmentScan::Record& record, size_t i) {
   if (record.header.flags & kRecordCompressed) {
-    return Status::Corruption(found_[i].name + " at offset " + std::to_string(record.offset) + ": compressed in a journal");
+    return Status::Corruption(found_[i].name + " at offset " + std::to_string(record.offset) +
+                              ": compressed in a journal");
   }
   found_[i].last = next_;
   next_ = Next(next_);
@@ -198,7 +199,8 @@ Status Recovery::JudgeGap() {
   DKFS_TRY(JudgeSegment(gap_, gap_offset_));
   for (size_t i = gap_ + 1; i < found_.size(); ++i) {
     if (found_[i].header.first_seq > next_) return Damage(found_[i].name + " was begun after it was synced");
-    if (i == gap_ + 1 && gap_offset_ == found_[gap_].size && gap_offset_ % kPreparedUnit != 0 && found_[i].first > next_) {
+    if (i == gap_ + 1 && gap_offset_ == found_[gap_].size && gap_offset_ % kPreparedUnit != 0 &&
+        found_[i].first > next_) {
       return Damage("its segment is sealed and the next one begins later: a segment file is missing");
     }
     DKFS_TRY(JudgeSegment(i, kSegmentHeaderBytes));
@@ -214,7 +216,8 @@ Status Recovery::JudgeSegment(size_t i, uint64_t offset) {
     DKFS_TRY_ASSIGN(const SegmentScan::Place place, scan.Next(&record));
     if (record.header.seq) {
       found_[i].leftovers = true;
-      if (record.header.seq < next_) return Damage("Seq " + std::to_string(record.header.seq.value) + " stands behind it");
+      if (record.header.seq < next_)
+        return Damage("Seq " + std::to_string(record.header.seq.value) + " stands behind it");
       if (record.header.synced >= next_) {
         return Damage("Seq " + std::to_string(record.header.seq.value) + " says that it was synced");
       }

@@ -9,15 +9,15 @@
 namespace dkfs {
 
 struct Recovered {
-  Seq last = {};                     // of the prefix that is kept; all of it is synced
-  uint64_t epoch = 0;                // the highest found
-  SegmentId next_id{1};              // above every segment and pack there
-  std::vector<SegmentInfo> sealed = {};   // oldest first
-  std::vector<SegmentId> blanks = {};     // without a record; to be removed once a newer segment is durable
+  Seq last = {};                         // of the prefix that is kept; all of it is synced
+  uint64_t epoch = 0;                    // the highest found
+  SegmentId next_id{1};                  // above every segment and pack there
+  std::vector<SegmentInfo> sealed = {};  // oldest first
+  std::vector<SegmentId> blanks = {};    // without a record; to be removed once a newer segment is durable
 };
 
-// Reads the tail after `from`, calls `replay` for each of its records, cuts, removes and syncs. May be killed anywhere and
-// run again. Errors as for Journal::Open.
+// Reads the tail after `from`, calls `replay` for each of its records, cuts, removes and syncs. May be killed anywhere
+// and run again. Errors as for Journal::Open.
 Result<Recovered> RecoverJournal(int dirfd, const Uuid& uuid, JournalPosition from, const Journal::Replay& replay);
 
 }  // namespace dkfs

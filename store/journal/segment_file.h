@@ -5,10 +5,11 @@
 //   2 its header is written and fsynced                                 -> removed at the next open
 //   3 it is renamed to its segment name, the directory is fsynced       -> an empty segment: no record; removed at the
 //                                                                          next open once a newer one is durable
-// So a segment's name and header are durable before its first record is written: a bad header is always damage, never the
-// work of a crash, and rolling on to a prepared segment is an assignment. Because the first Seq is not known yet when a
-// spare is published, its header says first_seq 0; its first record tells (segments begun in step, at open and by Seal,
-// say it in the header). Zeros are written, not only allocated, so that a later fdatasync finds nothing to commit in ext4.
+// So a segment's name and header are durable before its first record is written: a bad header is always damage, never
+// the work of a crash, and rolling on to a prepared segment is an assignment. Because the first Seq is not known yet
+// when a spare is published, its header says first_seq 0; its first record tells (segments begun in step, at open and
+// by Seal, say it in the header). Zeros are written, not only allocated, so that a later fdatasync finds nothing to
+// commit in ext4.
 #pragma once
 
 #include <memory>

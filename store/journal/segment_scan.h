@@ -1,6 +1,6 @@
-// SegmentScan: walks the records of one segment file, journal or pack. Reports damage with its place, and goes on after it.
-// It is not for random access (store/replay/segment_reader.h), and does not decompress: a pack's body is the stored frame.
-// Not thread-safe; reads only.
+// SegmentScan: walks the records of one segment file, journal or pack. Reports damage with its place, and goes on after
+// it. It is not for random access (store/replay/segment_reader.h), and does not decompress: a pack's body is the stored
+// frame. Not thread-safe; reads only.
 #pragma once
 
 #include <string>
@@ -38,8 +38,8 @@ class SegmentScan {
   void Seek(uint64_t offset) { offset_ = offset; }
   void SkipBodies() { bodies_ = false; }  // read and check headers only
 
-  // Looks at the place at offset() and, when it holds a record, moves behind it. On damage to a body alone record->header
-  // is the record's; else its seq is 0. Errors: reading failed, newer format.
+  // Looks at the place at offset() and, when it holds a record, moves behind it. On damage to a body alone
+  // record->header is the record's; else its seq is 0. Errors: reading failed, newer format.
   Result<Place> Next(Record* record);
   // Moves to the next valid record header behind offset(); false, and offset() stays, when there is none.
   Result<bool> FindNext();

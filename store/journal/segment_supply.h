@@ -1,13 +1,13 @@
 // SegmentSupply: prepares the next segment ahead, keeps the reserve, and seals segments that are full; so that rolling
-// costs an appender nothing. One background thread of low priority does all of it, in this order: a spare somebody waits for, sealing, a
-// spare, the reserve.
+// costs an appender nothing. One background thread of low priority does all of it, in this order: a spare somebody
+// waits for, sealing, a spare, the reserve.
 //
 // The reserve is a file of its own, allocated but without a header. When no spare can be allocated and an urgent record
 // waits, the reserve itself is published as a segment: no byte is given back to the file system in between.
 //
-// Segment ids are given here, when a segment is published or a pack asks; journal segments are published one at a time and
-// used in that order, so that id order is Seq order among them.
-// Thread-safety: every function may be called from any thread. Lock order: journal, work_mutex_, mutex_.
+// Segment ids are given here, when a segment is published or a pack asks; journal segments are published one at a time
+// and used in that order, so that id order is Seq order among them. Thread-safety: every function may be called from
+// any thread. Lock order: journal, work_mutex_, mutex_.
 #pragma once
 
 #include <deque>
@@ -23,7 +23,8 @@ namespace dkfs {
 class SegmentSupply {
  public:
   using Segment = std::shared_ptr<SegmentFile>;
-  // Called by the background thread, without a lock of the supply, when a segment given to Seal is sealed or could not be.
+  // Called by the background thread, without a lock of the supply, when a segment given to Seal is sealed or could not
+  // be.
   using OnSealed = std::function<void(const Segment&, const Status&)>;
   struct Limits {
     uint64_t segment_bytes = 0, reserve_bytes = 0;
@@ -43,7 +44,7 @@ class SegmentSupply {
   // Waits until TryTake may succeed: Ok, or why no segment could be prepared (ENOSPC).
   Status Await(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
   void Seal(Segment segment) EXCLUDES(mutex_);
-  void AwaitSealed() EXCLUDES(mutex_);  // until everything given to Seal before has been reported
+  void AwaitSealed() EXCLUDES(mutex_);                 // until everything given to Seal before has been reported
   Status MakeReserve() EXCLUDES(work_mutex_, mutex_);  // when missing
   SegmentId NewId() EXCLUDES(mutex_);
   uint64_t DiskBytes() const EXCLUDES(mutex_);  // spare and reserve

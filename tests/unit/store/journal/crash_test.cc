@@ -97,7 +97,8 @@ TEST_P(CrashTest, ADamagedRecordIsEitherReportedOrAboveEverySyncedMark) {
     const bool synced = HighestMark(rig) >= victim.at.seq;
     Status opened = hurt.Open();
     if (opened.ok()) {
-      EXPECT_FALSE(synced) << "seed " << GetParam() + 2000 << ": Seq " << victim.at.seq.value << " was dropped silently";
+      EXPECT_FALSE(synced) << "seed " << GetParam() + 2000 << ": Seq " << victim.at.seq.value
+                           << " was dropped silently";
       EXPECT_EQ(hurt.journal->appended().value, victim.at.seq.value - 1);
     } else {
       EXPECT_TRUE(opened.IsCorruption()) << opened.ToString();
@@ -142,7 +143,7 @@ TEST_P(CrashTest, RecoveryMayBeKilledAnywhere) {
     ASSERT_TRUE(calm.Open().ok());
     last = calm.journal->appended().value;
   }
-  constexpr const char* kPoints[] = {"journal.recover", "journal.roll",  "file.unlink",   "file.rename",
+  constexpr const char* kPoints[] = {"journal.recover", "journal.roll", "file.unlink",   "file.rename",
                                      "file.truncate",   "file.syncdir", "file.allocate", "file.sync"};
   for (const char* point : kPoints) {
     for (int pass = 1; pass < 5; ++pass) {

@@ -28,7 +28,8 @@ struct HeldFlush {
 TEST(GroupCommitTest, OneFlushAnswersAllWhoCameDuringTheLast) {
   HeldFlush flush;
   std::vector<int> groups;
-  GroupCommit commit(Seq{}, [&] { return flush(); }, [&](int group) { groups.push_back(group); });
+  GroupCommit commit(
+      Seq{}, [&] { return flush(); }, [&](int group) { groups.push_back(group); });
   std::atomic<int> answered{0};
   auto done = [&](Status s) { answered += s.ok(); };
   flush.appended = 1;
@@ -47,7 +48,8 @@ TEST(GroupCommitTest, OneFlushAnswersAllWhoCameDuringTheLast) {
 
 TEST(GroupCommitTest, SyncHandsTheRestToTheCommitter) {
   HeldFlush flush;
-  GroupCommit commit(Seq{}, [&] { return flush(); }, [](int) {});
+  GroupCommit commit(
+      Seq{}, [&] { return flush(); }, [](int) {});
   flush.appended = 1;
   std::thread leader([&] { EXPECT_TRUE(commit.Sync(Seq(1)).ok()); });
   flush.entered.wait();
@@ -68,7 +70,8 @@ TEST(GroupCommitTest, SyncHandsTheRestToTheCommitter) {
 
 TEST(GroupCommitTest, AFailedFlushFailsAllWaitersAndLaterOnes) {
   HeldFlush flush;
-  GroupCommit commit(Seq{}, [&] { return flush(); }, [](int) {});
+  GroupCommit commit(
+      Seq{}, [&] { return flush(); }, [](int) {});
   std::atomic<int> failed{0};
   auto done = [&](Status s) { failed += s.code() == EIO; };
   flush.appended = 1;
@@ -88,7 +91,8 @@ TEST(GroupCommitTest, AFailedFlushFailsAllWaitersAndLaterOnes) {
 
 TEST(GroupCommitTest, ACallbackMayAskForAnotherBarrier) {
   std::atomic<uint64_t> appended{1};
-  GroupCommit commit(Seq{}, [&] { return Result<Seq>(Seq(appended)); }, [](int) {});
+  GroupCommit commit(
+      Seq{}, [&] { return Result<Seq>(Seq(appended)); }, [](int) {});
   int answered = 0;
   commit.Barrier(Seq(1), [&](Status) {
     appended = 2;
@@ -100,7 +104,8 @@ TEST(GroupCommitTest, ACallbackMayAskForAnotherBarrier) {
 
 TEST(GroupCommitTest, ManySleepersAllWake) {
   std::atomic<uint64_t> appended{0};
-  GroupCommit commit(Seq{}, [&] { return Result<Seq>(Seq(appended)); }, [](int) {});
+  GroupCommit commit(
+      Seq{}, [&] { return Result<Seq>(Seq(appended)); }, [](int) {});
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {

@@ -10,10 +10,13 @@ namespace dkfs::journal_testing {
 
 class Patch {
  public:
-  explicit Patch(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CLOEXEC)) { EXPECT_TRUE(fd_.valid()) << path; }
+  explicit Patch(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CLOEXEC)) {
+    EXPECT_TRUE(fd_.valid()) << path;
+  }
   void Zero(uint64_t begin, uint64_t end) {
     const std::string zeros(end - begin, '\0');
-    EXPECT_EQ(::pwrite(fd_.get(), zeros.data(), zeros.size(), static_cast<off_t>(begin)), static_cast<ssize_t>(zeros.size()));
+    EXPECT_EQ(::pwrite(fd_.get(), zeros.data(), zeros.size(), static_cast<off_t>(begin)),
+              static_cast<ssize_t>(zeros.size()));
   }
   void Flip(uint64_t offset, int bit) {
     unsigned char c = 0;

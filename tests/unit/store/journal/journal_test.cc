@@ -89,8 +89,8 @@ TEST_F(JournalTest, ManyThreadsAppendAndSync) {
       const std::string body(3000 + t, 't');
       struct iovec part = {const_cast<char*>(body.data()), body.size()};
       for (int i = 0; i < kEach; ++i) {
-        auto at = rig.journal->Append({&part, 1, static_cast<uint32_t>(body.size()), 1, Hash64(AsBytes(body))}, 0, false,
-                                      nullptr);
+        auto at = rig.journal->Append({&part, 1, static_cast<uint32_t>(body.size()), 1, Hash64(AsBytes(body))}, 0,
+                                      false, nullptr);
         ASSERT_TRUE(at.ok());
         if (t == 0) {
           EXPECT_TRUE(rig.journal->Sync(at->seq).ok());
@@ -127,8 +127,8 @@ TEST_F(JournalTest, OnAppendRunsInSeqOrder) {
       char data[16] = {};
       struct iovec part = {data, sizeof data};
       for (int i = 0; i < 200; ++i) {
-        const auto at = rig.journal->Append({&part, 1, 16, 1, Hash64({reinterpret_cast<std::byte*>(data), 16})}, 0, false,
-                                            [&](const Appended& a) { seqs.push_back(a.seq.value); });
+        const auto at = rig.journal->Append({&part, 1, 16, 1, Hash64({reinterpret_cast<std::byte*>(data), 16})}, 0,
+                                            false, [&](const Appended& a) { seqs.push_back(a.seq.value); });
         ASSERT_TRUE(at.ok());
       }
     });

@@ -51,20 +51,20 @@ struct Rig {
     journal.reset();
     std::vector<std::string> replayed;
     Seq expected(from.last.value + 1);
-    auto opened = Journal::Open(path, kUuid, from, options,
-                                [&](const RecordHeader& header, const Appended& at, Bytes body) {
-                                  EXPECT_EQ(header.seq, expected);
-                                  EXPECT_EQ(at.seq, expected);
-                                  if (at.seq.value <= model.size()) {
-                                    const Written& w = model[at.seq.value - 1];
-                                    EXPECT_EQ(at.segment, w.at.segment);
-                                    EXPECT_EQ(at.offset, w.at.offset);
-                                    EXPECT_EQ(at.length, w.at.length);
-                                    EXPECT_TRUE(AsString(body) == w.body) << "Seq " << at.seq.value;
-                                  }
-                                  expected = Seq(expected.value + 1);
-                                  return Status::Ok();
-                                });
+    auto opened =
+        Journal::Open(path, kUuid, from, options, [&](const RecordHeader& header, const Appended& at, Bytes body) {
+          EXPECT_EQ(header.seq, expected);
+          EXPECT_EQ(at.seq, expected);
+          if (at.seq.value <= model.size()) {
+            const Written& w = model[at.seq.value - 1];
+            EXPECT_EQ(at.segment, w.at.segment);
+            EXPECT_EQ(at.offset, w.at.offset);
+            EXPECT_EQ(at.length, w.at.length);
+            EXPECT_TRUE(AsString(body) == w.body) << "Seq " << at.seq.value;
+          }
+          expected = Seq(expected.value + 1);
+          return Status::Ok();
+        });
     if (!opened.ok()) return opened.status();
     journal = std::move(opened).value();
     EXPECT_EQ(journal->appended().value + 1, expected.value);

@@ -81,9 +81,8 @@ TEST_F(SegmentScanTest, AFileCutShortIsDamageUnlessCutBetweenRecords) {
     SegmentScan::Record record;
     Place place = Place::kRecord;
     while (place == Place::kRecord) place = scan.Next(&record).value();
-    const bool between = std::any_of(rig.model.begin(), rig.model.end(), [&](const Written& w) {
-      return w.at.offset == size;
-    });
+    const bool between =
+        std::any_of(rig.model.begin(), rig.model.end(), [&](const Written& w) { return w.at.offset == size; });
     EXPECT_EQ(place, between ? Place::kEnd : Place::kDamage) << size;
     EXPECT_FALSE(scan.FindNext().value());
     if (size < 37) break;
