@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "fs/daemon/aside_list.h"
 #include "fs/daemon/control_socket.h"
 #include "fs/daemon/daemon.h"
 #include "fs/daemon/status_report.h"
@@ -17,6 +16,15 @@ using nlohmann::json;
 json AnswerOf(const Status& status) {
   if (status.ok()) return {{"ok", true}};
   return {{"ok", false}, {"error", status.ToString()}, {"code", status.code()}};
+}
+
+json AsideAnswer(const Result<std::vector<Aside::Set>>& sets) {
+  if (!sets.ok()) return AnswerOf(sets.status());
+  json list = json::array();
+  for (const Aside::Set& set : *sets) {
+    list.push_back({{"time", set.time}, {"place", set.place}, {"entries", set.entries}, {"bytes", set.bytes}});
+  }
+  return {{"ok", true}, {"aside", std::move(list)}};
 }
 
 std::string TextOf(const json& object, const char* key) {
@@ -95,11 +103,8 @@ json ControlServer::Answer(const json& request) {
   if (command == "status") return {{"ok", true}, {"status", StatusReport(daemon_->Report())}};
   if (command == "sync") return AnswerOf(daemon_->Sync());
   if (command == "unmount") return AnswerOf(daemon_->UnmountNow());
-  if (command == "aside-list") {
-    auto list = ListAside(daemon_->places());
-    return list.ok() ? json{{"ok", true}, {"aside", *list}} : AnswerOf(list.status());
-  }
-  if (command == "aside-remove") return AnswerOf(RemoveAside(daemon_->places(), TextOf(request, "name")));
+  if (command == "aside-list") return AsideAnswer(daemon_->ListAside());
+  if (command == "aside-remove") return AnswerOf(daemon_->RemoveAside(TextOf(request, "time")));
   return AnswerOf(Status::Error(EINVAL, "unknown command '" + command + "'"));
 }
 

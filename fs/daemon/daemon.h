@@ -20,6 +20,7 @@
 #include "fs/daemon/options.h"
 #include "fs/daemon/readiness.h"
 #include "fs/fuse/session.h"
+#include "fs/hydrate/aside.h"
 #include "fs/hydrate/hydrator.h"
 #include "fs/inode/inode.h"
 #include "fs/ops/file_system.h"
@@ -64,6 +65,8 @@ class Daemon {
   DaemonReport Report() const;
   Status Sync() { return store_->Sync(); }
   Status UnmountNow() { return ending_->UnmountNow(); }
+  Result<std::vector<Aside::Set>> ListAside() { return Aside(backing_.get(), places_.store, 0).List(); }
+  Status RemoveAside(const std::string& time) { return Aside(backing_.get(), places_.store, 0).Remove(time); }
   const Places& places() const { return places_; }
 
  private:

@@ -1,0 +1,156 @@
+// dkfsctl: asks the daemon of a mounted directory, through the socket in its store. The store is found in the mount table;
+// the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <optional>
+
+#include "fs/daemon/control_socket.h"
+#include "fs/daemon/mount_point.h"
+#include "fs/daemon/mountinfo.h"
+#include "fs/daemon/status_report.h"
+#include "fs/daemon/units.h"
+
+namespace dkfs {
+namespace {
+
+using nlohmann::json;
+
+enum Exit : int { kHealthy = 0, kFailed = 1, kNotMounted = 2, kUsage = 2 };
+
+constexpr const char* kHelp =
+    "usage: dkfsctl COMMAND DIR\n"
+    "  status DIR [--json]          how the mount is; exit 0 healthy, 1 degraded, 2 not mounted\n"
+    "  sync DIR                     returns when everything written so far survives a loss of power\n"
+    "  unmount DIR                  ends the mount; returns when the store is closed\n"
+    "  aside list DIR               what was moved aside because no kept version explains it\n"
+    "  aside remove DIR TIME|all    deletes it\n"
+    "  --help, --version\n";
+
+int Complain(const std::string& message, int code = kFailed) {
+  std::fprintf(stderr, "dkfsctl: %s\n", message.c_str());
+  return code;
+}
+
+std::string ErrorOf(const json& answer) {
+  auto error = answer.find("error");
+  return error != answer.end() && error->is_string() ? error->get<std::string>() : "the daemon refused";
+}
+
+bool Succeeded(const json& answer) {
+  auto ok = answer.find("ok");
+  return ok != answer.end() && ok->is_boolean() && ok->get<bool>();
+}
+
+// A conversation with the daemon of one directory.
+class Conversation {
+ public:
+  // Finds the store of `dir` and connects; otherwise prints why and returns the exit code.
+  std::optional<int> Open(const std::string& dir) {
+    auto resolved = ResolveMountPoint(dir);
+    if (!resolved.ok()) return Complain(resolved.status().ToString(), kNotMounted);
+    dir_ = *resolved;
+    auto mounts = ReadMountInfo();
+    if (!mounts.ok()) return Complain(mounts.status().ToString());
+    auto mount = MountAt(*mounts, dir_);
+    if (!mount || mount->type != kMountType) return Complain(dir_ + " is not mounted by dkfs", kNotMounted);
+    auto socket = ConnectIn(mount->source);
+    if (!socket.ok()) return Complain(socket.status().ToString() + " (has it been killed? mount again)", kNotMounted);
+    socket_ = std::move(socket).value();
+    reader_.emplace(socket_.get());
+    return std::nullopt;
+  }
+
+  Result<json> Ask(const json& request) {
+    DKFS_TRY(WriteLine(socket_.get(), request));
+    return Hear();
+  }
+  Result<json> Hear() {
+    DKFS_TRY_ASSIGN(auto answer, reader_->Next());
+    if (!answer) return Status::Error(ECONNRESET, "the daemon hung up");
+    return std::move(*answer);
+  }
+  const std::string& dir() const { return dir_; }
+
+ private:
+  std::string dir_;
+  UniqueFd socket_;
+  std::optional<LineReader> reader_;
+};
+
+// Asks for something whose answer is only yes or no.
+int AskPlainly(Conversation& daemon, const json& request) {
+  auto answer = daemon.Ask(request);
+  if (!answer.ok()) return Complain(answer.status().ToString());
+  return Succeeded(*answer) ? kHealthy : Complain(ErrorOf(*answer));
+}
+
+int ShowStatus(Conversation& daemon, bool as_json) {
+  auto answer = daemon.Ask({{"command", "status"}});
+  if (!answer.ok()) return Complain(answer.status().ToString());
+  auto status = answer->find("status");
+  if (!Succeeded(*answer) || status == answer->end() || !status->is_object()) return Complain(ErrorOf(*answer));
+  std::string text = as_json ? status->dump(2, ' ', false, json::error_handler_t::replace) + "\n" : StatusText(*status);
+  std::fputs(text.c_str(), stdout);
+  auto state = status->find("state");
+  return state != status->end() && *state == "degraded" ? kFailed : kHealthy;
+}
+
+int SyncMount(Conversation& daemon) {
+  UniqueFd dir(::open(daemon.dir().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!dir || ::syncfs(dir.get()) != 0) return Complain(Status::FromErrno("syncing " + daemon.dir()).ToString());
+  return AskPlainly(daemon, {{"command", "sync"}});
+}
+
+int UnmountDir(Conversation& daemon) {
+  int asked = AskPlainly(daemon, {{"command", "unmount"}});
+  if (asked != kHealthy) return asked;
+  auto closed = daemon.Hear();
+  if (!closed.ok()) return Complain("the daemon ended before it said that the store is closed; mount again to check");
+  if (Succeeded(*closed)) return kHealthy;
+  return Complain("unmounted; the store is closed, but the directory alone is not complete: " + ErrorOf(*closed));
+}
+
+int ListAside(Conversation& daemon) {
+  auto answer = daemon.Ask({{"command", "aside-list"}});
+  if (!answer.ok()) return Complain(answer.status().ToString());
+  auto sets = answer->find("aside");
+  if (!Succeeded(*answer) || sets == answer->end() || !sets->is_array()) return Complain(ErrorOf(*answer));
+  for (const json& set : *sets) {
+    std::printf("%s  %llu entries  %s  %s\n", set.at("time").get<std::string>().c_str(),
+                set.at("entries").get<unsigned long long>(), FormatSize(set.at("bytes").get<uint64_t>()).c_str(),
+                set.at("place").get<std::string>().c_str());
+  }
+  return kHealthy;
+}
+
+int UsageError() {
+  std::fputs(kHelp, stderr);
+  return kUsage;
+}
+
+int Run(const std::vector<std::string>& args) {
+  size_t n = args.size();
+  std::string command = args.empty() ? "" : args[0];
+  if (command == "--help" || command == "-h") return std::fputs(kHelp, stdout) < 0 ? kFailed : kHealthy;
+  if (command == "--version") return std::printf("dkfsctl %s\n", DKFS_VERSION) < 0 ? kFailed : kHealthy;
+  bool aside = command == "aside" && n >= 3;
+  bool as_json = command == "status" && n == 3 && (args[1] == "--json" || args[2] == "--json");
+  bool plain = n == 2 && (command == "status" || command == "sync" || command == "unmount");
+  bool list = aside && n == 3 && args[1] == "list", remove = aside && n == 4 && args[1] == "remove";
+  if (!as_json && !plain && !list && !remove) return UsageError();
+  Conversation daemon;
+  std::string dir = aside ? args[2] : as_json && args[1] == "--json" ? args[2] : args[1];
+  if (auto failed = daemon.Open(dir)) return *failed;
+  if (command == "status") return ShowStatus(daemon, as_json);
+  if (command == "sync") return SyncMount(daemon);
+  if (command == "unmount") return UnmountDir(daemon);
+  if (list) return ListAside(daemon);
+  return AskPlainly(daemon, {{"command", "aside-remove"}, {"time", args[3] == "all" ? "" : args[3]}});
+}
+
+}  // namespace
+}  // namespace dkfs
+
+int main(int argc, char** argv) { return dkfs::Run({argv + 1, argv + argc}); }
