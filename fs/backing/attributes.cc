@@ -108,7 +108,7 @@ Result<std::vector<std::pair<std::string, std::string>>> Backing::ListXattrs(con
         ReadXattr([&](char* buffer, size_t n) { return ::lgetxattr(proc.c_str(), name.c_str(), buffer, n); }, path);
     if (value.code() == ENODATA) continue;  // removed meanwhile
     if (!value.ok()) return value.status();
-    out.emplace_back(name, *std::move(value));
+    out.emplace_back(name, std::move(value).value());
   }
   return out;
 }
@@ -139,7 +139,7 @@ std::optional<std::string> Backing::ReadIdentity() {
   for (const char* name : kIdentityNames) {
     Result<std::string> value =
         ReadXattr([&](char* buffer, size_t n) { return ::getxattr(proc.c_str(), name, buffer, n); }, "");
-    if (value.ok()) return *std::move(value);
+    if (value.ok()) return std::move(value).value();
   }
   return std::nullopt;
 }

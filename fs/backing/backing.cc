@@ -136,22 +136,50 @@ Status Backing::Rename(const std::string& from, const std::string& to, unsigned 
   return Failed("rename", from);
 }
 
-Result<std::vector<std::string>> Backing::List(const std::string& path) {
+Result<std::vector<Backing::Entry>> Backing::ListEntries(const std::string& path) {
   DKFS_TRY_ASSIGN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY));
   std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd.get()), ::closedir);
   if (!dir) return Failed("list", path);
-  (void)fd.release();  // closedir closes it
-  std::vector<std::string> names;
+  const int dir_fd = fd.release();  // closedir closes it
+  std::vector<Entry> entries;
   for (;;) {
     errno = 0;
-    const struct dirent* entry = ::readdir(dir.get());
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
+    const struct dirent* found = ::readdir(dir.get());
+    if (found == nullptr) break;
+    const std::string_view name = found->d_name;
     if (name == "." || name == ".." || (path.empty() && name == kPartialDir)) continue;
-    names.emplace_back(name);
+    Entry entry{std::string(name), found->d_type};
+    if (entry.type == DT_UNKNOWN) {
+      struct stat st;
+      if (::fstatat(dir_fd, entry.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;  // gone meanwhile
+      entry.type = static_cast<uint8_t>((st.st_mode & S_IFMT) >> 12);
+    }
+    entries.push_back(std::move(entry));
   }
   if (errno != 0) return Failed("list", path);
+  return entries;
+}
+
+Result<std::vector<std::string>> Backing::List(const std::string& path) {
+  DKFS_TRY_ASSIGN(std::vector<Entry> entries, ListEntries(path));
+  std::vector<std::string> names;
+  names.reserve(entries.size());
+  for (Entry& entry : entries) names.push_back(std::move(entry.name));
   return names;
+}
+
+Result<std::string> Backing::ReadLink(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  char target[PATH_MAX];
+  const ssize_t n = ::readlinkat(place.dir, place.leaf.c_str(), target, sizeof target);
+  if (n < 0) return Failed("read the link", path);
+  return std::string(target, static_cast<size_t>(n));
+}
+
+Status Backing::MoveOut(const std::string& path, int dir, const std::string& name) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  if (::renameat2(place.dir, place.leaf.c_str(), dir, name.c_str(), RENAME_NOREPLACE) == 0) return Status::Ok();
+  return Failed("move aside", path);
 }
 
 Result<UniqueFd> Backing::OpenTmpfile(const std::string& dir) { return Open(dir, O_TMPFILE | O_RDWR, 0600); }

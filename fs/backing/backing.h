@@ -48,7 +48,16 @@ class Backing {
   Status RemoveDir(const std::string& path);
   Status Rename(const std::string& from, const std::string& to, unsigned flags);  // renameat2 flags
   Result<std::vector<std::string>> List(const std::string& path);                 // without . and .., without ours at the root
+  struct Entry {
+    std::string name;
+    uint8_t type = 0;  // DT_*; never DT_UNKNOWN
+  };
+  Result<std::vector<Entry>> ListEntries(const std::string& path);  // as List
+  Result<std::string> ReadLink(const std::string& path);
   Result<UniqueFd> OpenTmpfile(const std::string& dir);
+  // Moves the entry out of the directory, to `name` in the open directory `dir`, which must be free (EEXIST). EXDEV when
+  // that is on another file system.
+  Status MoveOut(const std::string& path, int dir, const std::string& name);
 
   // --- partial files ---
   static std::string PartialPath(FileId file);  // ".dkfs-partial/00000000002a"

@@ -7,7 +7,8 @@
 // types are moved aside (fs/hydrate/aside.h), within a budget.
 //
 // Invariants
-//   H1  While a file has absent blocks its backing file is .dkfs-partial/FileId, never one of its names.
+//   H1  While a file has absent blocks its backing file is .dkfs-partial/FileId, never one of its names. (Except after a failed
+//       backing write: then it has both until settled; unmounted uncleanly, nothing is believed anyway.)
 //   H2  present => the backing bytes of the block are those of the newest version (or the bytes are still to be captured:
 //       ContentState::kAdopting and no version).
 //   H3  kPresent directory => exists in the backing directory, and each name in it is one the store knows with that type.
@@ -31,6 +32,8 @@ struct HydrateOptions {
   uint64_t bytes_per_second = 64 << 20;       // background throttle; 0: none. Foreground work is never throttled
   uint64_t aside_budget_bytes = 1ull << 30;
   bool background = true;
+  // Files with a higher value are hydrated first in the background; null: in FileId order.
+  std::function<uint64_t(FileId)> priority;
 };
 
 struct HydrateProgress {
@@ -42,6 +45,8 @@ struct HydrateProgress {
   std::chrono::seconds estimate{0};  // until done, at the present rate
 };
 
+class Aside;
+
 class Hydrator {
  public:
   // `tree_lock` is the file system's (fs/ops); see docs/locks.md: tree, then inode.
@@ -51,14 +56,19 @@ class Hydrator {
   // --- regular files; REQUIRES inode.lock held exclusively ---
   // First use of the content in this mount: decides the presence and opens inode.backing. Cheap when already done.
   // `path` is the backing path of the file by its hint.
-  Status Prepare(Inode& inode, const std::string& path);
+  // Files that turn kPartial leave their names (H1): the tree lock must be held, shared is enough. An orphan has path "".
+  Status Prepare(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   // Makes [first, first + count) present. REQUIRES: Prepare. EIO (EUCLEAN mapped by the caller) for a damaged block: the
   // others of the range are still tried, so that readers get everything undamaged.
-  Status MakePresent(Inode& inode, uint64_t first, uint64_t count);
-  static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count);
-  void MarkPresent(Inode& inode, uint64_t first, uint64_t count);  // a whole block was just written
-  void MarkAbsent(Inode& inode, uint64_t block);                   // the backing write failed (turns kPresent into kPartial)
-  void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size);  // after the backing file was truncated
+  // EDQUOT: it holds unexplained bytes and the aside budget is used up.
+  Status MakePresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count) REQUIRES_SHARED(inode.lock);
+  // A whole block was just written.
+  void MarkPresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  // The backing write failed (turns kPresent into kPartial).
+  void MarkAbsent(Inode& inode, uint64_t block) REQUIRES(inode.lock);
+  // After the backing file was truncated.
+  void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) REQUIRES(inode.lock);
 
   // --- directories; REQUIRES the tree lock (exclusive) ---
   // The backing directory exists, carries its attributes, and holds no name the store does not know (H3).
@@ -68,14 +78,17 @@ class Hydrator {
   void Start();
   void Stop();
   // Hydrates everything that is left, unthrottled (clean unmount). `cancel` is polled. Ok: the backing directory is complete.
+  // ECANCELED: `cancel` said so. EUCLEAN: some blocks cannot be made. Stops the background work.
   Status Finish(const std::function<bool()>& cancel);
   // Writes recorded times to backing files whose times are dirty, and fingerprints of all that changed since the last call.
   Status WriteTimesAndFingerprints();
   void NoteTouched(FileId file);  // content, attributes or names of it changed: its fingerprint is to be written again
   HydrateProgress progress() const;
+  Aside& aside();
+
+  class Impl;
 
  private:
-  class Impl;
   std::unique_ptr<Impl> impl_;
 };
 

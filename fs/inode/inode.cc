@@ -121,15 +121,23 @@ void InodeTable::Release(Inode* inode) {
   Evict(shard, inode);
 }
 
+namespace {
+
+bool MustStay(const Inode& inode) REQUIRES_SHARED(inode.lock) {
+  return inode.opens.load() > 0 || (inode.presence == Presence::kPartial && inode.state.nlink > 0);
+}
+
+}  // namespace
+
 bool InodeTable::MayLeave(Inode& inode, Remembered* keep) {
   {
     SharedLock l(inode.lock);
     if (!inode.loaded) return true;
-    if (inode.presence == Presence::kPartial || inode.opens.load() > 0) return false;
+    if (MustStay(inode)) return false;
   }
   if (evict_hook_) evict_hook_(inode);
   SharedLock l(inode.lock);
-  if (inode.presence == Presence::kPartial || inode.opens.load() > 0) return false;
+  if (MustStay(inode)) return false;
   *keep = {};
   if (inode.presence == Presence::kPresent && inode.exists) keep->present = BitOf(inode.id);
   if (inode.compared) keep->compared = BitOf(inode.id);

@@ -42,6 +42,8 @@ class Inode {
   // file had when it became partial (nothing was ever absent there).
   std::vector<uint64_t> present_blocks GUARDED_BY(lock);
   uint64_t absent_count GUARDED_BY(lock) = 0;
+  // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial only).
+  uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};
   UniqueFd backing GUARDED_BY(lock);       // read-write; opened by Hydrator::Prepare when first needed
   bool times_dirty GUARDED_BY(lock) = false;  // the backing file's times are not the recorded ones yet
 
@@ -91,7 +93,7 @@ class InodeRef {
 };
 
 // Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, no handle is open,
-// and it is not kPartial (its bitmap cannot be read again cheaply).
+// and it is not kPartial with a name (its bitmap cannot be read again cheaply).
 //
 // Invariants
 //   N1  A FileId has at most one Inode at a time, so one lock orders all its changes.

@@ -1,0 +1,187 @@
+#include "fs/hydrate/aside.h"
+
+#include <fcntl.h>
+#include <time.h>
+
+#include "store/base/clock.h"
+#include "store/base/fault.h"
+#include "store/base/file.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+namespace {
+
+std::string FormatTime(TimeSpec t) {
+  const time_t sec = static_cast<time_t>(t.sec);
+  struct tm parts = {};
+  ::gmtime_r(&sec, &parts);
+  char text[32];
+  ::strftime(text, sizeof text, "%Y%m%dT%H%M%SZ", &parts);
+  return text;
+}
+
+std::string BaseName(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+// Makes the directory if it is missing, and opens it.
+Result<UniqueFd> Enter(int dir, const std::string& name) {
+  Status made = file::MakeDir(dir, name, 0700);
+  if (!made.ok() && made.code() != EEXIST) return made;
+  return file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Status Measure(int dir, const std::string& name, Aside::Set* set) {
+  DKFS_TRY_ASSIGN(const struct stat st, file::Stat(dir, name, AT_SYMLINK_NOFOLLOW));
+  ++set->entries;
+  set->bytes += static_cast<uint64_t>(st.st_blocks) * 512;
+  if (!S_ISDIR(st.st_mode)) return Status::Ok();
+  DKFS_TRY_ASSIGN(const UniqueFd below, file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  DKFS_TRY_ASSIGN(const std::vector<std::string> names, file::ListDir(below.get(), "."));
+  for (const std::string& child : names) DKFS_TRY(Measure(below.get(), child, set));
+  return Status::Ok();
+}
+
+}  // namespace
+
+Aside::Aside(Backing* backing, std::string store_path, uint64_t budget_bytes)
+    : backing_(backing), store_path_(std::move(store_path)), budget_bytes_(budget_bytes) {}
+
+uint64_t Aside::bytes() const {
+  MutexLock l(mutex_);
+  return bytes_;
+}
+
+uint64_t Aside::entries() const {
+  MutexLock l(mutex_);
+  return entries_;
+}
+
+Status Aside::Locate() {
+  if (!places_.empty()) return Status::Ok();
+  DKFS_TRY_ASSIGN(const struct stat root, file::StatFd(backing_->root(), backing_->display()));
+  Result<UniqueFd> store = file::Open(AT_FDCWD, store_path_, O_RDONLY | O_DIRECTORY);
+  const auto is_near = [&](const UniqueFd& fd) {
+    Result<struct stat> st = file::StatFd(fd.get(), "aside");
+    return st.ok() && st->st_dev == root.st_dev;
+  };
+  if (store.ok() && is_near(*store)) places_.push_back({std::move(store).value(), "aside", store_path_ + "/aside"});
+  const std::string name = "." + BaseName(backing_->display()) + ".dkfs-aside";
+  Result<UniqueFd> above = file::Open(backing_->root(), "..", O_RDONLY | O_DIRECTORY);
+  if (above.ok() && is_near(*above)) places_.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
+  DKFS_TRY_ASSIGN(UniqueFd inside, backing_->Open("", O_RDONLY | O_DIRECTORY));
+  const std::string hidden = std::string(kPartialDir) + "/aside";
+  places_.push_back({std::move(inside), hidden, backing_->display() + "/" + hidden});
+  time_ = FormatTime(WallNow());
+  return Status::Ok();
+}
+
+Result<UniqueFd> Aside::OpenParent(const Place& place, const std::string& path, std::string* leaf) {
+  if (place.name.starts_with(kPartialDir)) DKFS_TRY(backing_->EnsurePartialDir());
+  DKFS_TRY_ASSIGN(UniqueFd at, Enter(place.base.get(), place.name));
+  DKFS_TRY_ASSIGN(at, Enter(at.get(), time_));
+  size_t from = 0;
+  for (size_t slash; (slash = path.find('/', from)) != std::string::npos; from = slash + 1) {
+    std::string part = path.substr(from, slash - from);
+    Result<UniqueFd> next = Enter(at.get(), part);
+    // What was moved there before is no directory: a name beside it.
+    for (int n = 1; next.code() == ENOTDIR || next.code() == ELOOP; ++n) next = Enter(at.get(), part + "~" + std::to_string(n));
+    if (!next.ok()) return next.status();
+    at = std::move(next).value();
+  }
+  *leaf = path.substr(from);
+  return at;
+}
+
+void Aside::Count(const struct stat& st) {
+  ++entries_;
+  bytes_ += static_cast<uint64_t>(st.st_blocks) * 512;
+}
+
+Status Aside::MoveName(const std::string& path, const std::string& as) {
+  DKFS_TRY(Fault::Pass("aside.move"));
+  MutexLock l(mutex_);
+  DKFS_TRY(Locate());
+  DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
+  for (; current_ < places_.size(); ++current_) {
+    const Place& place = places_[current_];
+    std::string leaf;
+    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(place, as, &leaf));
+    Status moved = backing_->MoveOut(path, dir.get(), leaf);
+    for (int n = 1; moved.code() == EEXIST; ++n) moved = backing_->MoveOut(path, dir.get(), leaf + "~" + std::to_string(n));
+    if (moved.code() == EXDEV && current_ + 1 < places_.size()) continue;
+    if (!moved.ok()) return moved;
+    Count(st);
+    Log(LogLevel::kWarn, "moved_aside", {{"path", path}, {"to", place.display + "/" + time_},
+                                         {"hint", "no retained version explains it; see dkfsctl aside list"}});
+    return Status::Ok();
+  }
+  return Status::Error(EXDEV, "move aside \"" + path + "\": no place on its file system");
+}
+
+Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
+  DKFS_TRY(Fault::Pass("aside.move"));
+  MutexLock l(mutex_);
+  if (copied_ + data.size() > budget_bytes_) return Status::Error(EDQUOT, "keep unexplained bytes of \"" + path + "\" aside");
+  DKFS_TRY(Locate());
+  if (!copy_.valid() || copy_path_ != path) {
+    std::string leaf;
+    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(places_[current_], path, &leaf));
+    Result<UniqueFd> fd = file::Open(dir.get(), leaf, O_RDWR | O_CREAT | O_EXCL, 0600);
+    for (int n = 1; fd.code() == EEXIST || fd.code() == EISDIR; ++n) {
+      fd = file::Open(dir.get(), leaf + "~" + std::to_string(n), O_RDWR | O_CREAT | O_EXCL, 0600);
+    }
+    if (!fd.ok()) return fd.status();
+    copy_ = std::move(fd).value();
+    copy_path_ = path;
+    ++entries_;
+    Log(LogLevel::kWarn, "kept_aside", {{"path", path}, {"to", places_[current_].display + "/" + time_},
+                                        {"hint", "bytes no retained version explains; see dkfsctl aside list"}});
+  }
+  DKFS_TRY(file::WriteAt(copy_.get(), data, offset, "aside of " + path));
+  DKFS_TRY(file::Datasync(copy_.get(), "aside of " + path));
+  copied_ += data.size();
+  bytes_ += data.size();
+  return Status::Ok();
+}
+
+Result<std::vector<Aside::Set>> Aside::List() {
+  MutexLock l(mutex_);
+  DKFS_TRY(Locate());
+  std::vector<Set> sets;
+  for (const Place& place : places_) {
+    Result<UniqueFd> dir = file::Open(place.base.get(), place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (dir.status().IsNotFound()) continue;
+    if (!dir.ok()) return dir.status();
+    DKFS_TRY_ASSIGN(const std::vector<std::string> times, file::ListDir(dir->get(), "."));
+    for (const std::string& time : times) {
+      Set set{time, place.display, 0, 0};
+      DKFS_TRY(Measure(dir->get(), time, &set));
+      --set.entries;  // the set itself
+      sets.push_back(std::move(set));
+    }
+  }
+  return sets;
+}
+
+Status Aside::Remove(const std::string& time) {
+  if (time.find('/') != std::string::npos || time == "." || time == "..") return Status::Error(EINVAL);
+  MutexLock l(mutex_);
+  DKFS_TRY(Locate());
+  copy_.reset();
+  bool found = time.empty();
+  for (const Place& place : places_) {
+    const std::string path = time.empty() ? place.name : place.name + "/" + time;
+    if (!time.empty()) {
+      Status st = file::Stat(place.base.get(), path, AT_SYMLINK_NOFOLLOW).status();
+      if (st.IsNotFound()) continue;
+      DKFS_TRY(std::move(st));
+      found = true;
+    }
+    DKFS_TRY(file::RemoveTree(place.base.get(), path));
+  }
+  return found ? Status::Ok() : Status::Error(ENOENT);
+}
+
+}  // namespace dkfs

@@ -1,0 +1,65 @@
+// Aside: where things go that stand in the backing directory and that no retained version explains. Nothing is deleted.
+//
+// Names move by rename and so need no new space; single blocks about to be overwritten are copied, sparsely, within a
+// budget. A set is everything of one mount, named by its time:  PLACE/TIME/path/in/the/directory[~N]
+// The place is the first that is on the file system of DIR (by rename, not only by device number):
+//   STORE/aside   DIR/../.NAME.dkfs-aside   DIR/.dkfs-partial/aside (when DIR is the root of its file system)
+//
+// Thread-safe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/backing/backing.h"
+#include "store/base/mutex.h"
+
+namespace dkfs {
+
+class Aside {
+ public:
+  Aside(Backing* backing, std::string store_path, uint64_t budget_bytes);
+
+  // Moves the entry at `path`, a directory with all below it, out of DIR. ENOENT: there is none.
+  // `as` is the path it gets in the set.
+  Status MoveName(const std::string& path, const std::string& as);
+  Status MoveName(const std::string& path) { return MoveName(path, path); }
+  // Keeps a copy of the bytes at `offset` of the file at `path`, synced on return. EDQUOT: over the budget.
+  Status CopyBytes(const std::string& path, uint64_t offset, Bytes data);
+
+  uint64_t bytes() const;    // moved and copied since construction
+  uint64_t entries() const;
+
+  struct Set {
+    std::string time;
+    std::string place;      // for people
+    uint64_t entries = 0;
+    uint64_t bytes = 0;     // allocated
+  };
+  Result<std::vector<Set>> List();
+  Status Remove(const std::string& time);  // "": all. ENOENT: no such set
+
+ private:
+  struct Place {
+    UniqueFd base;
+    std::string name;     // of the directory of sets, below base
+    std::string display;
+  };
+  Status Locate() REQUIRES(mutex_);
+  // Opens, making what is missing, the directory that holds `path` in the set; its last name goes to *leaf.
+  Result<UniqueFd> OpenParent(const Place& place, const std::string& path, std::string* leaf) REQUIRES(mutex_);
+  void Count(const struct stat& st) REQUIRES(mutex_);
+
+  Backing* const backing_;
+  const std::string store_path_;
+  const uint64_t budget_bytes_;
+  mutable Mutex mutex_;
+  std::vector<Place> places_ GUARDED_BY(mutex_);
+  size_t current_ GUARDED_BY(mutex_) = 0;
+  std::string time_ GUARDED_BY(mutex_);
+  std::string copy_path_ GUARDED_BY(mutex_);  // the file `copy_` is for
+  UniqueFd copy_ GUARDED_BY(mutex_);
+  uint64_t copied_ GUARDED_BY(mutex_) = 0, bytes_ GUARDED_BY(mutex_) = 0, entries_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace dkfs

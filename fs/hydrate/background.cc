@@ -1,0 +1,208 @@
+// Background hydration: every inode of the store once, directories first, at a bounded rate.
+#include <algorithm>
+
+#include "fs/hydrate/impl.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+
+Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
+  Plan plan, others;
+  uint64_t bytes = 0;
+  DKFS_TRY(store->EachInode(kLatest, [&](FileId file, const InodeState& state) {
+    if (state.mode == 0 || state.nlink == 0) return true;
+    const uint64_t size = S_ISREG(state.mode) ? state.size : 0;
+    (S_ISDIR(state.mode) ? plan : others).push_back({file, size});
+    bytes += size;
+    return true;
+  }));
+  if (options.priority) {
+    std::stable_sort(others.begin(), others.end(), [&](const Item& a, const Item& b) {
+      return options.priority(a.file) > options.priority(b.file);
+    });
+  }
+  plan.insert(plan.end(), others.begin(), others.end());
+  MutexLock l(mutex);
+  counts.done = false;
+  counts.files_total = plan.size();
+  counts.bytes_total = bytes;
+  counts.files_done = counts.bytes_done = 0;
+  pass_started_ns = MonotonicNs();
+  return plan;
+}
+
+Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {
+  Status first;
+  uint64_t failures = 0;
+  for (const Item& item : plan) {
+    if (cancel && cancel()) return Status::Error(ECANCELED);
+    DrainComplete().Ignore("logged; whatever is left is in the plan, or in that of Finish");
+    Status done = HydrateOne(item.file, throttle, cancel);
+    if (done.code() == ECANCELED) return done;
+    if (!done.ok()) {
+      if (first.ok()) first = done;
+      if (!done.IsCorruption() && ++failures <= 20) {
+        Log(LogLevel::kError, "hydrate_failed", {{"file", item.file.value}, {"error", done.ToString()},
+                                                 {"hint", "DIR is not complete; the store is, tried again at unmount"}});
+      }
+    }
+    MutexLock l(mutex);
+    ++counts.files_done;
+    counts.bytes_done += item.bytes;
+  }
+  Status drained = DrainComplete();
+  return first.ok() ? drained : first;
+}
+
+Status Hydrator::Impl::HydrateOne(FileId file, bool throttle, const std::function<bool()>& cancel) {
+  if (KnownPresent(file)) return Status::Ok();
+  Result<InodeRef> ref = inodes->Get(file);
+  if (!ref.ok()) return ref.code() == ENOENT || ref.code() == ESTALE ? Status::Ok() : ref.status();
+  Inode& inode = **ref;
+  uint32_t mode;
+  {
+    SharedLock l(inode.lock);
+    mode = inode.state.mode;
+  }
+  if (S_ISDIR(mode)) return PrepareDirectoryOf(file);
+  if (S_ISREG(mode)) return HydrateFile(inode, throttle, cancel);
+  DKFS_TRY(PrepareParents(file));
+  SharedLock t(tree);
+  ExclusiveLock l(inode.lock);
+  return MakeSpecial(inode);
+}
+
+Status Hydrator::Impl::OpenContent(Inode& inode) {
+  SharedLock t(tree);
+  ExclusiveLock l(inode.lock);
+  if (inode.backing.valid() || inode.state.nlink == 0) return Status::Ok();
+  DKFS_TRY_ASSIGN(const std::string path, store->PathOf(inode.id));
+  return Prepare(inode, path);
+}
+
+Status Hydrator::Impl::HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) {
+  Status opened = OpenContent(inode);
+  if (opened.IsNotFound()) return Status::Ok();  // unlinked meanwhile
+  DKFS_TRY(std::move(opened));
+  Status filled = FillAll(inode, throttle, cancel);
+  if (filled.ok()) filled = Settle(inode.id);
+  ExclusiveLock l(inode.lock);
+  if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
+  return filled;
+}
+
+Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) {
+  Status damage;
+  for (uint64_t next = 0;;) {
+    if (cancel && cancel()) return Status::Error(ECANCELED);
+    uint64_t bytes = 0;
+    bool reopen = false;
+    {
+      ExclusiveLock l(inode.lock);
+      if (inode.presence != Presence::kPartial || inode.absent_count == 0) return damage;
+      reopen = !inode.backing.valid();
+      if (reopen && inode.state.nlink == 0) return damage;
+      if (!reopen) {
+        const uint64_t end = presence::BlocksOf(inode.state);
+        const uint64_t span = kSpanBytes >> inode.state.block_shift;
+        DKFS_TRY_ASSIGN(next, SkipHoles(inode, presence::NextAbsent(inode, next, end), end));
+        next = presence::NextAbsent(inode, next, end);
+        if (next >= end) {
+          NoteComplete(inode);
+          return damage;
+        }
+        const uint64_t count = std::min(span, end - next);
+        bytes = count << inode.state.block_shift;
+        Status made = MakePresent(inode, next, count);
+        if (made.IsCorruption()) damage = made;
+        else DKFS_TRY(std::move(made));
+        next += count;
+      }
+    }
+    if (reopen) {
+      Status opened = OpenContent(inode);
+      if (opened.IsNotFound()) return damage;
+      DKFS_TRY(std::move(opened));
+    }
+    if (throttle) Throttle(bytes);
+  }
+}
+
+void Hydrator::Impl::Throttle(uint64_t bytes) {
+  if (options.bytes_per_second == 0) return;
+  throttle_until_ns = std::max(throttle_until_ns, MonotonicNs()) + bytes * 1'000'000'000 / options.bytes_per_second;
+  constexpr uint64_t kSlack = 20'000'000;  // sleeps shorter than this are saved up
+  MutexLock l(mutex);
+  for (uint64_t now = MonotonicNs(); !stopping && throttle_until_ns > now + kSlack; now = MonotonicNs()) {
+    wake.WaitFor(mutex, std::chrono::nanoseconds(throttle_until_ns - now));
+  }
+}
+
+bool Hydrator::Impl::Stopping() {
+  MutexLock l(mutex);
+  return stopping;
+}
+
+void Hydrator::Impl::Run() {
+  Result<Plan> plan = MakePlan();
+  Status ran = plan.ok() ? RunPlan(*plan, true, [this] { return Stopping(); }) : plan.status();
+  if (ran.code() == ECANCELED) return;
+  if (ran.ok()) {
+    Log(LogLevel::kInfo, "hydrated", {{"dir", backing->display()}, {"reconstructed", reconstructed.load()}, {"verified", verified.load()}});
+  } else {
+    Log(LogLevel::kError, "hydration_incomplete", {{"dir", backing->display()}, {"error", ran.ToString()},
+                                                   {"hint", "DIR alone is not usable; the mount is"}});
+  }
+  for (;;) {
+    {
+      MutexLock l(mutex);
+      counts.done = ran.ok() && complete.empty();
+      while (!stopping && complete.empty()) wake.Wait(mutex);
+      if (stopping) return;
+    }
+    Status drained = DrainComplete();
+    if (ran.ok()) ran = drained;
+  }
+}
+
+void Hydrator::Impl::Start() {
+  if (!options.background || thread.joinable()) return;
+  {
+    MutexLock l(mutex);
+    stopping = false;
+  }
+  thread = std::thread([this] { Run(); });
+}
+
+void Hydrator::Impl::Stop() {
+  {
+    MutexLock l(mutex);
+    stopping = true;
+    wake.SignalAll();
+  }
+  if (thread.joinable()) thread.join();
+}
+
+HydrateProgress Hydrator::Impl::Progress() {
+  HydrateProgress p;
+  uint64_t started;
+  {
+    MutexLock l(mutex);
+    p = counts;
+    started = pass_started_ns;
+  }
+  p.blocks_reconstructed = reconstructed.load();
+  p.blocks_verified = verified.load();
+  p.aside_bytes = aside.bytes();
+  p.aside_entries = aside.entries();
+  // Bytes and files both take time: each counts for its share.
+  const double total = static_cast<double>(p.bytes_total) + 4096.0 * static_cast<double>(p.files_total);
+  const double done = static_cast<double>(p.bytes_done) + 4096.0 * static_cast<double>(p.files_done);
+  if (!p.done && done > 0) {
+    const double elapsed = static_cast<double>(MonotonicNs() - started) / 1e9;
+    p.estimate = std::chrono::seconds(static_cast<int64_t>(elapsed * (total - done) / done) + 1);
+  }
+  return p;
+}
+
+}  // namespace dkfs

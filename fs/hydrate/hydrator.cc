@@ -1,0 +1,64 @@
+#include "fs/hydrate/hydrator.h"
+
+#include "fs/hydrate/impl.h"
+#include "store/base/log.h"
+
+namespace dkfs {
+
+Hydrator::Hydrator(Store* store, Backing* backing, InodeTable* inodes, SharedMutex* tree_lock,
+                   const HydrateOptions& options)
+    : impl_(std::make_unique<Impl>(store, backing, inodes, tree_lock, options)) {}
+Hydrator::~Hydrator() { Stop(); }
+
+Status Hydrator::Prepare(Inode& inode, const std::string& path) { return impl_->Prepare(inode, path); }
+Status Hydrator::MakePresent(Inode& inode, uint64_t first, uint64_t count) {
+  return impl_->MakePresent(inode, first, count);
+}
+
+bool Hydrator::IsPresent(const Inode& inode, uint64_t first, uint64_t count) {
+  if (inode.presence == Presence::kPresent) return true;
+  if (inode.presence == Presence::kUnknown) return count == 0;
+  const uint64_t end = count > kEndOfFile - first ? kEndOfFile : first + count;
+  return presence::NextAbsent(inode, first, end) == end;
+}
+
+void Hydrator::MarkPresent(Inode& inode, uint64_t first, uint64_t count) {
+  if (inode.presence != Presence::kPartial) return;
+  presence::Set(inode, first, first + count);
+  impl_->NoteComplete(inode);
+}
+
+void Hydrator::MarkAbsent(Inode& inode, uint64_t block) {
+  if (inode.presence == Presence::kPresent) {
+    presence::Begin(inode, presence::BlocksOf(inode.state), false);
+    impl_->inodes->ForgetPresent(inode.id);
+    Status linked = impl_->backing->EnsurePartialDir();
+    if (linked.ok()) linked = impl_->backing->LinkFd(inode.backing.get(), Backing::PartialPath(inode.id));
+    linked.Ignore("its names lead to it as well");
+  }
+  presence::Clear(inode, block);
+  MutexLock l(impl_->mutex);
+  impl_->complete.push_back(inode.id);
+  impl_->wake.SignalAll();
+}
+
+void Hydrator::MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) {
+  if (inode.presence != Presence::kPartial || new_size >= old_size) return;
+  const uint64_t block_size = uint64_t{1} << inode.state.block_shift;
+  presence::Set(inode, (new_size + block_size - 1) / block_size, kEndOfFile);
+  impl_->NoteComplete(inode);
+}
+
+Status Hydrator::PrepareDirectory(Inode& dir, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
+  return impl_->PrepareDirectory(dir, path);
+}
+
+void Hydrator::Start() { impl_->Start(); }
+void Hydrator::Stop() { impl_->Stop(); }
+Status Hydrator::Finish(const std::function<bool()>& cancel) { return impl_->Finish(cancel); }
+Status Hydrator::WriteTimesAndFingerprints() { return impl_->WriteTimesAndFingerprints(); }
+void Hydrator::NoteTouched(FileId file) { impl_->NoteTouched(file); }
+HydrateProgress Hydrator::progress() const { return impl_->Progress(); }
+Aside& Hydrator::aside() { return impl_->aside; }
+
+}  // namespace dkfs

@@ -1,0 +1,128 @@
+// Inside of Hydrator, split over prepare.cc, content.cc, directory.cc, settle.cc, background.cc and finish.cc.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <set>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "fs/hydrate/aside.h"
+#include "fs/hydrate/hydrator.h"
+#include "fs/hydrate/presence.h"
+#include "store/base/mutex.h"
+
+namespace dkfs {
+
+inline constexpr uint64_t kSpanBytes = 1 << 20;  // read, verified and written at once
+
+class Hydrator::Impl {
+ public:
+  Impl(Store* s, Backing* b, InodeTable* i, SharedMutex* t, const HydrateOptions& o)
+      : store(s), backing(b), inodes(i), tree(*t), options(o), aside(b, s->path(), o.aside_budget_bytes) {}
+
+  Store* const store;
+  Backing* const backing;
+  InodeTable* const inodes;
+  SharedMutex& tree;
+  const HydrateOptions options;
+  Aside aside;
+
+  // --- where an inode's entries are ---
+  struct Link {
+    FileId parent;
+    std::string path;
+  };
+  // All paths the store gives an inode. REQUIRES the tree lock, shared at least.
+  Result<std::vector<Link>> LinksOf(FileId file);
+  bool KnownPresent(FileId file) EXCLUDES(mutex);
+  Result<bool> FingerprintMatches(FileId file, const std::string& path);
+  static std::string LostPath(FileId file);  // marks a partial file that was begun without the believed content
+
+  // --- prepare.cc ---
+  Status Prepare(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  Result<bool> ReopenKnown(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  Result<bool> TakeAsItStands(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  Status BeginPartial(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  Result<bool> TakeCandidate(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  Result<bool> TakeAliased(Inode& inode, const std::vector<Link>& same) REQUIRES(inode.lock);
+  Status StartFresh(Inode& inode) REQUIRES(inode.lock);
+  Status CutTail(Inode& inode, int fd, uint64_t size, const std::string& path) REQUIRES(inode.lock);
+  // The backing file with all it holds goes aside, a new one takes its place, and every block is absent.
+  Status SwapAside(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+
+  // --- content.cc ---
+  Status MakePresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  // Marks blocks present that are holes in the store and in the backing file; the first block behind them.
+  Result<uint64_t> SkipHoles(Inode& inode, uint64_t from, uint64_t end) REQUIRES(inode.lock);
+  Status FillSpan(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  Status Verify(Inode& inode, uint64_t first, MutableBytes bytes, std::vector<bool>* good) REQUIRES(inode.lock);
+  Status Reconstruct(Inode& inode, uint64_t first, uint64_t count, Bytes before) REQUIRES(inode.lock);
+  Status PutRun(Inode& inode, const Store::BlockRun& run, Bytes before) REQUIRES(inode.lock);
+  Status Uncaptured(Inode& inode, uint64_t block) REQUIRES(inode.lock);
+  void NoteDamage(Inode& inode, uint64_t block, const Status& why) REQUIRES(inode.lock);
+  void NoteComplete(Inode& inode) REQUIRES(inode.lock);
+
+  // --- directory.cc ---
+  Status PrepareDirectory(Inode& dir, const std::string& path) REQUIRES(tree);
+  Status EnsureDirectory(const std::string& path);
+  Status MoveStrangersAside(FileId dir, const std::string& path);
+  Status ApplyAttributes(FileId file, const InodeState& state, const std::string& path);
+  Status PrepareDirectoryOf(FileId dir) EXCLUDES(tree);
+  // Symbolic links, sockets, fifos, devices. REQUIRES the tree lock, shared at least.
+  Status MakeSpecial(Inode& inode) REQUIRES(inode.lock);
+
+  // --- settle.cc ---
+  // Gives a complete partial file its names. Ok also when there is nothing to do.
+  Status Settle(FileId file) EXCLUDES(tree);
+  Status PlaceNames(Inode& inode, const std::vector<Link>& links) REQUIRES(inode.lock);
+  // Directories above all names of the inode are kPresent. REQUIRES no lock.
+  Status PrepareParents(FileId file) EXCLUDES(tree);
+  Status DrainComplete() EXCLUDES(tree, mutex);
+
+  // --- background.cc ---
+  struct Item {
+    FileId file;
+    uint64_t bytes = 0;
+  };
+  using Plan = std::vector<Item>;  // directories first
+  Result<Plan> MakePlan() EXCLUDES(mutex);
+  // One inode, whatever it is. `throttle`: at the background's rate. ECANCELED when `cancel` says so.
+  Status HydrateOne(FileId file, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status OpenContent(Inode& inode) EXCLUDES(tree, mutex);
+  Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  void Throttle(uint64_t bytes) EXCLUDES(mutex);
+  bool Stopping() EXCLUDES(mutex);
+  void Run() EXCLUDES(tree, mutex);
+  void Start();
+  void Stop() EXCLUDES(mutex);
+  HydrateProgress Progress() EXCLUDES(mutex);
+
+  // --- finish.cc ---
+  Status Finish(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status SweepPartial() EXCLUDES(tree);
+  Status SweepOne(const std::string& name) REQUIRES(tree);
+  Status WriteTimesAndFingerprints() EXCLUDES(tree, mutex);
+  Result<bool> WriteOne(FileId file, Fingerprint* print) EXCLUDES(tree, mutex);
+  void NoteTouched(FileId file) EXCLUDES(mutex);
+
+  // Taken last, under any other lock.
+  Mutex mutex;
+  CondVar wake;
+  bool stopping GUARDED_BY(mutex) = false;
+  std::deque<FileId> complete GUARDED_BY(mutex);  // partial files without absent blocks, or with blocks to repair
+  std::unordered_set<FileId> touched GUARDED_BY(mutex);
+  std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
+  HydrateProgress counts GUARDED_BY(mutex);       // totals and files; blocks are counted below
+  uint64_t pass_started_ns GUARDED_BY(mutex) = 0;
+  uint64_t throttle_until_ns = 0;                 // the background thread's own
+  std::atomic<uint64_t> reconstructed{0}, verified{0};
+  std::atomic<bool> warned_xattr{false};
+  std::thread thread;
+};
+
+}  // namespace dkfs
