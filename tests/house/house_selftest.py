@@ -141,5 +141,13 @@ class TextTest(HouseTest):
         self.assert_found(self.check(self.root), "names one machine")
 
 
+class HelpTest(HouseTest):
+    module = load("check_help")
+
+    def test_differences_are_found(self):
+        found = list(self.module.differences("x", {"--a-b", "--only-help"}, {"--a-b", "--only-man"}, {"--only-help"}))
+        self.assert_found(found, "--only-help is in --help", "--only-man is in the man page", "--a-b has no completion")
+
+
 if __name__ == "__main__":
     unittest.main()
