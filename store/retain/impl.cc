@@ -4,6 +4,7 @@
 
 #include "store/base/fault.h"
 #include "store/base/log.h"
+#include "store/index/rows.h"
 #include "store/retain/meta.h"
 #include "store/retain/publish.h"
 
@@ -111,6 +112,7 @@ Status Retainer::Impl::Raise(Seq horizon) {
   DKFS_TRY(Fault::Pass("retain.drop"));
   KvBatch drops;
   drops.DeleteRange(Family::kMoment, keys::Moment(Seq{}), keys::Moment(horizon));
+  drops.DeleteRange(Family::kMeta, StepKey(Seq{}), StepKey(horizon));
   return context_.index->Write(&drops);
 }
 
@@ -197,7 +199,7 @@ Status Retainer::Impl::Run(std::vector<SegmentInfo> sources) {
 Status Retainer::Impl::Finish() {
   Unfinished& work = *unfinished_;
   packs_.Add(work.pass.pack, work.pass.value, horizon_);
-  retain::Publish publish(context_, &pins_, &work.sources, &work.pass);
+  retain::Publish publish(context_, horizon_, &pins_, &work.sources, &work.pass);
   DKFS_TRY(publish.Enter());
   for (SegmentId id : work.sources.damaged) packs_.MarkDamaged(id);
   const std::vector<SegmentId> replaced = work.sources.Replaced();

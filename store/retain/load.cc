@@ -104,7 +104,7 @@ Status Retainer::Impl::Redo(SegmentId pack) {
     unfinished_.emplace(std::move(work));
     return Finish();
   }
-  return retain::Publish(context_, &pins_, &work.sources, &work.pass).DeleteSources();
+  return retain::Publish(context_, horizon_, &pins_, &work.sources, &work.pass).DeleteSources();
 }
 
 }  // namespace dkfs

@@ -85,8 +85,11 @@ Status Pass::One(const Item& item) {
 
 Status Pass::Metadata(const Item& item) {
   if (HidesOthers(item) && drops_.count() > 0) DKFS_TRY(WriteDrops());
+  const bool range = std::holds_alternative<RangeItem>(item.body);
+  if (range && item.as_of <= rule_.horizon() && ++ranges_seen_ > kMaxRanges) return writer_->Add(item);
   DKFS_TRY_ASSIGN(bool needed, rule_.Needs(item));
   if (needed) return writer_->Add(item);
+  if (range) return Status::Ok();  // what it hides goes first (publish.h)
   DKFS_TRY(rule_.Drop(item, &drops_));
   return drops_.count() >= kDropsAtOnce ? WriteDrops() : Status::Ok();
 }

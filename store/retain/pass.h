@@ -1,6 +1,6 @@
 // Pass: reads its sources once, oldest first, and writes what is still needed into one pack. Metadata goes into the pack
 // as it is met, block versions after it, sorted (blocks.h). It changes nothing in the index but to drop rows of metadata
-// that no kept moment needs; their items stand in the sources until those are deleted.
+// (all but ranges) that no kept moment needs; their items stand in the sources until those are deleted.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,9 @@
 #include "store/retain/sources.h"
 
 namespace dkfs::retain {
+
+// So many ranges at or below the horizon are decided in one pass; the others are carried over.
+inline constexpr size_t kMaxRanges = 64 * 1024;
 
 struct PassResult {
   SegmentId pack;
@@ -50,6 +53,7 @@ class Pass {
   std::optional<Blocks> blocks_;
   MomentsItem moments_;
   KvBatch drops_;
+  size_t ranges_seen_ = 0;
   PassResult result_;
 };
 

@@ -29,6 +29,7 @@ Status Publish::Enter() {
   for (const SegmentInfo& source : sources_->segments) {
     if (!sources_->damaged.contains(source.id)) DKFS_TRY(DropRest(source));
   }
+  DKFS_TRY(DropRanges());
   DKFS_TRY(Conclude());
   DKFS_TRY(Fault::Pass("retain.flush"));
   return context_.index->Flush(context_.journal);
@@ -75,6 +76,7 @@ Status Publish::DropRest(const SegmentInfo& source) {
     Records::Record record;
     DKFS_TRY_ASSIGN(bool more, records.Next(&record));
     if (!more) return WriteDrops();
+    NoteRanges(record.items);
     DKFS_TRY(EachVersion(record, records.header(), each));
   }
 }
@@ -92,6 +94,25 @@ Status Publish::WriteDrops() {
   DKFS_TRY(context_.index->Write(&drops_));
   drops_.Clear();
   return Status::Ok();
+}
+
+void Publish::NoteRanges(const std::vector<Item>& items) {
+  for (const Item& item : items) {
+    const auto* range = std::get_if<RangeItem>(&item.body);
+    if (range != nullptr && item.as_of <= horizon_ && ranges_.size() < kMaxRanges) ranges_.emplace_back(*range, item.as_of);
+  }
+}
+
+Status Publish::DropRanges() {
+  Rule rule(context_.index, horizon_, pins_, [](const BlockEntry&) { return false; });
+  for (const auto& [range, seq] : ranges_) {
+    const Item item{seq, range, 0, {}};
+    DKFS_TRY_ASSIGN(bool needed, rule.Needs(item));
+    if (!needed) DKFS_TRY(rule.Drop(item, &drops_));
+    if (drops_.count() >= kAtOnce) DKFS_TRY(WriteDrops());
+  }
+  ranges_.clear();
+  return WriteDrops();
 }
 
 Status Publish::Conclude() {
