@@ -26,9 +26,10 @@ Status Store::Close() {
   impl_->StopWorkers();
   if (!impl_->writable()) return Status::Ok();
   DKFS_TRY(Fault::Pass("store.close"));
+  DKFS_TRY(impl_->journal->Seal());
+  DKFS_TRY(impl_->NoteSealed());
   DKFS_TRY(Sync());
-  DKFS_TRY(impl_->Flush());
-  return impl_->journal->Seal();
+  return impl_->Flush();
 }
 
 const std::string& Store::path() const { return impl_->dir.path(); }
@@ -141,8 +142,7 @@ Status Store::FlushIndex() {
 
 Result<bool> Store::Maintain() {
   DKFS_TRY(impl_->Writable());
-  impl_->retainer->Tick();
-  return impl_->retainer->Step();
+  return impl_->Maintain();
 }
 
 void Store::SetRetention(std::chrono::seconds retain, uint64_t budget_bytes) {

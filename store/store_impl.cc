@@ -101,17 +101,19 @@ Status Store::Impl::FinishOpen() {
                                         retain);
   DKFS_TRY(retainer->Load());
   retainer->Tick();
-  return Status::Ok();
+  return NoteSealed();
 }
 
 // A segment that the index counts on and that is not there: the rest of the store still serves.
 Status Store::Impl::CheckSegments() {
+  MutexLock lock(maintain_mutex_);
   KvCursor cursor = opened.kv->NewCursor(Family::kSegment);
   for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) {
     SegmentId id;
     SegmentValue value;
     DKFS_TRY(keys::ParseSegment(AsBytes(cursor.key()), &id));
     DKFS_TRY(values::Decode(AsBytes(cursor.value()), &value));
+    noted_.insert(id);
     const std::string name = "journal/" + SegmentName(id, static_cast<SegmentKind>(value.kind));
     Result<struct stat> stat = file::Stat(dir.fd(), name);
     if (stat.ok()) continue;
@@ -121,6 +123,30 @@ Status Store::Impl::CheckSegments() {
     NoteError(missing);
   }
   return cursor.status();
+}
+
+// A sealed segment gets a row in the index, so that its loss is noticed at the next open. Retention takes the row away
+// before the segment; hence under the same mutex.
+Status Store::Impl::NoteSealed() {
+  MutexLock lock(maintain_mutex_);
+  return WriteSegmentRows();
+}
+
+Status Store::Impl::WriteSegmentRows() {
+  KvBatch batch;
+  for (const SegmentInfo& info : journal->SealedSegments()) {
+    if (!info.last || !noted_.insert(info.id).second) continue;
+    const SegmentValue row{static_cast<uint32_t>(SegmentKind::kJournal), info.first, info.last, info.bytes};
+    batch.Put(Family::kSegment, keys::Segment(info.id), values::Encode(row));
+  }
+  return batch.count() > 0 ? index->Write(&batch) : Status::Ok();
+}
+
+Result<bool> Store::Impl::Maintain() {
+  MutexLock lock(maintain_mutex_);
+  retainer->Tick();
+  DKFS_TRY(WriteSegmentRows());
+  return retainer->Step();
 }
 
 uint64_t Store::Impl::DefaultBudget() const {
@@ -207,6 +233,7 @@ void Store::Impl::StartWorkers() {
 }
 
 void Store::Impl::StopWorkers() {
+  if (retainer && maintainer_) retainer->Stop();
   for (Worker* worker : {maintainer_.get(), flusher_.get(), syncer_.get(), indexer_.get()}) {
     if (worker != nullptr) worker->Stop();
   }
@@ -242,8 +269,7 @@ Worker::Delay Store::Impl::FlushRound() {
 }
 
 Worker::Delay Store::Impl::MaintainRound() {
-  retainer->Tick();
-  Result<bool> did = retainer->Step();
+  Result<bool> did = Maintain();
   if (!did.ok()) {
     NoteError(did.status());
     return milliseconds(10'000);

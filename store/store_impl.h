@@ -1,9 +1,11 @@
-// Store::Impl: the parts of an open store and how they hang together. Locks: only error_mutex_ is its own, a leaf.
+// Store::Impl: the parts of an open store and how they hang together. Locks: maintain_mutex_, above all
+// others of the store, and error_mutex_, a leaf.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "store/base/mutex.h"
@@ -36,6 +38,8 @@ class Store::Impl {
   Seq Resolve(Seq at) const { return at == kLatest ? Last() : at; }
   Result<Appended> Append(const RecordBuilder::Rep& record);
   Status Flush();
+  Result<bool> Maintain() EXCLUDES(maintain_mutex_);
+  Status NoteSealed() EXCLUDES(maintain_mutex_);
   Seq Oldest() const;
   uint64_t PackBytes() const;
   uint64_t DefaultBudget() const;
@@ -66,12 +70,16 @@ class Store::Impl {
 
  private:
   Status FinishOpen();
-  Status CheckSegments();
+  Status CheckSegments() EXCLUDES(maintain_mutex_);
+  Status WriteSegmentRows() REQUIRES(maintain_mutex_);
   Worker::Delay IndexRound();
   Worker::Delay SyncRound();
   Worker::Delay FlushRound();
   Worker::Delay MaintainRound();
   void WakeIndexer();
+
+  Mutex maintain_mutex_;  // one round of retention at a time; segment rows come and go in it
+  std::set<SegmentId> noted_ GUARDED_BY(maintain_mutex_);  // sealed journal segments that have a row in the index
 
   mutable Mutex error_mutex_;
   Status sticky_ GUARDED_BY(error_mutex_);

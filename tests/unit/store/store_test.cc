@@ -1,0 +1,359 @@
+// The store's own duties: its directory, lock, format, clean mark, moments, and what it says when something is damaged.
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "store/base/hash.h"
+#include "tests/support/temp_dir.h"
+
+namespace dkfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreOptions Options() {
+    StoreOptions options;
+    options.background = false;
+    options.segment_bytes = 1 << 20;
+    options.clock.wall = [this] { return TimeSpec{seconds_++, 500}; };
+    return options;
+  }
+  StoreOptions ReadOnly() {
+    StoreOptions options = Options();
+    options.mode = StoreOptions::Mode::kReadOnly;
+    return options;
+  }
+  void Open() {
+    store_.reset();
+    Result<std::unique_ptr<Store>> opened = Store::Open(path_, Options());
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    store_ = std::move(opened).value();
+  }
+  Status Fails(const StoreOptions& options) {
+    Result<std::unique_ptr<Store>> opened = Store::Open(path_, options);
+    EXPECT_FALSE(opened.ok());
+    return opened.status();
+  }
+  static InodeState FileState(uint64_t size = 0) {
+    InodeState state;
+    state.mode = S_IFREG | 0644;
+    state.nlink = 1;
+    state.size = size;
+    return state;
+  }
+  Seq AppendInode(FileId file, const InodeState& state) {
+    RecordBuilder record;
+    record.Inode(file, state);
+    Result<Seq> seq = store_->Append(record);
+    EXPECT_TRUE(seq.ok()) << seq.status().ToString();
+    return seq.ok() ? *seq : Seq{};
+  }
+  Seq AppendBlock(FileId file, uint64_t block, char fill) {
+    const std::string bytes(size_t{1} << kDefaultBlockShift, fill);
+    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(bytes.size()), Hash64(AsBytes(bytes)), Seq{}};
+    const Bytes payload = AsBytes(bytes);
+    RecordBuilder record;
+    record.Blocks(file, LayoutId{1}, kDefaultBlockShift, block, std::span(&version, 1), std::span(&payload, 1));
+    Result<Seq> seq = store_->Append(record);
+    EXPECT_TRUE(seq.ok()) << seq.status().ToString();
+    return seq.ok() ? *seq : Seq{};
+  }
+  std::string ReadBlock(FileId file, uint64_t block, Seq at = kLatest) {
+    std::string out(size_t{1} << kDefaultBlockShift, '?');
+    Status status = store_->ReadBlock(file, FileState(1 << 20), block, at, {reinterpret_cast<std::byte*>(out.data()), out.size()});
+    return status.ok() ? std::string(1, out[0]) : status.ToString();
+  }
+  std::vector<std::string> Segments() {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(path_ + "/journal")) {
+      if (entry.path().extension() == ".seg") found.push_back(entry.path());
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+  // Changes one byte where `bytes` first stands in a segment.
+  bool FlipIn(const std::string& bytes) {
+    for (const std::string& path : Segments()) {
+      std::string content = ContentOf(path);
+      const size_t at = content.find(bytes);
+      if (at == std::string::npos) continue;
+      content[at + bytes.size() / 2] ^= 1;
+      PutFile(path, content);
+      return true;
+    }
+    return false;
+  }
+
+  TempDir dir_;
+  std::string path_ = dir_ / "store";
+  int64_t seconds_ = 1'000'000;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(StoreTest, AppendedIsReadableAtOnceAndAfterReopening) {
+  Open();
+  EXPECT_TRUE(store_->fresh());
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(8192));
+  const Seq first = AppendBlock(file, 0, 'a');
+  const Seq second = AppendBlock(file, 0, 'b');
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(ReadBlock(file, 0), "b");
+    EXPECT_EQ(ReadBlock(file, 0, second), "b");
+    EXPECT_EQ(ReadBlock(file, 0, first), "a");
+    EXPECT_EQ(store_->GetInode(file)->size, 8192u);
+    Open();
+    EXPECT_FALSE(store_->fresh());
+  }
+  EXPECT_GT(store_->NewFile(), file);
+}
+
+TEST_F(StoreTest, ASecondOpenIsBusyAndNamesTheOwner) {
+  Open();
+  const Status writer = Fails(Options());
+  EXPECT_EQ(writer.code(), EBUSY);
+  EXPECT_NE(writer.ToString().find(std::to_string(getpid())), std::string::npos) << writer.ToString();
+  EXPECT_EQ(Fails(ReadOnly()).code(), EBUSY);
+  store_.reset();
+  Result<std::unique_ptr<Store>> reader = Store::Open(path_, ReadOnly());
+  ASSERT_TRUE(reader.ok()) << reader.status().ToString();
+  EXPECT_TRUE(Store::Open(path_, ReadOnly()).ok());
+  const Status blocked = Fails(Options());
+  EXPECT_EQ(blocked.code(), EBUSY);
+  EXPECT_NE(blocked.ToString().find("reader"), std::string::npos) << blocked.ToString();
+}
+
+TEST_F(StoreTest, AnUnknownDirectoryIsNotAStore) {
+  fs::create_directories(path_);
+  PutFile(path_ + "/something", "else");
+  EXPECT_EQ(Fails(Options()).code(), EBADMSG);
+  EXPECT_EQ(Fails(ReadOnly()).code(), EBADMSG);
+  fs::remove(path_ + "/something");
+  EXPECT_EQ(Fails(ReadOnly()).code(), ENOENT);
+  fs::create_directory(path_ + "/lost+found");
+  Open();
+}
+
+TEST_F(StoreTest, ANewerFormatIsRefusedAndABrokenOneIsDamage) {
+  Open();
+  store_.reset();
+  const std::string format = ContentOf(path_ + "/FORMAT");
+  std::string newer = format;
+  newer.replace(newer.find("version 1"), 9, "version 2");
+  PutFile(path_ + "/FORMAT", newer);
+  EXPECT_EQ(Fails(Options()).code(), ENOTSUP);
+  PutFile(path_ + "/FORMAT", "");
+  EXPECT_EQ(Fails(Options()).code(), EUCLEAN);
+  PutFile(path_ + "/FORMAT", format);
+  Open();
+}
+
+TEST_F(StoreTest, TheCleanMarkCountsOnlyForTheLastRecord) {
+  Open();
+  EXPECT_TRUE(store_->was_clean());
+  AppendInode(kRootFile, FileState());
+  ASSERT_TRUE(store_->MarkClean("inode 42").ok());
+  Open();
+  EXPECT_TRUE(store_->was_clean());
+  EXPECT_EQ(store_->CleanIdentity(), "inode 42");
+  AppendInode(kRootFile, FileState());
+  Open();
+  EXPECT_FALSE(store_->was_clean());
+  ASSERT_TRUE(store_->MarkClean("inode 42").ok());
+  ASSERT_TRUE(store_->RemoveCleanMark().ok());
+  Open();
+  EXPECT_FALSE(store_->was_clean());
+  EXPECT_EQ(store_->MarkClean("two\nlines").code(), EINVAL);
+}
+
+TEST_F(StoreTest, MomentsAreFoundByTimeAndSeq) {
+  Open();
+  const Seq first = AppendInode(kRootFile, FileState(1));
+  seconds_ = 2'000'000;
+  const Seq second = AppendInode(kRootFile, FileState(2));
+  EXPECT_EQ(*store_->ParseMoment("latest"), second);
+  EXPECT_EQ(*store_->ParseMoment("seq:1"), first);
+  EXPECT_EQ(*store_->ParseMoment("@1999999"), first);
+  EXPECT_EQ(*store_->ParseMoment("@2000000"), first);  // the record came 500 ns later
+  EXPECT_EQ(*store_->ParseMoment("@2000000.0000005"), second);
+  EXPECT_EQ(*store_->ParseMoment("2999-01-01T00:00:00Z"), second);
+  EXPECT_EQ(store_->ParseMoment("@1").status().code(), ENOENT);
+  EXPECT_EQ(store_->ParseMoment("seq:3").status().code(), ENOENT);
+  EXPECT_EQ(store_->ParseMoment("yesterday").status().code(), EINVAL);
+  EXPECT_EQ(store_->TimeOf(second)->sec, 2'000'000);
+}
+
+TEST_F(StoreTest, PathsAndLinksAreFound) {
+  Open();
+  const FileId dir = store_->NewFile(), file = store_->NewFile();
+  const EntryId one = store_->NewEntry(), two = store_->NewEntry();
+  RecordBuilder record;
+  record.Name(kRootFile, one, "dir", dir, 4);
+  record.Name(dir, two, "file", file, 8);
+  ASSERT_TRUE(store_->Append(record).ok());
+  EXPECT_EQ(*store_->PathOf(file), "dir/file");
+  EXPECT_EQ(*store_->PathOf(kRootFile), "");
+  EXPECT_EQ(store_->PathOf(FileId{99}).status().code(), ENOENT);
+  EXPECT_FALSE(*store_->IsEmptyDir(dir));
+  record.Clear();
+  record.NameGone(dir, two, "file");
+  const Seq gone = *store_->Append(record);
+  EXPECT_TRUE(*store_->IsEmptyDir(dir));
+  EXPECT_EQ(store_->PathOf(file).status().code(), ENOENT);
+  EXPECT_EQ(*store_->PathOf(file, Seq{gone.value - 1}), "dir/file");
+}
+
+TEST_F(StoreTest, FingerprintsLastOverMarkClean) {
+  Open();
+  AppendInode(kRootFile, FileState());
+  const Fingerprint print{1, 2, {3, 4}, {5, 6}};
+  const std::pair<FileId, Fingerprint> prints[] = {{FileId{7}, print}};
+  ASSERT_TRUE(store_->PutFingerprints(prints).ok());
+  ASSERT_TRUE(store_->MarkClean("x").ok());
+  Open();
+  EXPECT_EQ(*store_->GetFingerprint(FileId{7}), print);
+  EXPECT_EQ(store_->GetFingerprint(FileId{8}).status().code(), ENOENT);
+}
+
+TEST_F(StoreTest, NextDataSkipsHolesAndStopsAtUncapturedContent) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendBlock(file, 5, 'x');
+  AppendBlock(file, 9, 'y');
+  RecordBuilder record;
+  record.Range(file, LayoutId{1}, 4, 7);
+  ASSERT_TRUE(store_->Append(record).ok());
+  InodeState state = FileState(20 << kDefaultBlockShift);
+  EXPECT_EQ(*store_->NextData(file, state, 0), 9u);
+  EXPECT_EQ(*store_->NextData(file, state, 9), 9u);
+  EXPECT_EQ(store_->NextData(file, state, 10).status().code(), ENXIO);
+  state.content = ContentState::kAdopting;
+  state.adopted_size = (12 << kDefaultBlockShift) - 1;
+  EXPECT_EQ(*store_->NextData(file, state, 4), 7u);
+  EXPECT_EQ(*store_->NextData(file, state, 10), 10u);
+  EXPECT_EQ(store_->NextData(file, state, 12).status().code(), ENXIO);
+  std::string out(size_t{1} << kDefaultBlockShift, '?');
+  EXPECT_EQ(store_->ReadBlock(file, state, 8, kLatest, {reinterpret_cast<std::byte*>(out.data()), out.size()}).code(), ENODATA);
+  EXPECT_TRUE(store_->ReadBlock(file, state, 4, kLatest, {reinterpret_cast<std::byte*>(out.data()), out.size()}).ok());
+}
+
+TEST_F(StoreTest, AFlippedPayloadIsDamageOfThatBlockOnly) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(3 << kDefaultBlockShift));
+  AppendBlock(file, 0, 'a');
+  AppendBlock(file, 1, 'b');
+  AppendBlock(file, 2, 'c');
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  ASSERT_TRUE(FlipIn(std::string(5000, 'b')));
+  Open();
+  EXPECT_EQ(ReadBlock(file, 0), "a");
+  EXPECT_EQ(ReadBlock(file, 2), "c");
+  const std::string damage = ReadBlock(file, 1);
+  EXPECT_NE(damage.find("file 2 block 1"), std::string::npos) << damage;
+  EXPECT_NE(damage.find("as of seq"), std::string::npos) << damage;
+  std::vector<std::string> runs;
+  ASSERT_TRUE(store_->ReadBlocks(file, FileState(3 << kDefaultBlockShift), 0, 3, kLatest, [&](const Store::BlockRun& run) {
+    runs.push_back(std::to_string(run.first) + (run.status.IsCorruption() ? " damage" : " data"));
+    return true;
+  }).ok());
+  EXPECT_EQ(runs, (std::vector<std::string>{"0 data", "1 damage", "2 data"}));
+}
+
+TEST_F(StoreTest, AMissingSegmentDegradesButDoesNotStop) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendBlock(file, 0, 'a');
+  ASSERT_TRUE(store_->Close().ok());
+  Open();
+  AppendBlock(file, 1, 'b');
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  fs::remove(Segments().front());
+  Open();
+  EXPECT_TRUE(store_->GetStatus().error.IsCorruption()) << store_->GetStatus().error.ToString();
+  EXPECT_NE(ReadBlock(file, 0), "a");
+  EXPECT_EQ(ReadBlock(file, 1), "b");
+}
+
+TEST_F(StoreTest, AJournalThatEndsBeforeTheIndexIsDamage) {
+  Open();
+  AppendInode(kRootFile, FileState(1));
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  for (const std::string& path : Segments()) fs::remove(path);
+  EXPECT_EQ(Fails(Options()).code(), EUCLEAN);
+}
+
+TEST_F(StoreTest, ADamagedIndexIsRebuilt) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(8192));
+  AppendBlock(file, 0, 'a');
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  for (const auto& entry : fs::directory_iterator(path_ + "/index")) {
+    if (entry.path().filename().string().starts_with("MANIFEST")) PutFile(entry.path(), "garbage");
+  }
+  {
+    Result<std::unique_ptr<Store>> reader = Store::Open(path_, ReadOnly());
+    ASSERT_TRUE(reader.ok()) << reader.status().ToString();
+    EXPECT_EQ((*reader)->GetInode(file)->size, 8192u);
+  }
+  Open();
+  EXPECT_EQ(ReadBlock(file, 0), "a");
+  EXPECT_FALSE(fs::exists(path_ + "/index.broken"));
+}
+
+TEST_F(StoreTest, AnUnfinishedRebuildBeginsAgain) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendBlock(file, 0, 'a');
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  fs::rename(path_ + "/index", path_ + "/index.broken");
+  fs::create_directory(path_ + "/index");
+  PutFile(path_ + "/index.rebuild", "x");
+  Open();
+  EXPECT_EQ(ReadBlock(file, 0), "a");
+  EXPECT_FALSE(fs::exists(path_ + "/index.rebuild"));
+}
+
+TEST_F(StoreTest, BackgroundThreadsSyncAndIndex) {
+  StoreOptions options = Options();
+  options.background = true;
+  Result<std::unique_ptr<Store>> opened = Store::Open(path_, options);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  store_ = std::move(opened).value();
+  const Seq seq = AppendBlock(store_->NewFile(), 0, 'a');
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  StoreStatus status = store_->GetStatus();
+  while ((status.synced < seq || status.indexed < seq) && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+    status = store_->GetStatus();
+  }
+  EXPECT_GE(status.synced, seq);
+  EXPECT_GE(status.indexed, seq);
+  ASSERT_TRUE(store_->Close().ok());
+  EXPECT_GE(store_->GetStatus().flushed, seq);
+}
+
+TEST_F(StoreTest, BarriersAreAnswered) {
+  Open();
+  const Seq seq = AppendInode(kRootFile, FileState());
+  Status answered = Status::Error(EAGAIN);
+  store_->Barrier(seq, [&](Status status) { answered = status; });
+  EXPECT_TRUE(answered.ok()) << answered.ToString();
+  EXPECT_GE(store_->GetStatus().synced, seq);
+}
+
+}  // namespace
+}  // namespace dkfs::test
