@@ -6,18 +6,25 @@ say() { printf '\n== %s\n' "$*"; }
 # Where a preset's build lives; the optimised one owns build/ itself, so that its programs are in build/bin.
 preset_dir() { [[ $1 == release ]] && echo build || echo "build/$1"; }
 
-# build_preset PRESET [TARGET...]
-build_preset() {
-  local preset=$1 dir log=build/log/configure-$1.log
-  dir=$(preset_dir "$preset")
-  shift
-  say "build $preset"
+# What ccache holds serves every checkout on the machine, wherever it lies.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
+configure_preset() {
+  local log=build/log/configure-$1.log
   mkdir -p build/log
-  cmake --preset "$preset" >"$log" 2>&1 || {
+  cmake --preset "$1" >"$log" 2>&1 || {
     cat "$log" >&2
     return 1
   }
-  ninja --quiet -C "$dir" "$@"
+}
+
+# build_preset PRESET [TARGET...]
+build_preset() {
+  local preset=$1
+  shift
+  say "build $preset"
+  configure_preset "$preset" || return 1
+  ninja --quiet -C "$(preset_dir "$preset")" "$@"
 }
 
 # in_namespace BIN COMMAND...: runs it where no mount and no process can outlive it. BIN: the folder of dkfs's programs.

@@ -49,17 +49,16 @@ lint_man() {
   return $bad
 }
 
-# Tests are compiled with all warnings above; the slower reading is for what ships.
-lint_tidy() {
-  tracked '^(store|fs|tools)/.*\.cc$' | xargs -r tools/dev/tidy build/lint
+lint_cpp() {
+  configure_preset lint || return 1
+  tracked '^(store|fs|tools|tests)/.*\.cc$' | xargs -r tools/dev/tidy build/lint
 }
 
 check format tools/dev/format.sh --check
 check shell lint_shell
 check python lint_python
 check man lint_man
-check "clang (thread safety)" build_preset lint
-check clang-tidy lint_tidy
+check "clang, clang-tidy" lint_cpp
 
 if ((${#failed[@]})); then
   say "lint failed: ${failed[*]}"
