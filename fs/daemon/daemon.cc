@@ -238,9 +238,11 @@ Failure Daemon::Finish() {
         {{"dir", places_.dir}, {"error", complete.ToString()}, {"hint", "the store has everything: mount again"}});
   }
   Status closed = store_->Close();
-  Log(closed.ok() ? LogLevel::kInfo : LogLevel::kError, "store_closed",
-      {{"store", places_.store}, {"clean", complete.ok() ? "yes" : "no"}, {"error", closed.ok() ? "" : closed.ToString()},
-       {"hint", closed.ok() ? "" : "check the store's disk and mount again"}});
+  if (closed.ok()) {
+    Log(LogLevel::kInfo, "store_closed", {{"store", places_.store}, {"clean", complete.ok() ? "yes" : "no"}});
+  } else {
+    Log(LogLevel::kError, "store_close", {{"error", closed.ToString()}, {"hint", "check the store's disk, mount again"}});
+  }
   control_->AnnounceClosed(complete.ok() ? closed : complete);
   return closed.ok() ? Failure::None() : Failure{kExitOther, "closing the store: " + closed.ToString()};
 }

@@ -47,7 +47,7 @@ void NormaliseCommandLine(const Places& places, const std::vector<std::string>& 
   std::vector<char*> words;
   for (std::string& word : line) words.push_back(word.data());
   words.push_back(nullptr);
-  ::execv("/proc/self/exe", words.data());
+  ::execv(words[0], words.data());  // by its path, so that the process is also named dkfs
 }
 
 int ServeHere(const Options& options, const Places& places, Readiness ready) {

@@ -25,6 +25,11 @@ size_t FixedBytes(uint32_t opcode) {
     case FUSE_FSYNC: case FUSE_FSYNCDIR: return sizeof(fuse_fsync_in);
     case FUSE_SETXATTR: return sizeof(fuse_setxattr_in) + 1;
     case FUSE_GETXATTR: case FUSE_LISTXATTR: return sizeof(fuse_getxattr_in);
+    case FUSE_GETLK: case FUSE_SETLK: case FUSE_SETLKW: return sizeof(fuse_lk_in);
+    case FUSE_BMAP: return sizeof(fuse_bmap_in);
+    case FUSE_IOCTL: return sizeof(fuse_ioctl_in);
+    case FUSE_POLL: return sizeof(fuse_poll_in);
+    case FUSE_NOTIFY_REPLY: return sizeof(fuse_notify_retrieve_in);
     case FUSE_FLUSH: return sizeof(fuse_flush_in);
     case FUSE_INIT: return 16;  // sizeof(fuse_init_in) before 7.36
     case FUSE_ACCESS: return sizeof(fuse_access_in);

@@ -99,7 +99,8 @@ TEST_F(ReplyTest, TruncatedBodiesAreEio) {
     if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_DESTROY) continue;
     int error = kernel_->Call(opcode, 1, "").error;
     bool bodiless = opcode == FUSE_READLINK || opcode == FUSE_STATFS || opcode == FUSE_INIT;
-    if (!bodiless) EXPECT_TRUE(error == EIO || error == ENOSYS) << opcode << ": " << error;
+    if (bodiless) continue;
+    EXPECT_TRUE(error == EIO || error == ENOSYS) << opcode << ": " << error;
   }
 }
 

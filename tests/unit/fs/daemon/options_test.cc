@@ -1,0 +1,157 @@
+#include "fs/daemon/options.h"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <fstream>
+#include <map>
+
+#include "fs/daemon/mount_words.h"
+
+namespace dkfs {
+namespace {
+
+using Args = std::vector<std::string>;
+
+class OptionsTest : public testing::Test {
+ protected:
+  Result<Options> Parse(const Args& args) {
+    return ParseOptions(
+        args,
+        [this](const char* name) {
+          auto it = environment_.find(name);
+          return it == environment_.end() ? nullptr : it->second.c_str();
+        },
+        &has_command_);
+  }
+  std::string Refusal(const Args& args) {
+    auto options = Parse(args);
+    EXPECT_FALSE(options.ok());
+    return options.ok() ? "" : std::string(options.status().context());
+  }
+  std::string ConfigFile(const std::string& text) {
+    std::string path = testing::TempDir() + "dkfs-options-test.conf";
+    std::ofstream(path) << text;
+    return path;
+  }
+  std::map<std::string, std::string> environment_;
+  bool has_command_ = false;
+};
+
+TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
+  auto options = Parse({"/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ("/data", options->dir);
+  EXPECT_EQ("", options->store);
+  EXPECT_EQ(Order::kCalls, options->order);
+  EXPECT_EQ(24 * 3600, options->retain.count());
+  EXPECT_EQ("127.0.0.1:9911", options->metrics_addr);
+  EXPECT_FALSE(options->metrics_explicit);
+  EXPECT_FALSE(options->foreground || options->debug || options->has_command);
+}
+
+TEST_F(OptionsTest, FlagsAreRead) {
+  auto options = Parse({"--store", "/s", "--order=fsync", "--retain", "7d", "--budget", "10G", "--metrics-addr", "off", "-f",
+                        "-d", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ("/s", options->store);
+  EXPECT_EQ(Order::kFsync, options->order);
+  EXPECT_EQ(7 * 86400, options->retain.count());
+  EXPECT_EQ(10ull << 30, options->budget_bytes);
+  EXPECT_EQ("", options->metrics_addr);
+  EXPECT_TRUE(options->foreground && options->debug);
+}
+
+TEST_F(OptionsTest, DebugDoesNotImplyForeground) { EXPECT_FALSE(Parse({"-d", "/data"})->foreground); }
+
+TEST_F(OptionsTest, FlagsWinOverEnvironmentOverFile) {
+  std::string config = ConfigFile("store = /file\nretain = 1h\norder = fsync\n# comment\nmetrics-addr = 0.0.0.0:1\n");
+  environment_ = {{"DKFS_STORE", "/env"}, {"DKFS_RETAIN", "2h"}, {"DKFS_CONFIG", config}};
+  auto options = Parse({"--store", "/flag", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ("/flag", options->store);
+  EXPECT_EQ(7200, options->retain.count());
+  EXPECT_EQ(Order::kFsync, options->order);
+  EXPECT_EQ("0.0.0.0:1", options->metrics_addr);
+  EXPECT_TRUE(options->metrics_explicit);
+}
+
+TEST_F(OptionsTest, MountWordsSetTheSameThings) {
+  auto options = Parse({"-o", "store=/s,order=fsync,ro,nosuid,defaults,_netdev,x-systemd.automount", "-o", "rw", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ("/s", options->store);
+  EXPECT_EQ(Order::kFsync, options->order);
+  EXPECT_EQ(static_cast<unsigned long>(MS_NOSUID), MountFlagsOf(options->mount_flags));
+}
+
+TEST_F(OptionsTest, CommandStandsBehindDashes) {
+  auto options = Parse({"/data", "--", "postgres", "-D", "--help"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ((Args{"postgres", "-D", "--help"}), options->command);
+  EXPECT_TRUE(has_command_);
+}
+
+TEST_F(OptionsTest, UsageErrorStillKnowsOfTheCommand) {
+  EXPECT_FALSE(Parse({"--bad", "/data", "--", "true"}).ok());
+  EXPECT_TRUE(has_command_);
+}
+
+TEST_F(OptionsTest, HelpAndVersionNeedNoDirectory) {
+  EXPECT_EQ(Options::Action::kHelp, Parse({"--help"})->action);
+  EXPECT_EQ(Options::Action::kVersion, Parse({"--version"})->action);
+}
+
+TEST_F(OptionsTest, EveryMistakeIsNamed) {
+  EXPECT_NE("", Refusal({}));
+  EXPECT_NE(std::string::npos, Refusal({"/a", "/b"}).find("/b"));
+  EXPECT_NE(std::string::npos, Refusal({"--unknown", "/a"}).find("unknown"));
+  EXPECT_NE(std::string::npos, Refusal({"--stor", "/s", "/a"}).find("stor"));
+  EXPECT_NE(std::string::npos, Refusal({"--order", "none", "/a"}).find("none"));
+  EXPECT_NE(std::string::npos, Refusal({"--retain", "soon", "/a"}).find("soon"));
+  EXPECT_NE(std::string::npos, Refusal({"--budget", "lots", "/a"}).find("lots"));
+  EXPECT_NE(std::string::npos, Refusal({"--budget", "1K", "/a"}).find("64M"));
+  EXPECT_NE(std::string::npos, Refusal({"--metrics-addr", "nowhere", "/a"}).find("nowhere"));
+  EXPECT_NE(std::string::npos, Refusal({"--metrics-addr", "h:99999", "/a"}).find("99999"));
+  EXPECT_NE(std::string::npos, Refusal({"-o", "bogus", "/a"}).find("bogus"));
+  EXPECT_NE(std::string::npos, Refusal({"-o", "store=/b", "--store", "/a", "/d"}).find("twice"));
+  EXPECT_NE(std::string::npos, Refusal({"--config", "/does/not/exist", "/a"}).find("/does/not/exist"));
+  EXPECT_NE(std::string::npos, Refusal({"--store=", "/a"}).find("store"));
+  EXPECT_NE("", Refusal({"--store"}));
+  EXPECT_NE("", Refusal({"/a", "--"}));
+}
+
+TEST_F(OptionsTest, MistakesInTheFileNameTheFile) {
+  std::string config = ConfigFile("colour = red\n");
+  EXPECT_NE(std::string::npos, Refusal({"--config", config, "/a"}).find(config));
+  EXPECT_NE(std::string::npos, Refusal({"--config", ConfigFile("options = bogus\n"), "/a"}).find("bogus"));
+}
+
+TEST(MountHelperTest, ArgumentsBecomeOurs) {
+  bool fake = true;
+  auto args = ArgsOfMountHelper({"/var/store", "/data", "-n", "-o", "rw,order=fsync,noauto,nodev"}, &fake);
+  ASSERT_TRUE(args.ok()) << args.status().ToString();
+  EXPECT_EQ((Args{"--order", "fsync", "--store", "/var/store", "-o", "rw", "-o", "nodev", "/data"}), *args);
+  EXPECT_FALSE(fake);
+}
+
+TEST(MountHelperTest, NoneMeansTheDefaultStore) {
+  bool fake = false;
+  EXPECT_EQ((Args{"/data"}), *ArgsOfMountHelper({"none", "/data", "-fv"}, &fake));
+  EXPECT_TRUE(fake);
+}
+
+TEST(MountHelperTest, OnlySloppyForgivesUnknownWords) {
+  bool fake = false;
+  EXPECT_FALSE(ArgsOfMountHelper({"none", "/data", "-o", "bogus"}, &fake).ok());
+  EXPECT_TRUE(ArgsOfMountHelper({"none", "/data", "-s", "-o", "bogus"}, &fake).ok());
+}
+
+TEST(MountHelperTest, MistakesAreRefused) {
+  bool fake = false;
+  for (const Args& args : {Args{}, {"none"}, {"none", "/a", "/b"}, {"relative", "/a"}, {"none", "/a", "--x"}, {"none", "/a", "-o"}}) {
+    EXPECT_FALSE(ArgsOfMountHelper(args, &fake).ok());
+  }
+}
+
+}  // namespace
+}  // namespace dkfs
