@@ -22,12 +22,14 @@ class InodeTest : public ::testing::Test {
     options.segment_bytes = 1 << 20;
     Result<std::unique_ptr<Store>> store = Store::Open(path_ + "/s", options);
     ASSERT_TRUE(store.ok()) << store.status().ToString();
-    store_ = *std::move(store);
+    store_ = std::move(store).value();
     table_ = std::make_unique<InodeTable>(store_.get());
   }
   void TearDown() override {
     table_.reset();
-    if (store_) EXPECT_TRUE(store_->Close().ok());
+    if (store_) {
+      EXPECT_TRUE(store_->Close().ok());
+    }
     store_.reset();
     file::RemoveTree(AT_FDCWD, path_).Ignore("left in the temporary directory");
   }

@@ -1,0 +1,88 @@
+#include "fs/hydrate/aside.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace dkfs {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+class AsideTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = ::testing::TempDir() + "aside-XXXXXX";
+    ASSERT_NE(::mkdtemp(root_.data()), nullptr);
+    stdfs::create_directories(root_ + "/dir/a");
+    stdfs::create_directory(root_ + "/store");
+    backing_ = std::make_unique<Backing>(UniqueFd(::open((root_ + "/dir").c_str(), O_RDONLY | O_DIRECTORY)), root_ + "/dir");
+  }
+  void TearDown() override { stdfs::remove_all(root_); }
+  void Put(const std::string& path, const std::string& content) { std::ofstream(root_ + "/dir/" + path) << content; }
+  static std::string Slurp(const stdfs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  stdfs::path OnlySet(const std::string& place) {
+    stdfs::directory_iterator it(place);
+    return it->path();
+  }
+
+  std::string root_;
+  std::unique_ptr<Backing> backing_;
+};
+
+TEST_F(AsideTest, NamesMoveIntoTheStoreAndNeverReplaceEachOther) {
+  Aside aside(backing_.get(), root_ + "/store", 1 << 20);
+  Put("a/f", "first");
+  ASSERT_TRUE(aside.MoveName("a/f").ok());
+  Put("a/f", "second");
+  ASSERT_TRUE(aside.MoveName("a/f").ok());
+  const stdfs::path set = OnlySet(root_ + "/store/aside");
+  EXPECT_EQ(Slurp(set / "a/f"), "first");
+  EXPECT_EQ(Slurp(set / "a/f~1"), "second");
+  EXPECT_EQ(aside.MoveName("a/f").code(), ENOENT);
+  EXPECT_EQ(aside.entries(), 2u);
+}
+
+TEST_F(AsideTest, WithoutTheStoreNearbyASiblingOfTheDirectoryTakesThem) {
+  Aside aside(backing_.get(), "/proc/self", 1 << 20);
+  Put("f", "x");
+  ASSERT_TRUE(aside.MoveName("f").ok());
+  EXPECT_EQ(Slurp(OnlySet(root_ + "/.dir.dkfs-aside") / "f"), "x");
+  ASSERT_EQ(aside.List()->size(), 1u);
+  EXPECT_EQ(aside.List()->front().entries, 1u);
+  EXPECT_EQ(aside.Remove("nothing").code(), ENOENT);
+  EXPECT_EQ(aside.Remove("../dir").code(), EINVAL);
+  ASSERT_TRUE(aside.Remove(aside.List()->front().time).ok());
+  EXPECT_TRUE(aside.List()->empty());
+}
+
+TEST_F(AsideTest, BytesAreKeptAtTheirPlaceWithinTheBudget) {
+  Aside aside(backing_.get(), root_ + "/store", 10'000);
+  const std::string data(4096, 'd');
+  ASSERT_TRUE(aside.CopyBytes("a/f", 1 << 20, AsBytes(data)).ok());
+  ASSERT_TRUE(aside.CopyBytes("a/f", 8192, AsBytes(data)).ok());
+  EXPECT_EQ(aside.CopyBytes("a/f", 0, AsBytes(data)).code(), EDQUOT);
+  const std::string kept = Slurp(OnlySet(root_ + "/store/aside") / "a/f");
+  EXPECT_EQ(kept.size(), (1u << 20) + 4096);
+  EXPECT_EQ(kept.substr(8192, 4096), data);
+  EXPECT_EQ(kept.substr(0, 4096), std::string(4096, '\0'));
+}
+
+TEST_F(AsideTest, AFileMovedBeforeNeverStandsInTheWayOfADirectory) {
+  Aside aside(backing_.get(), root_ + "/store", 10'000);
+  Put("x", "file");
+  ASSERT_TRUE(aside.MoveName("x").ok());
+  stdfs::create_directory(root_ + "/dir/x");
+  Put("x/y", "below");
+  ASSERT_TRUE(aside.MoveName("x/y").ok());
+  EXPECT_EQ(Slurp(OnlySet(root_ + "/store/aside") / "x~1/y"), "below");
+}
+
+}  // namespace
+}  // namespace dkfs

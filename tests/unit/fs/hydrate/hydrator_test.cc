@@ -1,0 +1,306 @@
+#include "fs/hydrate/hydrator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "store/base/fault.h"
+#include "tests/unit/fs/hydrate/model.h"
+
+namespace dkfs {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::IsSupersetOf;
+
+std::string Filled(size_t bytes, char first) {
+  std::string out(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) out[i] = static_cast<char>(first + static_cast<char>(i / 4096 % 20));
+  return out;
+}
+
+class HydratorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = ::testing::TempDir() + "hydrate-XXXXXX";
+    ASSERT_NE(::mkdtemp(root_.data()), nullptr);
+    m_ = std::make_unique<HydrateModel>(root_);
+  }
+  void TearDown() override {
+    ASSERT_TRUE(Fault::Arm("").ok());
+    m_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void MakeTree() {
+    m_->MakeDir("a");
+    m_->MakeDir("a/b");
+    m_->MakeFile("a/big", Filled(3'000'000, 'A'));
+    m_->MakeFile("a/b/small", "hello");
+    m_->MakeFile("empty", "");
+    m_->MakeFile("holes", Filled(4096, 'h') + std::string(5'000'000, '\0') + Filled(5000, 'z'));
+    m_->MakeSpecial("a/link", S_IFLNK | 0777, "b/small");
+    m_->MakeSpecial("fifo", S_IFIFO | 0600, "");
+    m_->MakeFile("one", Filled(20'000, 'l'));
+    m_->Link("one", "a/two");
+    m_->Link("one", "a/b/three");
+  }
+  void FinishAndExpect() {
+    const Status done = m_->Finish();
+    ASSERT_TRUE(done.ok()) << done.ToString();
+    m_->ExpectComplete();
+    EXPECT_TRUE(m_->hydrator->progress().done);
+  }
+
+  std::string root_;
+  std::unique_ptr<HydrateModel> m_;
+};
+
+TEST_F(HydratorTest, EmptiedDirectoryIsMadeWhole) {
+  MakeTree();
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+  EXPECT_GT(m_->hydrator->progress().blocks_reconstructed, 700u);
+}
+
+TEST_F(HydratorTest, IntactDirectoryIsOnlyVerified) {
+  MakeTree();
+  m_->FillDir();
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_EQ(m_->hydrator->progress().blocks_damaged, 0u);
+  EXPECT_GT(m_->hydrator->progress().blocks_verified, 700u);
+  EXPECT_LT(m_->hydrator->progress().blocks_reconstructed, 300u);  // holes beside data
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, FirstReadMakesOnlyItsBlocks) {
+  MakeTree();
+  m_->Start(false);
+  EXPECT_EQ(*m_->Read("a/big", 1'000'000, 10), m_->tree["a/big"].content.substr(1'000'000, 10));
+  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, 1u);
+  EXPECT_TRUE(std::filesystem::exists(m_->PathIn(Backing::PartialPath(m_->tree["a/big"].id))));
+  EXPECT_FALSE(std::filesystem::exists(m_->PathIn("a/big")));  // H1
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, HoleyFileLeavesItsNameWhileBlocksAreAbsent) {
+  MakeTree();
+  m_->FillDir();
+  m_->Start(false);
+  EXPECT_EQ(*m_->Read("one", 0, 5), m_->tree["one"].content.substr(0, 5));
+  for (const char* name : {"one", "a/two", "a/b/three"}) EXPECT_FALSE(std::filesystem::exists(m_->PathIn(name))) << name;
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, StaleBlocksThatVersionsExplainAreReplacedSilently) {
+  MakeTree();
+  m_->FillDir();
+  m_->Write("a/big", 100'000, Filled(50'000, 'N'));
+  m_->Write("one", 0, "new");
+  m_->Truncate("holes", 100);
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, TornBlockIsKeptAsideAndRepaired) {
+  MakeTree();
+  m_->FillDir();
+  m_->Damage("a/big", 40960, std::string(512, '!'));
+  m_->Start(false);
+  EXPECT_EQ(*m_->Read("a/big", 40960, 4096), m_->tree["a/big"].content.substr(40960, 4096));
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), ElementsAre("a", "a/big"));
+  EXPECT_EQ(m_->hydrator->aside().bytes(), 4096u);
+}
+
+TEST_F(HydratorTest, UnexplainedNamesTypesAndTailsGoAside) {
+  MakeTree();
+  m_->FillDir();
+  m_->Damage("stranger", 0, "mine");
+  std::filesystem::create_directories(m_->PathIn("a/strange/below"));
+  std::filesystem::remove(m_->PathIn("a/b/small"));
+  std::filesystem::create_directory(m_->PathIn("a/b/small"));
+  std::filesystem::remove(m_->PathIn("a/link"));
+  std::filesystem::create_symlink("/etc/passwd", m_->PathIn("a/link"));
+  m_->Damage("empty", 0, "not empty");
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsSupersetOf({"stranger", "a/strange/below", "a/b/small", "a/link", "empty"}));
+  EXPECT_EQ(m_->hydrator->aside().List()->size(), 1u);
+  EXPECT_TRUE(m_->hydrator->aside().Remove("").ok());
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, BeyondTheBudgetTheWholeFileGoesAside) {
+  MakeTree();
+  m_->FillDir();
+  m_->Damage("a/big", 0, std::string(500'000, '?'));
+  m_->Start(false, 10'000);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), Contains("a/big"));
+}
+
+TEST_F(HydratorTest, OneBackingInodeServesOneFile) {
+  m_->MakeFile("x", Filled(9000, 'x'));
+  m_->MakeFile("y", Filled(9000, 'x'));
+  m_->FillDir();
+  std::filesystem::remove(m_->PathIn("y"));
+  std::filesystem::create_hard_link(m_->PathIn("x"), m_->PathIn("y"));
+  m_->Start(false);
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, AnythingInTheWayOfADirectoryGoesAside) {
+  MakeTree();
+  std::filesystem::create_directory_symlink("/tmp", m_->PathIn("a"));
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), ElementsAre("a"));
+}
+
+TEST_F(HydratorTest, FingerprintsLetTheNextTrustedMountBelieve) {
+  MakeTree();
+  m_->Start(false);
+  FinishAndExpect();
+  m_->Start(true);
+  EXPECT_EQ(m_->Read("a/b/small", 0, 5).value(), "hello");
+  FinishAndExpect();
+  EXPECT_EQ(m_->hydrator->progress().blocks_verified + m_->hydrator->progress().blocks_reconstructed, 0u);
+  // What changed since is not believed.
+  m_->Damage("a/big", 5000, "changed");
+  m_->Start(true);
+  FinishAndExpect();
+  EXPECT_GT(m_->hydrator->progress().blocks_verified, 0u);
+}
+
+TEST_F(HydratorTest, AdoptedContentIsBelievedWhereNoVersionIs) {
+  const std::string content = Filled(50'000, 'c');
+  m_->MakeFile("f", content, true);
+  m_->FillDir();
+  m_->Start(false);
+  EXPECT_EQ(*m_->Read("f", 20'000, 100), content.substr(20'000, 100));
+  m_->Drop();
+  m_->Write("f", 4096, Filled(4096, 'w'));  // recorded, not yet in the backing file
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), ElementsAre("f"));  // no version explains the block that was never captured
+}
+
+TEST_F(HydratorTest, LostAdoptedContentIsDamageNeverZeros) {
+  m_->MakeFile("f", Filled(20'000, 'c'), true);
+  m_->Write("f", 0, Filled(4096, 'w'));
+  for (int mount = 0; mount < 2; ++mount) {  // the second finds the partial file of the first
+    m_->Start(false);
+    EXPECT_EQ(*m_->Read("f", 0, 4096), Filled(4096, 'w'));
+    EXPECT_TRUE(m_->Read("f", 8192, 10).status().IsCorruption());
+    EXPECT_EQ(m_->hydrator->progress().blocks_damaged, 1u);
+  }
+  EXPECT_TRUE(m_->Finish().IsCorruption());
+  EXPECT_FALSE(std::filesystem::exists(m_->PathIn("f")));  // H1
+}
+
+TEST_F(HydratorTest, DroppedAnywhereItGoesOnFromWhatIsThere) {
+  MakeTree();
+  for (int n = 1; n < 12; ++n) {
+    m_->Start(false);
+    int polls = 0;
+    EXPECT_EQ(m_->hydrator->Finish([&] { return ++polls > n; }).code(), ECANCELED);
+  }
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, FailedSettlingOfHardLinksIsTakenUpAgain) {
+  MakeTree();
+  ASSERT_TRUE(Fault::Arm("backing.rename=EIO@1").ok());
+  m_->Start(false);
+  EXPECT_EQ(m_->Finish().code(), EIO);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  m_->Start(false);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, BackingErrorsComeBackAsTheyAre) {
+  MakeTree();
+  m_->Start(false);
+  ASSERT_TRUE(Fault::Arm("backing.write=ENOSPC@1").ok());
+  EXPECT_EQ(m_->Read("a/big", 0, 10).code(), ENOSPC);
+  EXPECT_EQ(m_->Read("a/big", 0, 10).value(), m_->tree["a/big"].content.substr(0, 10));
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, FailedWriteTurnsThePresentFilePartialUntilRepaired) {
+  MakeTree();
+  m_->Start(false);
+  FinishAndExpect();
+  InodeRef ref = m_->Get("one");
+  {
+    SharedLock t(m_->tree_lock);
+    ExclusiveLock l(ref->lock);
+    ASSERT_TRUE(m_->hydrator->Prepare(*ref, "one").ok());
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 0, 100));
+    m_->hydrator->MarkAbsent(*ref, 2);
+    EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 3));
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 3, 100));
+    ASSERT_EQ(::pwrite(ref->backing.get(), "torn", 4, 2 * 4096), 4);
+  }
+  EXPECT_EQ(*m_->Read("one", 8192, 4), m_->tree["one"].content.substr(8192, 4));
+  ref.reset();
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, MarksFollowWritesAndTruncates) {
+  m_->MakeFile("f", Filled(10 * 4096, 'f'));
+  m_->Start(false);
+  InodeRef ref = m_->Get("f");
+  SharedLock t(m_->tree_lock);
+  ExclusiveLock l(ref->lock);
+  EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 1));
+  ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
+  EXPECT_EQ(ref->absent_count, 10u);
+  EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 1));
+  EXPECT_TRUE(Hydrator::IsPresent(*ref, 10, 5));  // beyond its end nothing was ever absent
+  m_->hydrator->MarkPresent(*ref, 2, 3);
+  EXPECT_TRUE(Hydrator::IsPresent(*ref, 2, 3));
+  EXPECT_FALSE(Hydrator::IsPresent(*ref, 2, 4));
+  m_->hydrator->MarkResized(*ref, 10 * 4096, 6 * 4096 + 1);
+  EXPECT_EQ(ref->absent_count, 4u);
+  EXPECT_FALSE(Hydrator::IsPresent(*ref, 6, 1));
+  EXPECT_TRUE(Hydrator::IsPresent(*ref, 7, 100));
+}
+
+TEST_F(HydratorTest, BackgroundCompletesByItself) {
+  MakeTree();
+  m_->Start(false);
+  m_->hydrator->Start();
+  while (!m_->hydrator->progress().done) std::this_thread::yield();
+  m_->hydrator->Stop();
+  ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());
+  ASSERT_TRUE(m_->backing->RemovePartialDirIfEmpty().ok());
+  m_->ExpectComplete();
+  EXPECT_EQ(m_->hydrator->progress().files_done, m_->hydrator->progress().files_total);
+}
+
+TEST_F(HydratorTest, ExtendedAttributesComeBack) {
+  m_->MakeFile("f", "x");
+  m_->SetXattr("f", "user.k", "v");
+  m_->Start(false);
+  FinishAndExpect();
+  auto there = m_->backing->ListXattrs("f");
+  ASSERT_TRUE(there.ok());
+  if (there->empty()) GTEST_SKIP() << "no user attributes on this file system";
+  EXPECT_EQ(there->front().second, "v");
+}
+
+}  // namespace
+}  // namespace dkfs
