@@ -1,0 +1,199 @@
+// Space, units, damage and age, each by itself.
+#include <random>
+
+#include "store/codec/codec.h"
+#include "tests/unit/store/retain/rig.h"
+
+namespace dkfs::retain_test {
+namespace {
+
+using std::chrono::seconds;
+constexpr size_t kBlock = 8192;
+
+std::string Noise(size_t bytes, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::string out(bytes, '\0');
+  for (char& c : out) c = static_cast<char>(random());
+  return out;
+}
+
+class RetainerTest : public testing::Test {
+ protected:
+  void Start(RetainOptions options) {
+    path_ = FreshDir(testing::UnitTest::GetInstance()->current_test_info()->name());
+    rig_ = std::make_unique<Rig>(path_, &time_, options);
+    ASSERT_OK(rig_->Open());
+  }
+  InodeState Inode(uint64_t size) {
+    InodeState state;
+    state.mode = 0100644;
+    state.nlink = 1;
+    state.size = size;
+    return state;
+  }
+  Item InodeItemOf(uint64_t file, const InodeState& state) { return {Seq{}, InodeItem{FileId{file}, state}, 0, {}}; }
+  // Writes content from byte 0 on, 64 KiB a record.
+  Seq Write(uint64_t file, const std::string& content) {
+    Seq last;
+    for (size_t at = 0; at < content.size(); at += 65536) {
+      const std::string part = content.substr(at, 65536);
+      BlocksItem blocks{FileId{file}, LayoutId{1}, kDefaultBlockShift, at / kBlock, {}};
+      for (size_t b = 0; b < part.size(); b += kBlock) {
+        const std::string one = part.substr(b, kBlock);
+        blocks.versions.push_back({BlockKind::kBaseline, 0, static_cast<uint32_t>(one.size()),
+                                   HashZeroPadded(AsBytes(one), kBlock), Seq{}});
+      }
+      last = rig_->Append({Item{Seq{}, blocks, 0, AsBytes(part)}});
+    }
+    return last;
+  }
+  std::string Read(uint64_t file, size_t bytes, Seq at) {
+    std::string out;
+    const InodeState state = Value(rig_->index->Inode(FileId{file}, at));
+    for (uint64_t block = 0; out.size() < bytes; ++block) {
+      std::string one(kBlock, '?');
+      const Status read = rig_->reconstructor->Block(FileId{file}, state, block, at,
+                                                     {reinterpret_cast<std::byte*>(one.data()), one.size()});
+      EXPECT_TRUE(read.ok()) << read.ToString();
+      out += one;
+    }
+    return out.substr(0, bytes);
+  }
+  void Age(seconds s) {
+    rig_->retainer->Tick();
+    time_.Pass(s);
+    rig_->Settle();
+  }
+
+  FakeTime time_;
+  std::string path_;
+  std::unique_ptr<Rig> rig_;
+};
+
+TEST_F(RetainerTest, EndlessOverwritesStayInTheBudget) {
+  RetainOptions options;
+  options.budget_bytes = 12 << 20;
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(1 << 20))});
+  std::string content;
+  for (uint64_t round = 0; round < 40; ++round) {
+    content = Noise(1 << 20, round);
+    Write(2, content);
+    if (round % 4 != 3) continue;
+    Age(seconds(10));
+    const uint64_t used = rig_->journal->DiskBytes() + rig_->PackBytes() + rig_->kv->DiskBytes();
+    ASSERT_LE(used, options.budget_bytes) << "round " << round;
+  }
+  EXPECT_FALSE(rig_->retainer->stats().over_budget);
+  EXPECT_GT(rig_->retainer->stats().horizon.value, 0u);
+  EXPECT_EQ(Read(2, content.size(), kLatest), content);
+}
+
+TEST_F(RetainerTest, WhatLeftTheWindowTakesNoSpace) {
+  RetainOptions options;
+  options.retain = seconds(60);
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(1 << 20))});
+  for (uint64_t round = 0; round < 8; ++round) Write(2, Noise(1 << 20, round));
+  Age(seconds(10));
+  EXPECT_GT(rig_->PackBytes(), uint64_t{7} << 20);
+  Age(seconds(70));
+  Age(seconds(70));
+  EXPECT_LT(rig_->PackBytes(), uint64_t{5} << 18);
+  EXPECT_EQ(Read(2, 1 << 20, kLatest), Noise(1 << 20, 7));
+}
+
+TEST_F(RetainerTest, OverBudgetWithoutHistoryIsTold) {
+  RetainOptions options;
+  options.budget_bytes = 3 << 20;
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(8 << 20))});
+  Write(2, Noise(8 << 20, 1));
+  Age(seconds(10));
+  EXPECT_TRUE(rig_->retainer->stats().over_budget);
+  EXPECT_EQ(Read(2, 8 << 20, kLatest), Noise(8 << 20, 1));
+}
+
+TEST_F(RetainerTest, IdenticalContentStandsOnce) {
+  Start({});
+  const std::string content = Noise(1 << 20, 5);
+  for (uint64_t file = 2; file < 6; ++file) {
+    rig_->Append({InodeItemOf(file, Inode(1 << 20))});
+    Write(file, content);
+  }
+  Age(seconds(10));
+  EXPECT_LT(rig_->PackBytes(), uint64_t{3} << 19);
+  for (uint64_t file = 2; file < 6; ++file) EXPECT_EQ(Read(file, content.size(), kLatest), content);
+}
+
+TEST_F(RetainerTest, AReplacedFileIsStoredAsUnitsUntilItsBaseLeaves) {
+  RetainOptions options;
+  options.retain = seconds(600);
+  Start(options);
+  const std::string before = Noise(2 << 20, 1);
+  std::string after = before;
+  after.insert(100'000, "a few new bytes");
+  after.resize(2 << 20);
+  rig_->Append({InodeItemOf(2, Inode(2 << 20))});
+  const Seq written = Write(2, before);
+  Age(seconds(10));
+  rig_->Append({InodeItemOf(3, Inode(2 << 20))});
+  Write(3, after);
+  InodeState renamed = Inode(2 << 20);
+  renamed.replaced = FileId{2};
+  rig_->Append({InodeItemOf(3, renamed), InodeItemOf(2, InodeState{})});
+  Age(seconds(10));
+  EXPECT_LT(rig_->PackBytes(), uint64_t{5} << 19) << "two plain copies would be 4 MiB";
+  EXPECT_EQ(Read(3, after.size(), kLatest), after);
+  EXPECT_EQ(Read(2, before.size(), written), before);
+  rig_->Drop();
+  ASSERT_OK(rig_->Open());
+  EXPECT_EQ(Read(3, after.size(), kLatest), after);
+  rig_->Append({InodeItemOf(4, Inode(0))});
+  Age(seconds(700));
+  Age(seconds(700));
+  EXPECT_LT(rig_->PackBytes(), uint64_t{5} << 19) << "the base is gone";
+  EXPECT_EQ(Read(3, after.size(), kLatest), after);
+  rig_->Drop();
+  ASSERT_OK(rig_->Open(true));
+  EXPECT_EQ(Read(3, after.size(), kLatest), after);
+}
+
+TEST_F(RetainerTest, ADamagedSegmentIsKept) {
+  RetainOptions options;
+  options.retain = seconds(60);
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(1 << 20))});
+  const std::string content = Noise(1 << 19, 3);
+  Write(2, content);
+  ASSERT_OK(rig_->journal->Seal());
+  const std::string segment = rig_->journal_path() + "/" + rig_->Files(".seg").front();
+  UniqueFd fd = Value(file::Open(AT_FDCWD, segment, O_RDWR));
+  ASSERT_OK(file::WriteAt(fd.get(), AsBytes("damage"), 200'000, segment));
+  Age(seconds(10));
+  EXPECT_TRUE(file::Stat(AT_FDCWD, segment).ok());
+  Age(seconds(70));
+  EXPECT_TRUE(file::Stat(AT_FDCWD, segment).ok());
+  EXPECT_EQ(Read(2, 65536, kLatest), content.substr(0, 65536));
+}
+
+TEST_F(RetainerTest, ARestartAgesHistoryByAnHourAtMost) {
+  RetainOptions options;
+  options.retain = std::chrono::hours(24);
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(0))});
+  Age(seconds(10));
+  rig_->Append({InodeItemOf(2, Inode(1))});
+  Age(seconds(10));
+  rig_->Drop();
+  time_.Pass(std::chrono::hours(240));
+  ASSERT_OK(rig_->Open());
+  rig_->Settle();
+  EXPECT_EQ(rig_->retainer->stats().horizon, Seq{});
+  time_.Pass(std::chrono::hours(24));
+  rig_->Settle();
+  EXPECT_GT(rig_->retainer->stats().horizon, Seq{});
+}
+
+}  // namespace
+}  // namespace dkfs::retain_test
