@@ -8,8 +8,8 @@
 namespace dkfs {
 namespace {
 
-constexpr uint64_t kChunkBytes = 256 << 10;      // of queue, a batch: whoever applies holds the mutex for about 1 ms
-constexpr size_t kBatchBytes = 1 << 20;          // one record may make more rows than that, and is still one batch
+constexpr uint64_t kChunkBytes = 256 << 10;  // of queue, a batch: whoever applies holds the mutex for about 1 ms
+constexpr size_t kBatchBytes = 1 << 20;      // one record may make more rows than that, and is still one batch
 
 bool IsNameTombstone(const Item& item) {
   const auto* name = std::get_if<NameItem>(&item.body);
@@ -21,7 +21,8 @@ bool IsNameTombstone(const Item& item) {
 Status Index::ApplyAll() { return Fresh(); }
 
 Status Index::Fresh() {
-  if (applied_records_.load(std::memory_order_acquire) == enqueued_.load(std::memory_order_acquire)) return Status::Ok();
+  if (applied_records_.load(std::memory_order_acquire) == enqueued_.load(std::memory_order_acquire))
+    return Status::Ok();
   return Apply(kLatest);
 }
 

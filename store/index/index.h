@@ -2,8 +2,8 @@
 //
 // Records are enqueued in Seq order as they are appended and applied in batches: by a background thread, or by whoever
 // asks something that the queue may change (so a reader never waits for another thread, and never misses a record).
-// The rows are a pure function of the items (store/index/rows.h), so packs and segments may be applied in any order when
-// an index is rebuilt. docs/decisions/0002-index-applied-by-whoever-asks.md.
+// The rows are a pure function of the items (store/index/rows.h), so packs and segments may be applied in any order
+// when an index is rebuilt. docs/decisions/0002-index-applied-by-whoever-asks.md.
 //
 // Invariants
 //   X1  applied() is the highest Seq whose items, and all items of lower Seqs, are in the memtables.
@@ -33,7 +33,8 @@
 
 namespace dkfs {
 
-// A repointing made by packing: the version keeps key and Seq, its payload lies elsewhere now (or it became a baseline).
+// A repointing made by packing: the version keeps key and Seq, its payload lies elsewhere now (or it became a
+// baseline).
 struct Repoint {
   keys::BlockKey key;
   BlockEntry from;  // applied only if this is what the index holds
@@ -45,7 +46,7 @@ class Index {
   // `journal_path` is where the segments are: a voided record is read there to know what to take back. Without it (or
   // when its segment is gone) the whole index is searched.
   explicit Index(Kv* kv, std::string journal_path = {}) : kv_(kv), journal_path_(std::move(journal_path)) {}
-  Status Load();  // reads the meta row; before anything else
+  Status Load();                      // reads the meta row; before anything else
   JournalPosition recovered() const;  // where the journal's tail begins (X3)
 
   // Takes the items of an appended record; payload locations follow from `at` and Item::payload_offset. Of the payloads
@@ -70,7 +71,10 @@ class Index {
   // Live entries of `parent` after `after`, in EntryId order, until the callback returns false.
   Status Entries(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
   // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
-  struct LinkRow { FileId parent; EntryId entry; };
+  struct LinkRow {
+    FileId parent;
+    EntryId entry;
+  };
   Result<std::vector<LinkRow>> Links(FileId child, Seq at);
   Result<std::string> Xattr(FileId file, std::string_view name, Seq at);
   Result<std::vector<std::pair<std::string, std::string>>> Xattrs(FileId file, Seq at);
@@ -139,7 +143,7 @@ class Index {
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty
   std::atomic<uint64_t> queued_bytes_{0};
-  std::atomic<uint64_t> applied_{0}, flushed_{0};       // Seqs
+  std::atomic<uint64_t> applied_{0}, flushed_{0};  // Seqs
   std::atomic<uint64_t> max_file_{0}, max_entry_{0};
 };
 

@@ -1,5 +1,6 @@
 // From a time to a Seq. Times rise with Seqs except at the noted steps, so each piece between two steps is searched by
-// halves, the newest piece first: the clock may show the same time again after it was set back, and the last Seq counts.
+// halves, the newest piece first: the clock may show the same time again after it was set back, and the last Seq
+// counts.
 #include <algorithm>
 
 #include "store/index/index.h"

@@ -42,6 +42,7 @@ Result<InodeState> Index::Inode(FileId file, Seq at) {
   InodeState state;
   DKFS_TRY(DecodeInodeState(AsBytes(value), &state));
   if (IsGone(state)) return Status::Error(ENOENT);
+  if (state.replaced && !state.replaced_at) state.replaced_at = seq;  // its own record could not know its Seq
   return state;
 }
 
@@ -79,7 +80,8 @@ Status Index::BlockChain(FileId file, LayoutId layout, uint64_t block, Seq at,
 Status Index::Blocks(FileId file, LayoutId layout, uint64_t first, uint64_t end, Seq at,
                      const std::function<bool(uint64_t, Seq, const BlockEntry&)>& each) {
   DKFS_TRY(Fresh());
-  const std::string stop = end == kEndOfFile ? PrefixEnd(keys::BlockPrefix(file, layout)) : BlockThing(file, layout, end);
+  const std::string stop =
+      end == kEndOfFile ? PrefixEnd(keys::BlockPrefix(file, layout)) : BlockThing(file, layout, end);
   return EachNewest(*kv_, Family::kBlock, BlockThing(file, layout, first), stop, at,
                     [&](std::string_view thing, Seq seq, std::string_view value) -> Result<bool> {
                       BlockEntry entry;
@@ -95,7 +97,8 @@ Result<Seq> Index::CoveringRange(FileId file, LayoutId layout, uint64_t block, S
   const std::string prefix = keys::OfFile(file);
   std::string key, value;
   Seq found;
-  Status first = kv_->SeekPrefix(Family::kRange, keys::Range(file, at, 0), prefix, &key, &value);  // mostly there is none
+  Status first =
+      kv_->SeekPrefix(Family::kRange, keys::Range(file, at, 0), prefix, &key, &value);  // mostly there is none
   if (first.IsNotFound()) return Seq{};
   if (!first.ok()) return first;
   DKFS_TRY_ASSIGN(bool done, Covers(key, value, target, &found));

@@ -38,8 +38,8 @@ Status Index::Entries(FileId parent, EntryId after, Seq at,
                       const std::function<bool(EntryId, const EntryValue&)>& each) {
   DKFS_TRY(Fresh());
   if (after.value == UINT64_MAX) return Status::Ok();
-  return EachNewest(*kv_, Family::kEntry, EntryThing(parent, EntryId{after.value + 1}), PrefixEnd(keys::OfFile(parent)), at,
-                    [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
+  return EachNewest(*kv_, Family::kEntry, EntryThing(parent, EntryId{after.value + 1}), PrefixEnd(keys::OfFile(parent)),
+                    at, [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
                       EntryValue entry;
                       DKFS_TRY(values::Decode(AsBytes(value), &entry));
                       if (thing.size() != 2 * sizeof(uint64_t)) return Status::Corruption("index: entry key");

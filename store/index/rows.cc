@@ -53,8 +53,8 @@ class RowMaker {
 
   void operator()(const VoidItem&) const {}
 
-  // The records themselves are gone, so these moments lie nowhere. Whether time went back before or after them cannot be
-  // known here; a step too many costs SeqAt one search.
+  // The records themselves are gone, so these moments lie nowhere. Whether time went back before or after them cannot
+  // be known here; a step too many costs SeqAt one search.
   void operator()(const MomentsItem& moments) const {
     if (moments.times.empty()) return;
     for (size_t i = 0; i < moments.times.size(); ++i) {

@@ -33,7 +33,9 @@ void PassNewer(KvCursor* cursor, const std::string& thing, Seq at) {
 
 }  // namespace
 
-std::string_view WithoutSeq(std::string_view key) { return key.substr(0, key.size() - std::min(key.size(), kSeqBytes)); }
+std::string_view WithoutSeq(std::string_view key) {
+  return key.substr(0, key.size() - std::min(key.size(), kSeqBytes));
+}
 
 Seq SeqOf(std::string_view key) { return Seq{key.size() < kSeqBytes ? 0 : ~LoadBe<uint64_t>(key.end() - kSeqBytes)}; }
 

@@ -1,8 +1,9 @@
 // Taking back a record whose backing write failed: all rows it made go.
 //
-// Which rows those are is a function of its items, so the record is read again from its segment, found by its moment row.
-// That works at once, while the tail is replayed, and when the voided record was flushed before a crash. If the segment
-// is gone (packed in between) the index is searched for its Seq, slowly: it takes a minute-long write to come to that.
+// Which rows those are is a function of its items, so the record is read again from its segment, found by its moment
+// row. That works at once, while the tail is replayed, and when the voided record was flushed before a crash. If the
+// segment is gone (packed in between) the index is searched for its Seq, slowly: it takes a minute-long write to come
+// to that.
 #include <fcntl.h>
 
 #include <vector>
@@ -65,7 +66,8 @@ Status Index::Void(Seq seq, KvBatch* batch) {
   const Appended at{seq, value.segment, value.offset, 0, value.time};
   std::string_view none;
   for (const Item& item : items) {
-    EachRow(item, at, &none, [batch](Family family, std::string_view key, std::string_view) { batch->Delete(family, key); });
+    EachRow(item, at, &none,
+            [batch](Family family, std::string_view key, std::string_view) { batch->Delete(family, key); });
   }
   return Status::Ok();
 }

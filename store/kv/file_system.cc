@@ -29,13 +29,12 @@ class StoreFile : public rocksdb::FSWritableFileOwnerWrapper {
   }
   IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
                             IODebugContext* debug) override {
-    IOStatus status =
-        fs_->Guard("kv.write", [&] { return target()->PositionedAppend(data, offset, options, debug); });
+    IOStatus status = fs_->Guard("kv.write", [&] { return target()->PositionedAppend(data, offset, options, debug); });
     if (status.ok()) size_ = offset + data.size();
     return status;
   }
-  IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
-                            const DataVerificationInfo&, IODebugContext* debug) override {
+  IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options, const DataVerificationInfo&,
+                            IODebugContext* debug) override {
     return PositionedAppend(data, offset, options, debug);
   }
   IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
@@ -147,10 +146,10 @@ IOStatus StoreFileSystem::ReopenWritableFile(const std::string& path, const rock
 }
 
 IOStatus StoreFileSystem::ReuseWritableFile(const std::string& path, const std::string& old_path,
-                                            const rocksdb::FileOptions& options,
-                                            std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) {
-  return Wrap(Guard("kv.write", [&] { return target()->ReuseWritableFile(path, old_path, options, file, debug); }), file,
-              this);
+                                            const rocksdb::FileOptions& options, std::unique_ptr<FSWritableFile>* file,
+                                            IODebugContext* debug) {
+  return Wrap(Guard("kv.write", [&] { return target()->ReuseWritableFile(path, old_path, options, file, debug); }),
+              file, this);
 }
 
 IOStatus StoreFileSystem::NewDirectory(const std::string& path, const IOOptions& options,

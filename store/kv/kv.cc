@@ -31,12 +31,13 @@ Status RefuseHeadless(const std::string& path) {
 // Nothing that opening finds wrong with the files is the caller's mistake, whatever RocksDB calls it.
 Status OpenError(const rocksdb::Status& status, const std::string& path) {
   Status error = FromRocks(status, "open " + path);
-  if (error.IsNotFound() || error.code() == EINVAL) return Status::Corruption("index: open " + path + ": " + status.ToString());
+  if (error.IsNotFound() || error.code() == EINVAL)
+    return Status::Corruption("index: open " + path + ": " + status.ToString());
   return error;
 }
 
-// RocksDB takes a MANIFEST that was cut short for one whose last changes never happened. So each flush counts itself, in
-// the database and, once that is durable, in a file beside it: the database must never know of fewer.
+// RocksDB takes a MANIFEST that was cut short for one whose last changes never happened. So each flush counts itself,
+// in the database and, once that is durable, in a file beside it: the database must never know of fewer.
 constexpr std::string_view kFlushesKey = "kv.flushes";
 constexpr const char* kFlushesFile = "/FLUSHES";
 
@@ -91,7 +92,8 @@ Result<std::unique_ptr<Kv>> Kv::Open(const std::string& path, const KvOptions& o
   }
   rep->db.reset(db);
   for (int i = 0; i < kFamilies; ++i) {
-    if (rep->families[i]->GetID() != static_cast<uint32_t>(i)) return Status::Corruption("index " + path + ": families");
+    if (rep->families[i]->GetID() != static_cast<uint32_t>(i))
+      return Status::Corruption("index " + path + ": families");
   }
   LowerPriorities(rep->env.get());
   rep->path = path;
@@ -141,7 +143,8 @@ Status Kv::SeekPrefix(Family family, std::string_view key, std::string_view pref
   rocksdb::ReadOptions options;
   std::string end;
   rocksdb::Slice end_slice;
-  if (transform != nullptr && transform->InDomain(ToSlice(key)) && transform->Transform(ToSlice(key)) == ToSlice(prefix)) {
+  if (transform != nullptr && transform->InDomain(ToSlice(key)) &&
+      transform->Transform(ToSlice(key)) == ToSlice(prefix)) {
     options.prefix_same_as_start = true;  // asks the bloom filters
   } else {
     options.total_order_seek = true;

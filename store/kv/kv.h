@@ -1,12 +1,11 @@
 // Kv: the RocksDB under the index. The only folder that includes <rocksdb/...>.
 //
-// RocksDB's WAL is off: what is in the memtables is rebuilt from the journal's tail after a crash. Memtables are flushed
-// only by Flush(), never by RocksDB on its own, all column families atomically; so what a crash leaves is exactly what
-// one flush saw. Nothing of a flush is written before FinishFlush: the caller may make sure in between that the journal
-// has synced what the flush holds (store/index keeps that invariant).
-// A flush that fails leaves everything in memory: reads and writes go on. A full disk makes it wait; any other failure is
-// sticky: nothing is flushed any more until the store is opened again.
-// Thread-safety: every function may be called from any thread.
+// RocksDB's WAL is off: what is in the memtables is rebuilt from the journal's tail after a crash. Memtables are
+// flushed only by Flush(), never by RocksDB on its own, all column families atomically; so what a crash leaves is
+// exactly what one flush saw. Nothing of a flush is written before FinishFlush: the caller may make sure in between
+// that the journal has synced what the flush holds (store/index keeps that invariant). A flush that fails leaves
+// everything in memory: reads and writes go on. A full disk makes it wait; any other failure is sticky: nothing is
+// flushed any more until the store is opened again. Thread-safety: every function may be called from any thread.
 #pragma once
 
 #include <memory>
@@ -18,7 +17,17 @@
 namespace dkfs {
 
 enum class Family : uint8_t {
-  kMeta, kBlock, kRange, kInode, kName, kEntry, kLink, kXattr, kMoment, kSegment, kBacking
+  kMeta,
+  kBlock,
+  kRange,
+  kInode,
+  kName,
+  kEntry,
+  kLink,
+  kXattr,
+  kMoment,
+  kSegment,
+  kBacking
 };
 inline constexpr int kFamilies = 11;
 
@@ -80,7 +89,7 @@ class Kv {
   static Result<std::unique_ptr<Kv>> Open(const std::string& path, const KvOptions& options);
   ~Kv();  // does not flush
 
-  Status Write(KvBatch* batch);  // in memory only; visible at once
+  Status Write(KvBatch* batch);                                        // in memory only; visible at once
   Result<std::string> Get(Family family, std::string_view key) const;  // ENOENT without allocation
   // First entry with key >= `key` that starts with `prefix`: fills both, or ENOENT.
   Status SeekPrefix(Family family, std::string_view key, std::string_view prefix, std::string* found_key,
@@ -88,14 +97,14 @@ class Kv {
   // upper_bound: keys at or beyond it are not visited ("" none).
   KvCursor NewCursor(Family family, std::string_view upper_bound = {}) const;
 
-  // A flush in two halves. On return from BeginFlush the memtables of all families are switched: what was written before
-  // is part of this flush, what is written later is not. FinishFlush lets it go to disk and waits until it is durable, in
-  // one atomic step; without it nothing of this flush becomes durable. One flush at a time.
-  // ENOSPC: the flush is kept and waits for space. Calling FinishFlush again makes it try again; until that has
-  // succeeded BeginFlush answers ENOSPC too.
+  // A flush in two halves. On return from BeginFlush the memtables of all families are switched: what was written
+  // before is part of this flush, what is written later is not. FinishFlush lets it go to disk and waits until it is
+  // durable, in one atomic step; without it nothing of this flush becomes durable. One flush at a time. ENOSPC: the
+  // flush is kept and waits for space. Calling FinishFlush again makes it try again; until that has succeeded
+  // BeginFlush answers ENOSPC too.
   Status BeginFlush();
   Status FinishFlush();
-  Status error() const;  // sticky; or ENOSPC while something waits for space; or why a compaction failed; or Ok
+  Status error() const;          // sticky; or ENOSPC while something waits for space; or why a compaction failed; or Ok
   uint64_t MemoryBytes() const;  // memtables, unflushed ones and those being flushed
   uint64_t DiskBytes() const;
   // Asks for a compaction of what lies on disk between the two keys; does not wait and never flushes memtables.

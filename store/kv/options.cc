@@ -46,12 +46,12 @@ std::shared_ptr<const rocksdb::SliceTransform> SharedPrefix(Family family) {
 rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> cache) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = std::move(cache);
-  table.cache_index_and_filter_blocks = true;                // so that the cache bounds their memory too (G10)
-  table.pin_l0_filter_and_index_blocks_in_cache = true;      // L0 is asked by every seek
+  table.cache_index_and_filter_blocks = true;                     // so that the cache bounds their memory too (G10)
+  table.pin_l0_filter_and_index_blocks_in_cache = true;           // L0 is asked by every seek
   table.cache_index_and_filter_blocks_with_high_priority = true;  // before data of a scan
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));   // 1 %: absent blocks and names are asked for often
-  table.whole_key_filtering = false;                         // nobody asks for a version by its exact Seq
-  table.format_version = 5;                                  // read and written alike by RocksDB 7 and 9
+  table.whole_key_filtering = false;                              // nobody asks for a version by its exact Seq
+  table.format_version = 5;                                       // read and written alike by RocksDB 7 and 9
   return table;
 }
 
@@ -60,8 +60,9 @@ rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> cac
 const rocksdb::SliceTransform* PrefixOf(Family family) { return SharedPrefix(family).get(); }
 
 std::string FamilyName(Family family) {
-  static constexpr const char* kNames[kFamilies] = {"default", "block", "range", "inode", "name",   "entry",
-                                                    "link",    "xattr", "moment", "segment", "backing"};  // kMeta: the one RocksDB demands
+  static constexpr const char* kNames[kFamilies] = {
+      "default", "block", "range",  "inode",   "name",   "entry",
+      "link",    "xattr", "moment", "segment", "backing"};  // kMeta: the one RocksDB demands
   return kNames[static_cast<int>(family)];
 }
 
@@ -72,20 +73,20 @@ rocksdb::DBOptions DbOptions(const KvOptions& options, rocksdb::Env* env,
   db.create_if_missing = options.create_if_missing;
   db.create_missing_column_families = options.create_if_missing;
   db.listeners.push_back(std::move(listener));
-  db.atomic_flush = true;                       // all families of one moment, or none (X3)
-  db.avoid_flush_during_shutdown = true;        // only FinishFlush makes anything durable
-  db.avoid_flush_during_recovery = true;        // there is no WAL to recover; never flush unasked
-  db.max_bgerror_resume_count = 0;              // RocksDB's own recovery would flush what is not synced
-  db.allow_concurrent_memtable_write = false;   // one writer at a time: cheaper inserts
+  db.atomic_flush = true;                         // all families of one moment, or none (X3)
+  db.avoid_flush_during_shutdown = true;          // only FinishFlush makes anything durable
+  db.avoid_flush_during_recovery = true;          // there is no WAL to recover; never flush unasked
+  db.max_bgerror_resume_count = 0;                // RocksDB's own recovery would flush what is not synced
+  db.allow_concurrent_memtable_write = false;     // one writer at a time: cheaper inserts
   db.enable_write_thread_adaptive_yield = false;  // no spinning: two cores are shared with a database
-  db.max_background_jobs = 2;                   // one flush, one compaction: the index is small
-  db.max_open_files = 256;                      // descriptors are bounded; tables of 32 MiB are few
-  db.bytes_per_sync = 1 << 20;                  // a flush trickles out instead of delaying the journal's sync
-  db.max_manifest_file_size = 4 << 20;          // opening reads it
-  db.skip_stats_update_on_db_open = true;       // opening does not read every table (G4)
-  db.stats_dump_period_sec = 0;                 // no timer thread
-  db.stats_persist_period_sec = 0;              // no timer thread
-  db.avoid_unnecessary_blocking_io = true;      // a cursor's end deletes no files in the asker's thread
+  db.max_background_jobs = 2;                     // one flush, one compaction: the index is small
+  db.max_open_files = 256;                        // descriptors are bounded; tables of 32 MiB are few
+  db.bytes_per_sync = 1 << 20;                    // a flush trickles out instead of delaying the journal's sync
+  db.max_manifest_file_size = 4 << 20;            // opening reads it
+  db.skip_stats_update_on_db_open = true;         // opening does not read every table (G4)
+  db.stats_dump_period_sec = 0;                   // no timer thread
+  db.stats_persist_period_sec = 0;                // no timer thread
+  db.avoid_unnecessary_blocking_io = true;        // a cursor's end deletes no files in the asker's thread
   db.info_log = std::make_shared<NoLog>();
   db.info_log_level = rocksdb::InfoLogLevel::FATAL_LEVEL;
   return db;
@@ -98,15 +99,15 @@ rocksdb::ColumnFamilyOptions FamilyOptions(Family family, std::shared_ptr<rocksd
   cf.max_write_buffer_number = 1000;        // flushes that failed for want of space keep theirs and never stall writes
   cf.prefix_extractor = SharedPrefix(family);
   cf.table_factory.reset(rocksdb::NewBlockBasedTableFactory(TableOptions(std::move(cache))));
-  cf.compression = rocksdb::kLZ4Compression;             // young tables are rewritten soon
-  cf.bottommost_compression = rocksdb::kZSTD;            // where history stays
-  cf.level_compaction_dynamic_level_bytes = true;        // least space for the history kept
-  cf.target_file_size_base = 32 << 20;                   // compactions in small steps beside a database
-  cf.max_bytes_for_level_base = 128 << 20;               // four such tables
-  cf.level0_slowdown_writes_trigger = 200;               // writes to the index are never held back: they happen in
-  cf.level0_stop_writes_trigger = 400;                   //   calls of applications, and compaction has low priority
-  cf.soft_pending_compaction_bytes_limit = 0;            // likewise
-  cf.hard_pending_compaction_bytes_limit = 0;            // likewise
+  cf.compression = rocksdb::kLZ4Compression;       // young tables are rewritten soon
+  cf.bottommost_compression = rocksdb::kZSTD;      // where history stays
+  cf.level_compaction_dynamic_level_bytes = true;  // least space for the history kept
+  cf.target_file_size_base = 32 << 20;             // compactions in small steps beside a database
+  cf.max_bytes_for_level_base = 128 << 20;         // four such tables
+  cf.level0_slowdown_writes_trigger = 200;         // writes to the index are never held back: they happen in
+  cf.level0_stop_writes_trigger = 400;             //   calls of applications, and compaction has low priority
+  cf.soft_pending_compaction_bytes_limit = 0;      // likewise
+  cf.hard_pending_compaction_bytes_limit = 0;      // likewise
   return cf;
 }
 

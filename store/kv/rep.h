@@ -38,7 +38,8 @@ struct Kv::Rep {
   // Why flushing ended for good, or Ok; the file system knows more than RocksDB's answer.
   Status Sticky() const {
     Status failure = gate->failure();
-    return failure.code() == EIO && fs->error() != 0 ? Status::Error(fs->error(), std::string(failure.context())) : failure;
+    return failure.code() == EIO && fs->error() != 0 ? Status::Error(fs->error(), std::string(failure.context()))
+                                                     : failure;
   }
   bool InFlight() const { return Sum(rocksdb::DB::Properties::kNumImmutableMemTable) != 0; }
 };

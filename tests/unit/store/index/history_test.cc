@@ -10,9 +10,9 @@ void SameInodes(Rig* rig, const Model& model, Seq at) {
   std::map<FileId, InodeState> expected, seen;
   model.Each<InodeItem>(at, [&](Seq, const InodeItem& item) { expected[item.file] = item.state; });
   std::erase_if(expected, [](const auto& entry) { return entry.second.nlink == 0; });
-  ASSERT_TRUE(rig->index->EachInode(at, [&](FileId file, const InodeState& state) {
-                           return seen.emplace(file, state).second;
-                         }).ok());
+  ASSERT_TRUE(
+      rig->index->EachInode(at, [&](FileId file, const InodeState& state) { return seen.emplace(file, state).second; })
+          .ok());
   EXPECT_EQ(seen, expected);
   for (uint64_t file = 1; file < 6; ++file) {
     auto state = rig->index->Inode(FileId{file}, at);
@@ -36,10 +36,14 @@ void SameNames(Rig* rig, const Model& model, Seq at) {
       names[item.name] = item.child;
       links[item.child].insert(key);
     }
-    ASSERT_TRUE(rig->index->Entries(FileId{dir}, EntryId{}, at, [&](EntryId id, const EntryValue& value) {
-                             seen.push_back(std::to_string(id.value) + value.name + std::to_string(value.child.value));
-                             return true;
-                           }).ok());
+    ASSERT_TRUE(rig->index
+                    ->Entries(FileId{dir}, EntryId{}, at,
+                              [&](EntryId id, const EntryValue& value) {
+                                seen.push_back(std::to_string(id.value) + value.name +
+                                               std::to_string(value.child.value));
+                                return true;
+                              })
+                    .ok());
     EXPECT_EQ(seen, expected);
     for (const char* name : {"a", "b", "aa", "bb", "c"}) {
       auto found = rig->index->Name(FileId{dir}, name, at);
@@ -97,9 +101,12 @@ void SameBlocks(Rig* rig, const Model& model, FileId file, LayoutId layout, Seq 
   });
   for (uint64_t block = 0; block < 10; ++block) {
     Chain chain;
-    ASSERT_TRUE(rig->index->BlockChain(file, layout, block, at, [&](Seq seq, const BlockEntry& entry) {
-                             return chain.emplace(seq.value, entry.version.checksum).second;
-                           }).ok());
+    ASSERT_TRUE(rig->index
+                    ->BlockChain(file, layout, block, at,
+                                 [&](Seq seq, const BlockEntry& entry) {
+                                   return chain.emplace(seq.value, entry.version.checksum).second;
+                                 })
+                    .ok());
     EXPECT_EQ(chain, blocks[block]);
     Seq seq;
     BlockEntry entry;
@@ -116,9 +123,12 @@ void SameBlocks(Rig* rig, const Model& model, FileId file, LayoutId layout, Seq 
     for (const auto& [block, chain] : blocks) {
       if (block >= 1 && block < end && !chain.empty()) expected[block] = *chain.begin();
     }
-    ASSERT_TRUE(rig->index->Blocks(file, layout, 1, end, at, [&](uint64_t block, Seq seq, const BlockEntry& entry) {
-                             return seen.emplace(block, std::pair(seq.value, entry.version.checksum)).second;
-                           }).ok());
+    ASSERT_TRUE(rig->index
+                    ->Blocks(file, layout, 1, end, at,
+                             [&](uint64_t block, Seq seq, const BlockEntry& entry) {
+                               return seen.emplace(block, std::pair(seq.value, entry.version.checksum)).second;
+                             })
+                    .ok());
     EXPECT_EQ(seen, expected);
   }
 }

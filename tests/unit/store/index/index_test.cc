@@ -59,10 +59,13 @@ TEST(IndexTest, ReplacedNameKeepsOnlyTheNewEntry) {
     Seq seq = gone_first ? rig.Append({gone, made}) : rig.Append({made, gone});
     EXPECT_EQ(rig.index->Name(kDir, "name", seq)->child, FileId{9});
     std::vector<EntryId> entries;
-    ASSERT_TRUE(rig.index->Entries(kDir, EntryId{}, seq, [&](EntryId id, const EntryValue&) {
-                             entries.push_back(id);
-                             return true;
-                           }).ok());
+    ASSERT_TRUE(rig.index
+                    ->Entries(kDir, EntryId{}, seq,
+                              [&](EntryId id, const EntryValue&) {
+                                entries.push_back(id);
+                                return true;
+                              })
+                    .ok());
     EXPECT_EQ(entries, std::vector<EntryId>{EntryId{21}});
     EXPECT_TRUE(rig.index->Links(FileId{8}, seq)->empty());
     EXPECT_EQ(rig.index->Links(FileId{8}, Seq{1})->size(), 1u);
@@ -71,18 +74,22 @@ TEST(IndexTest, ReplacedNameKeepsOnlyTheNewEntry) {
 
 TEST(IndexTest, ListingGoesOnAfterAnEntry) {
   Rig rig("listing");
-  for (uint64_t i = 16; i < 40; ++i) rig.Append({Make(NameItem{kDir, EntryId{i}, "n" + std::to_string(i), FileId{i}, 8})});
+  for (uint64_t i = 16; i < 40; ++i)
+    rig.Append({Make(NameItem{kDir, EntryId{i}, "n" + std::to_string(i), FileId{i}, 8})});
   std::vector<uint64_t> seen;
   EntryId after;
   for (bool more = true; more;) {
     more = false;
     int count = 0;
-    ASSERT_TRUE(rig.index->Entries(kDir, after, kLatest, [&](EntryId id, const EntryValue&) {
-                             if (++count > 5) return !(more = true);
-                             seen.push_back(id.value);
-                             after = id;
-                             return true;
-                           }).ok());
+    ASSERT_TRUE(rig.index
+                    ->Entries(kDir, after, kLatest,
+                              [&](EntryId id, const EntryValue&) {
+                                if (++count > 5) return !(more = true);
+                                seen.push_back(id.value);
+                                after = id;
+                                return true;
+                              })
+                    .ok());
   }
   EXPECT_EQ(seen.size(), 24u);
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
@@ -150,12 +157,14 @@ TEST(IndexTest, WhatArrivesWhileTheJournalSyncsIsNotFlushed) {
   Rig rig("during");
   rig.Append({Inode(kFile, 5)});
   Seq asked;
-  ASSERT_TRUE(rig.index->Flush([&](Seq seq) {
-                           asked = seq;
-                           rig.Append({Inode(kFile, 6)});
-                           EXPECT_EQ(rig.index->Inode(kFile, kLatest)->size, 6u);  // no lock is held here
-                           return Status::Ok();
-                         }).ok());
+  ASSERT_TRUE(rig.index
+                  ->Flush([&](Seq seq) {
+                    asked = seq;
+                    rig.Append({Inode(kFile, 6)});
+                    EXPECT_EQ(rig.index->Inode(kFile, kLatest)->size, 6u);  // no lock is held here
+                    return Status::Ok();
+                  })
+                  .ok());
   EXPECT_EQ(asked, Seq{1});
   EXPECT_EQ(rig.index->flushed(), Seq{1});
   rig.Open();
@@ -208,9 +217,11 @@ TEST(IndexTest, RepointOnlyWhereTheIndexStillHoldsWhatWasPacked) {
   ASSERT_TRUE(rig.index->NewestBlock(kFile, kLayout, 2, kLatest, &seq, &two).ok());
   BlockEntry moved = one;
   moved.location = {SegmentId{9}, 1, 2};
-  ASSERT_TRUE(rig.index->ApplyRepoints({{{kFile, kLayout, 1, seq}, one, moved},
-                                        {{kFile, kLayout, 2, seq}, one, moved},
-                                        {{kFile, kLayout, 3, seq}, one, moved}}).ok());
+  ASSERT_TRUE(rig.index
+                  ->ApplyRepoints({{{kFile, kLayout, 1, seq}, one, moved},
+                                   {{kFile, kLayout, 2, seq}, one, moved},
+                                   {{kFile, kLayout, 3, seq}, one, moved}})
+                  .ok());
   BlockEntry now;
   ASSERT_TRUE(rig.index->NewestBlock(kFile, kLayout, 1, kLatest, &seq, &now).ok());
   EXPECT_EQ(now, moved);

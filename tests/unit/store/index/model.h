@@ -116,21 +116,24 @@ inline std::vector<Item> Maker::Content(const Model& model) {
 
 inline std::vector<Item> Maker::Next(const Model& model) {
   switch (Below(8)) {
-    case 0: return {Below(4) == 0 ? InodeGone(File()) : Inode(File(), random_())};
+    case 0:
+      return {Below(4) == 0 ? InodeGone(File()) : Inode(File(), random_())};
     case 1: {
       XattrItem xattr{File(), "user." + Name(), std::to_string(random_()), Below(3) == 0};
       if (xattr.gone) xattr.value.clear();
       return {Make(xattr)};
     }
     case 2:
-    case 3: return NameChange(model);
+    case 3:
+      return NameChange(model);
     case 4: {
       const uint64_t back = Below(12);
       const uint64_t seq = model.size() > back ? model.size() - back : 0;
       if (seq != 0 && model.MayVoid(seq)) return {Make(VoidItem{Seq{seq}})};
       [[fallthrough]];
     }
-    default: return Content(model);
+    default:
+      return Content(model);
   }
 }
 

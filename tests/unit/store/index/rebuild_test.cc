@@ -28,15 +28,20 @@ TEST(RebuildTest, PackedVersionsKeepTheirSeqAndLieInFrames) {
   version.kind = BlockKind::kBaseline;
   version.stored_bytes = 8;
   version.checksum = 5;
-  EnqueueFrame(&rig, 4, 4096, {Make(BlocksItem{kFile, kLayout, kDefaultBlockShift, 1, {version}}, Seq{20})}, {"pppppppp"});
-  EnqueueFrame(&rig, 5, 8192, {Make(BlocksItem{kFile, kLayout, kDefaultBlockShift, 1, {version}}, Seq{10})}, {"pppppppp"});
+  EnqueueFrame(&rig, 4, 4096, {Make(BlocksItem{kFile, kLayout, kDefaultBlockShift, 1, {version}}, Seq{20})},
+               {"pppppppp"});
+  EnqueueFrame(&rig, 5, 8192, {Make(BlocksItem{kFile, kLayout, kDefaultBlockShift, 1, {version}}, Seq{10})},
+               {"pppppppp"});
   std::vector<Seq> seqs;
   BlockEntry last;
-  ASSERT_TRUE(rig.index->BlockChain(kFile, kLayout, 1, kLatest, [&](Seq seq, const BlockEntry& entry) {
-                           seqs.push_back(seq);
-                           last = entry;
-                           return true;
-                         }).ok());
+  ASSERT_TRUE(rig.index
+                  ->BlockChain(kFile, kLayout, 1, kLatest,
+                               [&](Seq seq, const BlockEntry& entry) {
+                                 seqs.push_back(seq);
+                                 last = entry;
+                                 return true;
+                               })
+                  .ok());
   EXPECT_EQ(seqs, (std::vector<Seq>{Seq{20}, Seq{10}}));
   EXPECT_EQ(last.location.segment, SegmentId{5});
   EXPECT_EQ(last.location.frame, 8192u);
@@ -79,7 +84,8 @@ TEST(RebuildTest, TombstoneAndSuccessorOfANameMayComeInAnyOrder) {
     EXPECT_EQ(rig.index->Name(kDir, "name", kLatest)->child, FileId{9});
     EXPECT_EQ(rig.index->Name(kDir, "name", Seq{4})->child, FileId{8});
     int entries = 0;
-    ASSERT_TRUE(rig.index->Entries(kDir, EntryId{}, kLatest, [&](EntryId, const EntryValue&) { return ++entries > 0; }).ok());
+    ASSERT_TRUE(
+        rig.index->Entries(kDir, EntryId{}, kLatest, [&](EntryId, const EntryValue&) { return ++entries > 0; }).ok());
     EXPECT_EQ(entries, 1);
   }
 }

@@ -32,7 +32,8 @@ class Rig {
     SegmentHeader header;
     header.id = SegmentId{1};
     header.salt = kSalt;
-    auto fd = file::Open(AT_FDCWD, path_ + "/journal/" + SegmentName(header.id, SegmentKind::kJournal), O_RDWR | O_CREAT);
+    auto fd =
+        file::Open(AT_FDCWD, path_ + "/journal/" + SegmentName(header.id, SegmentKind::kJournal), O_RDWR | O_CREAT);
     EXPECT_TRUE(fd.ok());
     segment_ = std::move(fd).value();
     EXPECT_TRUE(file::WriteAt(segment_.get(), EncodeSegmentHeader(header), 0, "segment").ok());

@@ -1,9 +1,8 @@
 // A Kv in a directory of its own, for the tests of this folder.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <fcntl.h>
+#include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
