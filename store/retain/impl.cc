@@ -200,7 +200,10 @@ Status Retainer::Impl::Finish() {
   Unfinished& work = *unfinished_;
   packs_.Add(work.pass.pack, work.pass.value, horizon_);
   retain::Publish publish(context_, horizon_, &pins_, &work.sources, &work.pass);
+  const bool pinning = std::any_of(work.sources.segments.begin(), work.sources.segments.end(),
+                                   [&](const SegmentInfo& s) { return pins_.Has(s.id); });
   DKFS_TRY(publish.Enter());
+  if (pinning) packs_.ForgetEstimates();
   for (SegmentId id : work.sources.damaged) packs_.MarkDamaged(id);
   const std::vector<SegmentId> replaced = work.sources.Replaced();
   for (SegmentId id : replaced) packs_.Remove(id);

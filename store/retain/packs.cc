@@ -81,6 +81,13 @@ void Packs::Add(SegmentId id, const SegmentValue& value, Seq checked) {
   packs_[id] = Pack{{id, SegmentKind::kPack, value.first, value.last, value.bytes}, checked, 0, true};
 }
 
+void Packs::ForgetEstimates() {
+  for (auto& [id, pack] : packs_) {
+    pack.checked = Seq{};
+    pack.estimated = false;
+  }
+}
+
 uint64_t Packs::bytes() const {
   uint64_t sum = 0;
   for (const auto& [id, pack] : packs_) sum += pack.info.bytes;

@@ -21,6 +21,7 @@ class Packs {
   Status Load();  // from the segment rows and the marks of damage
   void Add(SegmentId id, const SegmentValue& value, Seq checked);
   void Remove(SegmentId id) { packs_.erase(id); }
+  void ForgetEstimates();  // pins went: what rested on them may be dead now
   void MarkDamaged(SegmentId id) { damaged_.insert(id); }
   bool IsDamaged(SegmentId id) const { return damaged_.contains(id); }
   bool Contains(SegmentId id) const { return packs_.contains(id); }

@@ -24,6 +24,7 @@ class Pins {
   Status Load(const Kv& kv);
   void Add(SegmentId pack, const std::set<Moment>& moments, KvBatch* batch);
   void Remove(SegmentId pack, KvBatch* batch);
+  bool Has(SegmentId pack) const { return by_pack_.contains(pack); }
   // Moments at which versions of the file are needed beside the window; ascending.
   std::vector<Seq> Of(FileId file) const;
   // True when a pin of the pack lies before the horizon: its units keep alive what the window does not need any more.

@@ -70,7 +70,7 @@ TEST_P(RetainKillAt, AnswersAreTheSameAndNothingIsLeft) {
   ASSERT_OK(rig.Open());
   model.CheckFrom(rig.retainer->stats().horizon, "after the kill");
   if (HasFatalFailure()) return;
-  EXPECT_TRUE(rig.Files(".tmp").empty());
+  EXPECT_TRUE(rig.Files(".pack.tmp").empty());
   rig.Settle();
   model.CheckFrom(rig.retainer->stats().horizon, "after going on");
   uint64_t on_disk = 0;

@@ -167,7 +167,9 @@ TEST_F(RetainerTest, ADamagedSegmentIsKept) {
   const std::string content = Noise(1 << 19, 3);
   Write(2, content);
   ASSERT_OK(rig_->journal->Seal());
-  const std::string segment = rig_->journal_path() + "/" + rig_->Files(".seg").front();
+  ASSERT_GT(rig_->journal->SealedSegments().size(), 1u);
+  const SegmentId damaged = rig_->journal->SealedSegments()[1].id;
+  const std::string segment = rig_->journal_path() + "/" + SegmentName(damaged, SegmentKind::kJournal);
   UniqueFd fd = Value(file::Open(AT_FDCWD, segment, O_RDWR));
   ASSERT_OK(file::WriteAt(fd.get(), AsBytes("damage"), 200'000, segment));
   Age(seconds(10));
