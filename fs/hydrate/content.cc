@@ -173,7 +173,8 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
     DKFS_TRY(ZeroBacking(inode.backing.get(), offset, length));
   }
   presence::Set(inode, run.first, run.first + run.count);
-  reconstructed.fetch_add(run.count, std::memory_order_relaxed);
+  const bool stood = run.hole && IsAllZero(before);
+  (stood ? verified : reconstructed).fetch_add(run.count, std::memory_order_relaxed);
   return Status::Ok();
 }
 

@@ -27,9 +27,10 @@ Status Hydrator::Impl::Finish(const std::function<bool()>& cancel) {
   Status ran = RunPlan(plan, false, cancel);
   if (ran.code() == ECANCELED) return ran;
   DKFS_TRY(SweepPartial());
+  DKFS_TRY(backing->RemovePartialDirIfEmpty());
+  NoteTouched(kRootFile);  // the partial directory came and went in it
   DKFS_TRY(WriteTimesAndFingerprints());
   DKFS_TRY(std::move(ran));
-  DKFS_TRY(backing->RemovePartialDirIfEmpty());
   MutexLock l(mutex);
   counts.done = true;
   return Status::Ok();

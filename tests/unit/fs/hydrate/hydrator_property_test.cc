@@ -57,7 +57,7 @@ class Play {
         case 2: stdfs::rename(path, other, ignored); break;
         case 3: if (regular) stdfs::create_hard_link(path, path.string() + "x", ignored); break;
         case 4: stdfs::remove_all(path); stdfs::create_directory(path); break;
-        default: if (regular) m_->Damage(stdfs::relative(path, m_->PathIn("")), Below(60'000), Noise(Below(9000))); break;
+        default: if (regular) m_->Damage(path.lexically_relative(m_->PathIn("")), Below(60'000), Noise(Below(9000))); break;
       }
     }
   }

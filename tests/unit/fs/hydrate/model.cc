@@ -270,7 +270,7 @@ std::string HydrateModel::Backed(const std::string& path) const { return ReadWho
 void HydrateModel::ExpectComplete() {
   std::set<std::string> there;
   for (const auto& entry : stdfs::recursive_directory_iterator(dir_)) {
-    there.insert(stdfs::relative(entry.path(), dir_));
+    there.insert(entry.path().lexically_relative(dir_));
   }
   std::map<uint64_t, FileId> owner;  // H4
   for (const auto& [path, file] : tree) {
@@ -293,7 +293,7 @@ std::vector<std::string> HydrateModel::AsideFiles() const {
   if (!stdfs::exists(root_ + "/store/aside")) return out;
   for (const auto& set : stdfs::directory_iterator(root_ + "/store/aside")) {
     for (const auto& entry : stdfs::recursive_directory_iterator(set.path())) {
-      out.push_back(stdfs::relative(entry.path(), set.path()));
+      out.push_back(entry.path().lexically_relative(set.path()));
     }
   }
   std::sort(out.begin(), out.end());
