@@ -163,7 +163,9 @@ class Rebuilder {
 
 Status RebuildIndex(const std::string& journal_path, const Uuid& store, Index* index, TailEnd* end) {
   DKFS_TRY(Rebuilder(journal_path, store, index).Run(end));
-  return index->ApplyAll();
+  DKFS_TRY(index->ApplyAll());
+  index->ContinueAt(end->position);
+  return Status::Ok();
 }
 
 }  // namespace dkfs

@@ -78,6 +78,13 @@ Status Index::Load() {
   return Status::Ok();
 }
 
+void Index::ContinueAt(JournalPosition position) {
+  MutexLock lock(apply_mutex_);
+  position_ = position;
+  applied_ = std::max(applied_.load(), position.last.value);
+  dirty_ = true;
+}
+
 std::string Index::MetaRow() const {
   std::string row;
   PutLe(&row, kMetaVersion);

@@ -47,6 +47,8 @@ class Index {
   // when its segment is gone) the whole index is searched.
   explicit Index(Kv* kv, std::string journal_path = {}) : kv_(kv), journal_path_(std::move(journal_path)) {}
   Status Load();                      // reads the meta row; before anything else
+  // For rebuilding: the packs applied hold everything up to `position`, so the journal goes on there.
+  void ContinueAt(JournalPosition position) EXCLUDES(apply_mutex_);
   JournalPosition recovered() const;  // where the journal's tail begins (X3)
 
   // Takes the items of an appended record; payload locations follow from `at` and Item::payload_offset. Of the payloads

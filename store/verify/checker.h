@@ -33,7 +33,8 @@ class Checker {
   Status CheckInode(FileId file, const InodeState& state, Seq at);
   Status CheckEntries(FileId dir, Seq at);
   Status CheckVersion(const keys::BlockKey& key, const BlockEntry& entry);
-  Result<uint8_t> ShiftOf(FileId file, LayoutId layout);
+  // Candidates for the block size: one when an inode tells it, all when none does (it went with retention).
+  Result<std::vector<uint8_t>> ShiftsOf(FileId file, LayoutId layout);
 
   Store* const store_;
   const Store::Parts& parts_;

@@ -36,21 +36,19 @@ Status Checker::CheckVersion(const keys::BlockKey& key, const BlockEntry& entry)
     }
   }
   if (options_.quick) return Status::Ok();
-  Result<uint8_t> shift = ShiftOf(key.file, key.layout);
-  // A file that ended before the horizon: its inode went first, the version goes with its segment (store/retain).
-  if (!shift.ok() && shifts_.empty()) return Status::Ok();
-  if (!shift.ok()) {
-    Damage(what + Name(key.file, key.seq) + ": " + shift.status().ToString());
-    return Status::Ok();
+  DKFS_TRY_ASSIGN(std::vector<uint8_t> shifts, ShiftsOf(key.file, key.layout));
+  Status status;
+  for (uint8_t shift : shifts) {
+    std::vector<std::byte> block(size_t{1} << shift);
+    status = parts_.reconstructor->ExactVersion(key.file, key.layout, key.block, key.seq, block);
+    if (status.ok()) return status;
   }
-  std::vector<std::byte> block(size_t{1} << *shift);
-  Status status = parts_.reconstructor->ExactVersion(key.file, key.layout, key.block, key.seq, block);
-  if (!status.ok()) Damage(what + Name(key.file, key.seq) + ": " + status.ToString());
+  Damage(what + Name(key.file, key.seq) + ": " + status.ToString());
   return Status::Ok();
 }
 
-// A block row does not say how large its block is: an inode of that layout does.
-Result<uint8_t> Checker::ShiftOf(FileId file, LayoutId layout) {
+// A block row does not say how large its block is: an inode of that layout does. A base of units can outlive its inode.
+Result<std::vector<uint8_t>> Checker::ShiftsOf(FileId file, LayoutId layout) {
   if (file != shifts_of_) {
     shifts_of_ = file;
     shifts_.clear();
@@ -64,8 +62,10 @@ Result<uint8_t> Checker::ShiftOf(FileId file, LayoutId layout) {
     DKFS_TRY(cursor.status());
   }
   auto found = shifts_.find(layout.value);
-  if (found == shifts_.end()) return Status::Corruption("no inode has layout " + std::to_string(layout.value));
-  return found->second;
+  if (found != shifts_.end()) return std::vector<uint8_t>{found->second};
+  std::vector<uint8_t> all;
+  for (uint8_t shift = kMinBlockShift; shift <= kMaxBlockShift; ++shift) all.push_back(shift);
+  return all;
 }
 
 }  // namespace dkfs::verify
