@@ -5,6 +5,8 @@
 #include <sys/random.h>
 
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "store/base/file.h"
 #include "store/moments.h"
@@ -60,6 +62,37 @@ std::string Owner(int lock_fd) {
   return pid ? "by process " + std::string(*pid) + " (" + std::string(program.value_or("?")) + ")" : "by another process";
 }
 
+// Whether the process that wrote LOCK is going: killed, but its last thread has not let go of its files yet. A process of
+// another pid namespace looks the same and costs an attempt the patience below.
+bool OwnerIsGoing(int lock_fd) {
+  std::string text(256, '\0');
+  Result<size_t> read = file::ReadAt(lock_fd, {reinterpret_cast<std::byte*>(text.data()), text.size()}, 0, kLock);
+  text.resize(read.ok() ? *read : 0);
+  const auto pid = Number(Field(text, "pid"));
+  if (!pid) return true;
+  Result<std::string> stat = file::ReadAll(AT_FDCWD, "/proc/" + std::to_string(*pid) + "/stat");
+  if (!stat.ok()) return true;
+  const size_t name_end = stat->rfind(')');
+  const char state = name_end == std::string::npos || name_end + 2 >= stat->size() ? 'X' : (*stat)[name_end + 2];
+  return state == 'Z' || state == 'X';
+}
+
+constexpr std::chrono::milliseconds kPatience{5000};
+constexpr std::chrono::milliseconds kAgain{10};
+
+// flock, waiting only for an owner that is already going (G9: a dead owner's lock needs no person).
+bool TakeLock(int lock_fd, int operation) {
+  for (auto waited = std::chrono::milliseconds(0);; waited += kAgain) {
+    if (flock(lock_fd, operation | LOCK_NB) == 0) return true;
+    const int error = errno;
+    if (error != EWOULDBLOCK || waited >= kPatience || !OwnerIsGoing(lock_fd)) {
+      errno = error;
+      return false;
+    }
+    std::this_thread::sleep_for(kAgain);
+  }
+}
+
 std::string OwnProgram() {
   char path[4096];
   const ssize_t n = readlink("/proc/self/exe", path, sizeof path);
@@ -103,7 +136,7 @@ Status StoreDir::Lock(Access access) {
   if (!write && opened.status().IsNotFound()) return Status::Ok();  // no writer ever came by
   if (!opened.ok()) return opened.status().Prefix(path_);
   lock_ = std::move(opened).value();
-  if (flock(lock_.get(), (write ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+  if (!TakeLock(lock_.get(), write ? LOCK_EX : LOCK_SH)) {
     if (errno != EWOULDBLOCK) return Status::FromErrno(path_ + "/LOCK: flock");
     const bool readers = write && flock(lock_.get(), LOCK_SH | LOCK_NB) == 0;
     return Status::Error(EBUSY, path_ + ": in use " + (readers ? "by a reader (dkfs-replay)" : Owner(lock_.get())));

@@ -16,6 +16,7 @@ def base():
     """A directory on the disk (not tmpfs), removed afterwards without leaving its file system."""
     parent = os.environ.get("DKFS_TEST_DIR", "/var/tmp")
     path = tempfile.mkdtemp(prefix="dkfs-e2e-", dir=parent)
+    os.chmod(path, 0o755)  # other users take part
     yield Path(path)
     support.run("rm", "-rf", "--one-file-system", path, check=False)
 

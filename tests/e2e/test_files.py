@@ -148,10 +148,12 @@ def test_new_files_belong_to_the_caller(mounted):
     os.chmod(mounted.dir, 0o777)
     pid = os.fork()
     if pid == 0:
-        os.setgid(1234)
-        os.setuid(1233)
-        (mounted.dir / "mine").write_text("x")
-        os._exit(0)
+        try:
+            os.setgid(1234)
+            os.setuid(1233)
+            (mounted.dir / "mine").write_text("x")
+        finally:
+            os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
     st = (mounted.dir / "mine").stat()
     assert (st.st_uid, st.st_gid) == (1233, 1234)
@@ -227,7 +229,8 @@ def test_tmpfile_and_its_linking(mounted):
     d = mounted.dir
     fd = os.open(d, os.O_TMPFILE | os.O_RDWR, 0o640)
     os.write(fd, b"unnamed")
-    os.link(f"/proc/self/fd/{fd}", d / "named", follow_symlinks=True)
+    at_fdcwd, at_symlink_follow = -100, 0x400
+    assert libc.linkat(at_fdcwd, b"/proc/self/fd/%d" % fd, at_fdcwd, os.fsencode(d / "named"), at_symlink_follow) == 0
     os.close(fd)
     assert (d / "named").read_bytes() == b"unnamed" and (d / "named").stat().st_nlink == 1
 
