@@ -103,12 +103,12 @@ void CommandRunner::Reap() {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
     if (pid == child_ && Ended(status)) {
-      child_ended_ = true;
+      child_ended_ = finishing_ = true;
       child_status_ = status;
     } else if (pid == daemon_ && Ended(status)) {
       daemon_ended_ = true;
       daemon_status_ = status;
-      if (!child_ended_) DaemonDied(status);
+      if (!finishing_) DaemonDied(status);
     }
   }
 }
@@ -124,6 +124,7 @@ void CommandRunner::DaemonDied(int status) {
 
 // Asks the daemon to unmount and waits until it has closed the store; further signals are its (a second one hurries it).
 int CommandRunner::FinishDaemon(int status) {
+  finishing_ = true;
   if (!daemon_ended_) ::kill(daemon_, SIGTERM);
   sigset_t set = HeldSignals();
   while (!daemon_ended_) {

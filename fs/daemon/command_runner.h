@@ -34,7 +34,7 @@ class CommandRunner {
   const std::vector<std::string> command_;
   const std::string cwd_;
   pid_t child_ = -1;
-  bool child_ended_ = false, daemon_ended_ = false, daemon_lost_ = false;
+  bool child_ended_ = false, daemon_ended_ = false, daemon_lost_ = false, finishing_ = false;
   int child_status_ = 0, daemon_status_ = 0;
 };
 

@@ -20,6 +20,8 @@ namespace dkfs {
 namespace {
 
 constexpr Ending::Patience kCommandPatience{std::chrono::seconds(2), std::chrono::seconds(10)};
+// A killed daemon holds its locks until it is quite gone; one that was unmounted, until it has finished.
+constexpr std::chrono::milliseconds kRetry{50}, kDyingPatience{1000};
 constexpr rlim_t kWantedFiles = 1 << 16;
 
 // Limits that help and that a container may refuse; dkfs copes with what it gets.
@@ -34,6 +36,14 @@ void TuneProcess() {
   }
   UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
+}
+
+bool LockPatiently(int fd) {
+  for (auto waited = kRetry; ::flock(fd, LOCK_EX | LOCK_NB) != 0; waited += kRetry) {
+    if (waited > kDyingPatience) return false;
+    std::this_thread::sleep_for(kRetry);
+  }
+  return true;
 }
 
 Failure StoreFailure(const std::string& path, const Status& status) {
@@ -92,6 +102,10 @@ Failure Daemon::OpenStore() {
   store_options.retain = options_.retain;
   store_options.budget_bytes = options_.budget_bytes;
   auto store = Store::Open(places_.store, store_options);
+  for (auto waited = kRetry; store.code() == EBUSY && waited <= kDyingPatience; waited += kRetry) {
+    std::this_thread::sleep_for(kRetry);
+    store = Store::Open(places_.store, store_options);
+  }
   if (!store.ok()) return StoreFailure(places_.store, store.status());
   store_ = std::move(store).value();
   if (!options_.foreground) {
@@ -107,9 +121,7 @@ Failure Daemon::OpenDirectory() {
   UniqueFd dir(::open(places_.dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir) return Failure::Environment(Status::FromErrno("opening " + places_.dir));
   dir_lock_.reset(::fcntl(dir.get(), F_DUPFD_CLOEXEC, 0));
-  if (::flock(dir_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return Failure::Environment(places_.dir + " is held by another dkfs");
-  }
+  if (!LockPatiently(dir_lock_.get())) return Failure::Environment(places_.dir + " is held by another dkfs");
   backing_ = std::make_unique<Backing>(std::move(dir), places_.dir);
   return Failure::None();
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <sys/statfs.h>
 
 #include <cstring>
 
@@ -37,9 +37,11 @@ void SplitLast(std::string path, std::string* parent, std::string* name) {
   if (*name == "." || *name == "..") name->clear();
 }
 
+// statfs always asks the daemon; attributes may come from the kernel's cache, which outlives it. The answer may be the
+// death itself, when the daemon is just being killed.
 bool IsDead(const std::string& path) {
-  struct stat st;
-  return ::stat(path.c_str(), &st) != 0 && errno == ENOTCONN;
+  struct statfs st;
+  return ::statfs(path.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 }  // namespace
