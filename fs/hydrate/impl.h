@@ -48,6 +48,8 @@ class Hydrator::Impl {
   Status BeginPartial(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Result<bool> TakeCandidate(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Result<bool> TakeAliased(Inode& inode, const std::vector<Link>& same) REQUIRES(inode.lock);
+  Result<bool> KeepAlone(Inode& inode) REQUIRES(inode.lock);
+  Status CopyToPartial(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Status StartFresh(Inode& inode) REQUIRES(inode.lock);
   Status CutTail(Inode& inode, int fd, uint64_t size, const std::string& path) REQUIRES(inode.lock);
   // The backing file with all it holds goes aside, a new one takes its place, and every block is absent.

@@ -119,12 +119,8 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
   if (!st.ok() && !st.status().IsNotFound()) return st.status();
   if (st.ok() && !S_ISREG(st->st_mode)) DKFS_TRY(aside.MoveName(partial));
   bool found = st.ok() && S_ISREG(st->st_mode);
-  if (found && st->st_nlink > 1) {  // settling was cut short: its names wait until it is checked again
-    DKFS_TRY_ASSIGN(const std::vector<Link> links, LinksOf(inode.id));
-    for (const Link& link : links) {
-      Result<struct stat> there = backing->Stat(link.path);
-      if (there.ok() && there->st_ino == st->st_ino) DKFS_TRY(backing->Unlink(link.path));
-    }
+  if (found && st->st_nlink > 1) {
+    DKFS_TRY_ASSIGN(found, KeepAlone(inode));
   }
   if (!found && !path.empty()) {
     DKFS_TRY_ASSIGN(found, TakeCandidate(inode, path));
@@ -169,30 +165,55 @@ Result<bool> Hydrator::Impl::TakeCandidate(Inode& inode, const std::string& path
   return true;
 }
 
+// The partial file has further names: its own, when settling was cut short, which wait until it is checked again; or
+// strange ones, which keep what it holds (H4). False: there is no partial file any more.
+Result<bool> Hydrator::Impl::KeepAlone(Inode& inode) {
+  const std::string partial = Backing::PartialPath(inode.id);
+  DKFS_TRY_ASSIGN(const struct stat st, backing->Stat(partial));
+  DKFS_TRY_ASSIGN(const std::vector<Link> links, LinksOf(inode.id));
+  nlink_t others = st.st_nlink - 1;
+  for (const Link& link : links) {
+    Result<struct stat> there = backing->Stat(link.path);
+    if (!there.ok() || there->st_ino != st.st_ino) continue;
+    DKFS_TRY(backing->Unlink(link.path));
+    --others;
+  }
+  if (others == 0) return true;
+  if (inode.state.content == ContentState::kAdopting) {
+    DKFS_TRY(CopyToPartial(inode, partial));
+    return true;
+  }
+  DKFS_TRY(backing->Unlink(partial));
+  return false;
+}
+
 // The backing file has names that are not this inode's. They keep it; this inode's names go aside. Content that exists
 // nowhere else is copied first.
 Result<bool> Hydrator::Impl::TakeAliased(Inode& inode, const std::vector<Link>& same) {
   const bool copy = inode.state.content == ContentState::kAdopting;
-  if (copy) {
-    DKFS_TRY_ASSIGN(UniqueFd from, OpenRegular(*backing, same[0].path));
-    // Under its partial name only when it is complete, so that a crash never leaves half a copy to be believed.
-    const std::string name = Backing::PartialPath(inode.id) + ".copy";
-    Status gone = backing->Unlink(name);
-    if (!gone.ok() && !gone.IsNotFound()) return gone;
-    DKFS_TRY_ASSIGN(UniqueFd to, backing->Open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
-    std::vector<std::byte> buffer(kSpanBytes);
-    for (uint64_t at = 0;;) {
-      DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(from.get(), buffer, at, same[0].path));
-      if (n == 0) break;
-      if (!IsAllZero(Bytes(buffer).first(n))) DKFS_TRY(file::WriteAt(to.get(), Bytes(buffer).first(n), at, name));
-      at += n;
-      DKFS_TRY(file::Truncate(to.get(), at, name));
-    }
-    DKFS_TRY(file::Sync(to.get(), name));
-    DKFS_TRY(backing->Rename(name, Backing::PartialPath(inode.id), RENAME_NOREPLACE));
-  }
+  if (copy) DKFS_TRY(CopyToPartial(inode, same[0].path));
   for (const Link& link : same) DKFS_TRY(aside.MoveName(link.path));
   return copy;
+}
+
+// Under its partial name only when it is complete, so that a crash never leaves half a copy to be believed.
+Status Hydrator::Impl::CopyToPartial(Inode& inode, const std::string& path) {
+  DKFS_TRY_ASSIGN(UniqueFd from, OpenRegular(*backing, path));
+  const std::string name = Backing::PartialPath(inode.id) + ".copy";
+  Status gone = backing->Unlink(name);
+  if (!gone.ok() && !gone.IsNotFound()) return gone;
+  DKFS_TRY_ASSIGN(UniqueFd to, backing->Open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+  std::vector<std::byte> buffer(kSpanBytes);
+  for (uint64_t at = 0;;) {
+    DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(from.get(), buffer, at, path));
+    if (n == 0) break;
+    const Bytes bytes = Bytes(buffer).first(n);
+    if (!IsAllZero(bytes)) DKFS_TRY(file::WriteAt(to.get(), bytes, at, name));
+    at += n;
+    DKFS_TRY(file::Truncate(to.get(), at, name));
+  }
+  DKFS_TRY(file::Sync(to.get(), name));
+  return backing->Rename(name, Backing::PartialPath(inode.id), 0);
 }
 
 Status Hydrator::Impl::StartFresh(Inode& inode) {
