@@ -114,6 +114,7 @@ void Model::RenameOver(State state) {
   file.inode.replaced = FileId{over};
   file.inode.replaced_at = Seq{};
   const Item renamed = InodeOf(id, file);
+  file.inode.replaced_at = rig_->next();  // 0 stands for the record itself
   const Item gone{Seq{}, InodeItem{FileId{over}, {}}, 0, {}};
   const std::vector<Item> items{NameOf(id, before, true), NameOf(over, victim, true), NameOf(id, file, false), renamed, gone};
   Commit(items, std::move(state));
