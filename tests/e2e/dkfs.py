@@ -118,7 +118,7 @@ class Dkfs:
     def wait_adopted(self, timeout=120):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self.status()["protected_share"] >= 1:
+            if self.status()["protected"]["share"] >= 1:
                 return
             time.sleep(0.05)
         raise AssertionError(f"adoption did not end: {self.status()}")

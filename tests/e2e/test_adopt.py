@@ -62,15 +62,13 @@ def test_killed_during_adoption(fs):
 
 def test_refuses_while_somebody_writes(fs):
     with open(fs.dir / "log", "w") as held:
-        held.write("x")
-        held.flush()
         holder = subprocess.Popen(["sleep", "30"], stdout=held)
-        try:
-            result = fs.mount(check=False)
-            assert result.returncode == 3 and str(holder.pid) in result.stderr
-        finally:
-            holder.kill()
-            holder.wait()
+    try:
+        result = fs.mount(check=False)
+        assert result.returncode == 3 and str(holder.pid) in result.stderr
+    finally:
+        holder.kill()
+        holder.wait()
     fs.mount()
 
 

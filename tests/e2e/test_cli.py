@@ -48,12 +48,12 @@ def test_dir_missing_or_no_directory_is_3(base):
 
 def test_store_and_dir_inside_each_other(base):
     (base / "d/inner").mkdir(parents=True)
-    assert "inside" in one_line(dkfs("--store", base / "d/store", base / "d"), 2)
+    assert "lie in each other" in one_line(dkfs("--store", base / "d/store", base / "d"), 2)
     (base / "store").mkdir()
     (base / "store/d").mkdir()
-    assert "inside" in one_line(dkfs("--store", base / "store", base / "store/d"), 2)
+    assert "lie in each other" in one_line(dkfs("--store", base / "store", base / "store/d"), 2)
     os.symlink(base / "d", base / "link")
-    assert "inside" in one_line(dkfs("--store", base / "link/store", base / "d"), 2)
+    assert "lie in each other" in one_line(dkfs("--store", base / "link/store", base / "d"), 2)
 
 
 def test_store_in_use_is_4(mounted):
@@ -106,7 +106,7 @@ def test_environment_and_config_file(base):
         run(BIN / "dkfs", "--config", config, "--metrics-addr", "off", made.dir,
             env={**os.environ, "DKFS_STORE": str(made.store)})
         assert made.pids() and not (base / "from-file").exists()
-        assert made.status()["retain_seconds"] == 3600
+        assert made.status()["retention"]["retain_seconds"] == 3600
     finally:
         made.close()
 
@@ -135,7 +135,7 @@ def test_fstab_helper(base):
     try:
         run(helper, made.store, made.dir, "-o", "rw,noauto,nofail,metrics-addr=off,retain=2h")
         (made.dir / "f").write_text("x")
-        assert made.status()["retain_seconds"] == 7200
+        assert made.status()["retention"]["retain_seconds"] == 7200
         run("umount", made.dir)
     finally:
         made.close()

@@ -60,6 +60,7 @@ def test_errors(fs):
     assert os.listdir(fs.base / "full") == ["x"]
     assert replay("restore", "--store", fs.base / "none", "--to", fs.base / "o", check=False).returncode in (3, 5)
     assert replay("restore", "--store", fs.store, "--to", fs.base / "o", "--at", "yesterdayish", check=False).returncode == 2
+    assert not (fs.base / "o").exists()
     assert replay("nonsense", check=False).returncode == 2
 
 

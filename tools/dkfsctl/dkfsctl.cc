@@ -1,6 +1,7 @@
 // dkfsctl: asks the daemon of a mounted directory, through the socket in its store. The store is found in the mount table;
 // the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -57,6 +58,7 @@ class Conversation {
     if (!mount || mount->type != kMountType) return Complain(dir_ + " is not mounted by dkfs", kNotMounted);
     auto socket = ConnectIn(mount->source);
     if (!socket.ok()) return Complain(socket.status().ToString() + " (has it been killed? mount again)", kNotMounted);
+    store_ = mount->source;
     socket_ = std::move(socket).value();
     reader_.emplace(socket_.get());
     return std::nullopt;
@@ -72,9 +74,11 @@ class Conversation {
     return std::move(*answer);
   }
   const std::string& dir() const { return dir_; }
+  const std::string& store() const { return store_; }
 
  private:
   std::string dir_;
+  std::string store_;
   UniqueFd socket_;
   std::optional<LineReader> reader_;
 };
@@ -103,11 +107,18 @@ int SyncMount(Conversation& daemon) {
   return AskPlainly(daemon, {{"command", "sync"}});
 }
 
+// The store is closed; whoever comes next also needs its lock, which the daemon lets go of with its last breath.
+void AwaitLock(const std::string& store) {
+  UniqueFd lock(::open((store + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC));
+  for (int i = 0; lock && i < 1000 && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0; ++i) ::usleep(10'000);
+}
+
 int UnmountDir(Conversation& daemon) {
   int asked = AskPlainly(daemon, {{"command", "unmount"}});
   if (asked != kHealthy) return asked;
   auto closed = daemon.Hear();
   if (!closed.ok()) return Complain("the daemon ended before it said that the store is closed; mount again to check");
+  AwaitLock(daemon.store());
   if (Succeeded(*closed)) return kHealthy;
   return Complain("unmounted; the store is closed, but the directory alone is not complete: " + ErrorOf(*closed));
 }
