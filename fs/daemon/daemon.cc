@@ -263,8 +263,8 @@ Failure Daemon::Finish() {
 Status Daemon::CompleteBacking() {
   if (ending_->hurried()) return Status::Error(EINTR, "a second signal ended the mount at once");
   DKFS_TRY(hydrator_->Finish([this] { return ending_->hurried(); }));
+  DKFS_TRY(backing_->RemovePartialDirIfEmpty());  // before the root's times are written: it changes them
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());
-  DKFS_TRY(backing_->RemovePartialDirIfEmpty());
   DKFS_TRY(backing_->SyncAll());
   return store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
 }
