@@ -1,0 +1,211 @@
+#include "store/replay/restore.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <filesystem>
+
+#include "store/base/hash.h"
+#include "tests/support/temp_dir.h"
+
+namespace dkfs::test {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kBytes = size_t{1} << kMinBlockShift;
+
+class RestoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    StoreOptions options;
+    options.background = false;
+    options.segment_bytes = 1 << 20;
+    Result<std::unique_ptr<Store>> opened = Store::Open(dir_ / "store", options);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    store_ = std::move(opened).value();
+    Inode(kRootFile, S_IFDIR | 0750, 2);
+  }
+  void Append() {
+    Result<Seq> seq = store_->Append(record_);
+    ASSERT_TRUE(seq.ok()) << seq.status().ToString();
+    last_ = *seq;
+    record_.Clear();
+  }
+  InodeState State(uint32_t mode, uint32_t nlink, uint64_t size = 0) {
+    InodeState state;
+    state.mode = mode;
+    state.nlink = nlink;
+    state.size = size;
+    state.uid = geteuid();
+    state.gid = getegid();
+    state.block_shift = kMinBlockShift;
+    state.atime = {1'000'000'001, 11};
+    state.mtime = {1'000'000'002, 22};
+    return state;
+  }
+  void Inode(FileId file, uint32_t mode, uint32_t nlink, uint64_t size = 0) {
+    record_.Inode(file, State(mode, nlink, size));
+    Append();
+  }
+  FileId Make(FileId parent, const std::string& name, uint32_t mode, uint32_t nlink = 1, uint64_t size = 0) {
+    const FileId file = store_->NewFile();
+    record_.Name(parent, store_->NewEntry(), name, file, IFTODT(mode));
+    Inode(file, mode, nlink, size);
+    return file;
+  }
+  void Write(FileId file, uint64_t block, const std::string& text) {
+    std::string bytes = text + std::string(kBytes - text.size(), '\0');
+    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(text.size()), Hash64(AsBytes(bytes)), Seq{}};
+    const Bytes payload = AsBytes(text);
+    record_.Blocks(file, LayoutId{1}, kMinBlockShift, block, std::span(&version, 1), std::span(&payload, 1));
+    Append();
+  }
+  Status Restore(const std::string& out, RestoreOptions options = {}, Seq at = kLatest) {
+    options.on_problem = [this](const std::string& line) { problems_.push_back(line); };
+    return RestoreTree(*store_, at == kLatest ? last_ : at, out, options, &result_);
+  }
+  static struct stat Stat(const std::string& path) {
+    struct stat stat {};
+    EXPECT_EQ(lstat(path.c_str(), &stat), 0) << path;
+    return stat;
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Store> store_;
+  RecordBuilder record_;
+  Seq last_;
+  RestoreResult result_;
+  std::vector<std::string> problems_;
+};
+
+TEST_F(RestoreTest, EveryKindOfInodeComesBack) {
+  const FileId sub = Make(kRootFile, "sub", S_IFDIR | 0711, 2);
+  const FileId file = Make(sub, "file", S_IFREG | 04750, 2, 2 * kBytes + 5);
+  Write(file, 0, "begin");
+  Write(file, 2, "tail!");
+  record_.Name(kRootFile, store_->NewEntry(), "again", file, DT_REG);
+  record_.Xattr(file, "user.color", "blue");
+  Append();
+  const FileId link = store_->NewFile();
+  InodeState state = State(S_IFLNK | 0777, 1, 9);
+  state.symlink_target = "../outside";
+  record_.Name(sub, store_->NewEntry(), "link", link, DT_LNK);
+  record_.Inode(link, state);
+  Append();
+  Make(sub, "pipe", S_IFIFO | 0622);
+  Make(sub, "socket", S_IFSOCK | 0700);
+
+  const std::string out = dir_ / "out";
+  ASSERT_TRUE(Restore(out).ok()) << testing::PrintToString(problems_);
+  EXPECT_EQ(ContentOf(out + "/sub/file"), "begin" + std::string(2 * kBytes - 5, '\0') + "tail!");
+  const struct stat stat = Stat(out + "/sub/file");
+  EXPECT_EQ(stat.st_mode, static_cast<mode_t>(S_IFREG | 04750));
+  EXPECT_EQ(stat.st_nlink, 2u);
+  EXPECT_EQ(stat.st_ino, Stat(out + "/again").st_ino);
+  EXPECT_EQ(stat.st_mtim.tv_sec, 1'000'000'002);
+  EXPECT_EQ(stat.st_mtim.tv_nsec, 22);
+  char value[16];
+  const ssize_t size = getxattr((out + "/again").c_str(), "user.color", value, sizeof value);
+  if (size >= 0 || errno != ENOTSUP) {
+    EXPECT_EQ(std::string(value, size > 0 ? static_cast<size_t>(size) : 0), "blue");
+  }
+  EXPECT_EQ(fs::read_symlink(out + "/sub/link"), "../outside");
+  EXPECT_EQ(Stat(out + "/sub/link").st_mtim.tv_nsec, 22);
+  EXPECT_TRUE(S_ISFIFO(Stat(out + "/sub/pipe").st_mode));
+  EXPECT_TRUE(S_ISSOCK(Stat(out + "/sub/socket").st_mode));
+  EXPECT_EQ(Stat(out + "/sub").st_mode, static_cast<mode_t>(S_IFDIR | 0711));
+  EXPECT_EQ(Stat(out + "/sub").st_mtim.tv_sec, 1'000'000'002);
+  EXPECT_EQ(Stat(out).st_mode, static_cast<mode_t>(S_IFDIR | 0750));
+}
+
+TEST_F(RestoreTest, HolesStayHoles) {
+  const FileId file = Make(kRootFile, "sparse", S_IFREG | 0600, 1, uint64_t{1} << 30);
+  Write(file, 9, "x");
+  const std::string out = dir_ / "out";
+  ASSERT_TRUE(Restore(out).ok());
+  const struct stat stat = Stat(out + "/sparse");
+  EXPECT_EQ(stat.st_size, 1 << 30);
+  EXPECT_LT(stat.st_blocks * 512, 1 << 20);
+}
+
+TEST_F(RestoreTest, AMomentIsRestoredAndPathsAlone) {
+  const FileId dir = Make(kRootFile, "dir", S_IFDIR | 0700, 2);
+  const FileId one = Make(dir, "one", S_IFREG | 0600, 1, 3);
+  Write(one, 0, "old");
+  const Seq then = last_;
+  Write(one, 0, "new");
+  Make(dir, "two", S_IFREG | 0600);
+  ASSERT_TRUE(Restore(dir_ / "then", {}, then).ok());
+  EXPECT_EQ(ContentOf(dir_ / "then/dir/one"), "old");
+  EXPECT_FALSE(fs::exists(dir_ / "then/dir/two"));
+  RestoreOptions options;
+  options.paths = {"/dir/./one"};
+  ASSERT_TRUE(Restore(dir_ / "part", options).ok());
+  EXPECT_EQ(ContentOf(dir_ / "part/dir/one"), "new");
+  EXPECT_FALSE(fs::exists(dir_ / "part/dir/two"));
+  options.paths = {"dir/three"};
+  EXPECT_EQ(Restore(dir_ / "none", options).code(), ENOENT);
+  options.paths = {"dir/../../etc"};
+  EXPECT_EQ(Restore(dir_ / "evil", options).code(), EINVAL);
+}
+
+TEST_F(RestoreTest, TheOutputMustBeNewOrEmptyAndOutsideTheStore) {
+  fs::create_directory(dir_ / "full");
+  PutFile(dir_ / "full/x", "");
+  EXPECT_EQ(Restore(dir_ / "full").code(), ENOTEMPTY);
+  EXPECT_EQ(ContentOf(dir_ / "full/x"), "");
+  EXPECT_EQ(Restore(dir_ / "store/out").code(), EINVAL);
+  EXPECT_EQ(Restore(dir_ / "store/aside").code(), EINVAL);
+  EXPECT_EQ(Restore(dir_ / "full/x").code(), ENOTDIR);
+}
+
+TEST_F(RestoreTest, DamageNamesFileAndOffsetAndTheRestIsWritten) {
+  const FileId file = Make(kRootFile, "file", S_IFREG | 0600, 1, 3 * kBytes);
+  Write(file, 0, "first");
+  Write(file, 2, "third");
+  const BlockVersion wrong{BlockKind::kBaseline, 0, 3, 12345, Seq{}};
+  const Bytes payload = AsBytes("bad");
+  record_.Blocks(file, LayoutId{1}, kMinBlockShift, 1, std::span(&wrong, 1), std::span(&payload, 1));
+  Append();
+  Make(kRootFile, "other", S_IFREG | 0600);
+
+  EXPECT_TRUE(Restore(dir_ / "stops").IsCorruption());
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_NE(problems_[0].find("file"), std::string::npos);
+  EXPECT_NE(problems_[0].find("offset 4096"), std::string::npos) << problems_[0];
+  EXPECT_NE(problems_[0].find("seq"), std::string::npos);
+
+  RestoreOptions options;
+  options.keep_going = true;
+  EXPECT_TRUE(Restore(dir_ / "goes-on", options).IsCorruption());
+  const std::string content = ContentOf(dir_ / "goes-on/file");
+  EXPECT_EQ(content.substr(0, 5), "first");
+  EXPECT_EQ(content.substr(kBytes, 3), std::string(3, '\0'));
+  EXPECT_EQ(content.substr(2 * kBytes, 5), "third");
+  EXPECT_TRUE(fs::exists(dir_ / "goes-on/other"));
+  EXPECT_EQ(result_.problems, 1u);
+}
+
+TEST_F(RestoreTest, ALinkInTheTreeIsNeverFollowed) {
+  fs::create_directory(dir_ / "outside");
+  const FileId link = store_->NewFile();
+  InodeState state = State(S_IFLNK | 0777, 1);
+  state.symlink_target = dir_ / "outside";
+  state.size = state.symlink_target.size();
+  record_.Name(kRootFile, store_->NewEntry(), "a", link, DT_LNK);
+  record_.Inode(link, state);
+  Append();
+  // A second entry of the same name, as only a damaged or forged index could have it.
+  const FileId dir = Make(kRootFile, "a", S_IFDIR | 0700, 2);
+  Make(dir, "planted", S_IFREG | 0600);
+  RestoreOptions options;
+  options.keep_going = true;
+  Restore(dir_ / "out", options).Ignore("what matters is where nothing was written");
+  EXPECT_TRUE(fs::is_empty(dir_ / "outside"));
+}
+
+}  // namespace
+}  // namespace dkfs::test
