@@ -9,21 +9,25 @@ namespace dkfs {
 
 Status Hydrator::Impl::PrepareDirectory(Inode& dir, const std::string& path) {
   InodeState state;
+  bool owes;
   {
     SharedLock l(dir.lock);
     if (dir.presence == Presence::kPresent) return Status::Ok();
     state = dir.state;
+    owes = OwesAttributes(dir);
   }
   DKFS_TRY_ASSIGN(const bool trusted, FingerprintMatches(dir.id, path));
   if (!trusted) {
     DKFS_TRY(EnsureDirectory(path));
     DKFS_TRY(MoveStrangersAside(dir.id, path));
+  }
+  if (!trusted || owes) {
     DKFS_TRY(ApplyAttributes(dir.id, state, path));
     NoteTouched(dir.id);
   }
   ExclusiveLock l(dir.lock);
   dir.presence = Presence::kPresent;
-  if (!trusted) dir.times_dirty = true;
+  if (!trusted || owes) dir.times_dirty = true;
   return Status::Ok();
 }
 
@@ -121,7 +125,7 @@ Status Hydrator::Impl::MakeSpecial(Inode& inode) {
   DKFS_TRY_ASSIGN(const std::vector<Link> links, LinksOf(inode.id));
   if (inode.presence == Presence::kPresent || links.empty()) return Status::Ok();
   DKFS_TRY_ASSIGN(const bool trusted, FingerprintMatches(inode.id, links[0].path));
-  if (trusted) {
+  if (trusted && !OwesAttributes(inode)) {
     inode.presence = Presence::kPresent;
     return Status::Ok();
   }

@@ -101,6 +101,7 @@ Result<bool> Hydrator::Impl::WriteOne(FileId file, Fingerprint* print) {
   Inode& inode = **ref;
   SharedLock t(tree);
   ExclusiveLock l(inode.lock);
+  if (inode.presence == Presence::kUnknown) NoteTouched(file);  // owed until it is looked at
   if (inode.presence != Presence::kPresent || inode.state.nlink == 0) return false;
   Result<std::string> path = store->PathOf(file);
   if (!path.ok()) return path.status().IsNotFound() ? Result(false) : path.status();

@@ -39,6 +39,8 @@ class Hydrator::Impl {
   Result<std::vector<Link>> LinksOf(FileId file);
   bool KnownPresent(FileId file) EXCLUDES(mutex);
   Result<bool> FingerprintMatches(FileId file, const std::string& path);
+  // Its attributes were recorded in this mount before the backing entry was looked at.
+  bool OwesAttributes(const Inode& inode) REQUIRES_SHARED(inode.lock) EXCLUDES(mutex);
   static std::string LostPath(FileId file);  // marks a partial file that was begun without the believed content
 
   // --- prepare.cc ---

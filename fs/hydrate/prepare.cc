@@ -60,6 +60,12 @@ Result<bool> Hydrator::Impl::FingerprintMatches(FileId file, const std::string& 
   return Backing::FingerprintOf(*st) == *recorded;
 }
 
+bool Hydrator::Impl::OwesAttributes(const Inode& inode) {
+  if (inode.times_dirty) return true;
+  MutexLock l(mutex);
+  return touched.contains(inode.id);
+}
+
 std::string Hydrator::Impl::LostPath(FileId file) { return Backing::PartialPath(file) + ".lost"; }
 
 Status Hydrator::Impl::Prepare(Inode& inode, const std::string& path) {
@@ -102,7 +108,7 @@ Result<bool> Hydrator::Impl::TakeAsItStands(Inode& inode, const std::string& pat
   }
   if (!take) return false;
   DKFS_TRY_ASSIGN(UniqueFd fd, backing->Open(path, O_RDWR));
-  if (!trusted) {
+  if (!trusted || OwesAttributes(inode)) {
     DKFS_TRY(ApplyAttributes(inode.id, state, path));
     inode.times_dirty = true;
     NoteTouched(inode.id);

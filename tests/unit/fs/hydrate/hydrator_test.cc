@@ -181,6 +181,29 @@ TEST_F(HydratorTest, FingerprintsLetTheNextTrustedMountBelieve) {
   EXPECT_GT(m_->hydrator->progress().blocks_verified, 0u);
 }
 
+TEST_F(HydratorTest, AttributesChangedBeforeFirstUseReachTrustedEntries) {
+  MakeTree();
+  m_->Start(false);
+  FinishAndExpect();
+  m_->Start(true);
+  for (const char* path : {"one", "a/b", "a/link"}) {
+    InodeRef ref = m_->Get(path);
+    ExclusiveLock l(ref->lock);
+    ref->state.mtime = {77, 7};
+    if (!S_ISLNK(ref->state.mode)) ref->state.mode ^= 0111;
+    RecordBuilder record;
+    record.Inode(ref->id, ref->state);
+    ASSERT_TRUE(m_->store->Append(record).ok());
+    for (auto& [name, file] : m_->tree) {
+      if (file.id == ref->id) file.mode = ref->state.mode;
+    }
+    m_->hydrator->NoteTouched(ref->id);
+  }
+  ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());  // as upkeep does in between
+  FinishAndExpect();
+  EXPECT_EQ(m_->hydrator->progress().blocks_verified, 0u);
+}
+
 TEST_F(HydratorTest, AdoptedContentIsBelievedWhereNoVersionIs) {
   const std::string content = Filled(50'000, 'c');
   m_->MakeFile("f", content, true);
