@@ -72,7 +72,7 @@ Status Store::Impl::OpenForReading() {
   read_only_last = end.position.last;
   parts.damage = opened.damage.ok() ? end.damage : opened.damage;
   parts.index_error = opened.index_error;
-  NoteError(parts.damage);
+  Note(Work::kDamage, parts.damage);
   return FinishOpen();
 }
 
@@ -120,7 +120,7 @@ Status Store::Impl::CheckSegments() {
     Status missing = Status::Corruption(dir.path() + "/" + name + ": segment is missing");
     Log(LogLevel::kError, "segment_missing",
         {{"segment", dir.path() + "/" + name}, {"hint", "put it back from a copy; what it held reads as EIO"}});
-    NoteError(missing);
+    Note(Work::kDamage, missing);
   }
   return cursor.status();
 }
@@ -182,7 +182,7 @@ Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
   unflushed_bytes.fetch_add(at.length, std::memory_order_relaxed);
   if (index->OverLimit()) {
     // The record is written; an index that cannot keep up with it is seen in status and by readers.
-    NoteError(index->ApplyAll());
+    Note(Work::kApply, index->ApplyAll());
   }
   WakeIndexer();
   return at;
@@ -198,24 +198,24 @@ Status Store::Impl::Flush() {
   const uint64_t before = unflushed_bytes.load(std::memory_order_relaxed);
   Status status = index->Flush(journal.get());
   if (status.ok()) unflushed_bytes.fetch_sub(before, std::memory_order_relaxed);
-  NoteError(status);
+  Note(Work::kFlush, status);
   return status;
 }
 
-void Store::Impl::NoteError(const Status& status) {
-  if (status.ok() || status.code() == ECANCELED) return;
+void Store::Impl::Note(Work work, const Status& status) {
   MutexLock lock(error_mutex_);
-  if (sticky_.ok()) sticky_ = status;
+  Status& slot = errors_[static_cast<size_t>(work)];
+  if (work != Work::kDamage || slot.ok()) slot = status;
 }
 
 Status Store::Impl::error() const {
-  if (journal) {
-    Status status = journal->error();
+  if (journal) DKFS_TRY(journal->error());
+  DKFS_TRY(opened.kv->error());
+  MutexLock lock(error_mutex_);
+  for (const Status& status : errors_) {
     if (!status.ok()) return status;
   }
-  Status kv = opened.kv->error();
-  MutexLock lock(error_mutex_);
-  return sticky_.ok() ? kv : sticky_;
+  return Status::Ok();
 }
 
 Seq Store::Impl::Oldest() const {
@@ -242,7 +242,7 @@ void Store::Impl::StopWorkers() {
 // Applies every 5 ms while records come; sleeps until the next append otherwise.
 Worker::Delay Store::Impl::IndexRound() {
   const bool busy = index->QueuedBytes() > 0;
-  NoteError(index->ApplyAll());
+  Note(Work::kApply, index->ApplyAll());
   indexer_hurried_ = false;
   if (busy) return milliseconds(5);
   indexer_idle_ = true;
@@ -252,7 +252,7 @@ Worker::Delay Store::Impl::IndexRound() {
 
 // Half the promised second, as a flush takes time too.
 Worker::Delay Store::Impl::SyncRound() {
-  if (journal->appended() > journal->synced()) NoteError(journal->Sync(kLatest));
+  if (journal->appended() > journal->synced()) journal->Sync(kLatest).Ignore("sticky: journal->error() keeps it");
   return milliseconds(500);
 }
 
@@ -270,10 +270,8 @@ Worker::Delay Store::Impl::FlushRound() {
 
 Worker::Delay Store::Impl::MaintainRound() {
   Result<bool> did = Maintain();
-  if (!did.ok()) {
-    NoteError(did.status());
-    return milliseconds(10'000);
-  }
+  Note(Work::kMaintain, did.status());
+  if (!did.ok()) return milliseconds(10'000);
   return *did ? milliseconds(0) : milliseconds(10'000);
 }
 

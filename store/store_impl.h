@@ -2,6 +2,7 @@
 // others of the store, and error_mutex_, a leaf.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -43,8 +44,10 @@ class Store::Impl {
   Seq Oldest() const;
   uint64_t PackBytes() const;
   uint64_t DefaultBudget() const;
-  // What status().error answers: the first sticky error, else what the background work met last.
-  void NoteError(const Status& status) EXCLUDES(error_mutex_);
+  // What status().error answers. Damage stays; the result of background work is replaced by that of its next round, so
+  // that ENOSPC ends when space returns.
+  enum class Work { kDamage, kApply, kFlush, kMaintain };
+  void Note(Work work, const Status& status) EXCLUDES(error_mutex_);
   Status error() const EXCLUDES(error_mutex_);
 
   StoreDir dir;
@@ -82,7 +85,7 @@ class Store::Impl {
   std::set<SegmentId> noted_ GUARDED_BY(maintain_mutex_);  // sealed journal segments that have a row in the index
 
   mutable Mutex error_mutex_;
-  Status sticky_ GUARDED_BY(error_mutex_);
+  std::array<Status, 4> errors_ GUARDED_BY(error_mutex_);  // by Work
   std::atomic<bool> indexer_idle_{false};
   std::atomic<bool> indexer_hurried_{false};
   uint64_t idle_since_ns_ = 0;  // of FlushRound's thread

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "store/base/fault.h"
 #include "store/base/hash.h"
 #include "tests/support/temp_dir.h"
 
@@ -344,6 +345,35 @@ TEST_F(StoreTest, BackgroundThreadsSyncAndIndex) {
   EXPECT_GE(status.indexed, seq);
   ASSERT_TRUE(store_->Close().ok());
   EXPECT_GE(store_->GetStatus().flushed, seq);
+}
+
+TEST_F(StoreTest, AFullDiskDegradesUntilThereIsSpace) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendBlock(file, 0, 'a');
+  ASSERT_TRUE(Fault::Arm("index.flush=ENOSPC@1").ok());
+  EXPECT_EQ(store_->FlushIndex().code(), ENOSPC);
+  EXPECT_EQ(store_->GetStatus().error.code(), ENOSPC);
+  EXPECT_EQ(ReadBlock(file, 0), "a");
+  AppendBlock(file, 1, 'b');
+  EXPECT_TRUE(store_->FlushIndex().ok());
+  EXPECT_TRUE(store_->GetStatus().error.ok());
+  ASSERT_TRUE(Fault::Arm("").ok());
+}
+
+TEST_F(StoreTest, AFailedSyncIsStickyAndReadsGoOn) {
+  Open();
+  const FileId file = store_->NewFile();
+  const Seq seq = AppendBlock(file, 0, 'a');
+  ASSERT_TRUE(Fault::Arm("file.datasync=EIO@1").ok());
+  EXPECT_EQ(store_->Sync(seq).code(), EIO);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_EQ(store_->Sync(seq).code(), EIO);
+  RecordBuilder record;
+  record.InodeGone(file);
+  EXPECT_EQ(store_->Append(record).status().code(), EIO);
+  EXPECT_EQ(store_->GetStatus().error.code(), EIO);
+  EXPECT_EQ(ReadBlock(file, 0), "a");
 }
 
 TEST_F(StoreTest, BarriersAreAnswered) {
