@@ -163,6 +163,10 @@ Status Adopter::CaptureFile(FileId file) {
       bytes_waiting_ = waiting - std::min<uint64_t>(waiting, batch << inode.state.block_shift);
       if (next < end) return Status::Ok();
       more = false;
+      if (inode.believed_bytes < inode.state.adopted_size) {
+        return Status::Corruption("lost before it was captured: only " + std::to_string(inode.believed_bytes) + " of " +
+                                  std::to_string(inode.state.adopted_size) + " bytes were there");
+      }
       InodeState after = inode.state;
       after.content = ContentState::kStored;
       after.adopted_size = 0;

@@ -236,7 +236,8 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
     scratch.Begin((stop - at) * block_size);
     for (uint64_t block = at; block < stop; ++block) {
       DKFS_TRY_ASSIGN(const bool has, store_->HasVersion(inode.id, state, block));
-      if (has) continue;
+      // Beyond what stood there at this mount the content was lost before it was captured: it stays uncaptured, an error.
+      if (has || block * block_size >= inode.believed_bytes) continue;
       MutableBytes bytes = scratch.Take(block_size);
       DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
       scratch.versions.clear();

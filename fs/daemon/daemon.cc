@@ -108,11 +108,31 @@ Failure Daemon::OpenStore() {
   }
   if (!store.ok()) return StoreFailure(places_.store, store.status());
   store_ = std::move(store).value();
+  Failure begun_again = BeginAgainIfCutShort(store_options);
+  if (begun_again.failed()) return begun_again;
   if (!options_.foreground) {
     log_file_ = std::make_unique<LogFile>();
     Status opened = log_file_->Open(places_.store + "/dkfs.log");
     if (!opened.ok()) return Failure::Environment(opened);
   }
+  return Failure::None();
+}
+
+// A first mount that was killed while it recorded names left a store without a root inode. Nobody has been served from it:
+// what it recorded is dropped, and adoption begins again.
+Failure Daemon::BeginAgainIfCutShort(const StoreOptions& store_options) {
+  auto complete = Adopter::IsComplete(store_.get());
+  if (!complete.ok()) return StoreFailure(places_.store, complete.status());
+  if (*complete || store_->fresh()) return Failure::None();
+  Status closed = store_->Close();
+  store_.reset();
+  for (const char* part : {"/index", "/journal"}) {
+    if (closed.ok()) closed = file::RemoveTree(AT_FDCWD, places_.store + part);
+  }
+  if (!closed.ok()) return Failure::Environment(closed.Prefix("clearing what a killed first mount left"));
+  auto store = Store::Open(places_.store, store_options);
+  if (!store.ok()) return StoreFailure(places_.store, store.status());
+  store_ = std::move(store).value();
   return Failure::None();
 }
 
@@ -220,15 +240,16 @@ void Daemon::OnReady(Readiness* ready) {
 
 void Daemon::StartBackground() {
   upkeep_ = std::make_unique<Upkeep>(store_.get(), hydrator_.get(), log_file_.get());
-  hydrator_->Start();
   adopter_->StartContents([this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
-  if (drift_ == nullptr) return;
+  if (drift_ == nullptr) return hydrator_->Start();
+  // What came while DIR was not mounted must be captured before hydration looks: it would move it aside.
   comparer_ = std::thread([this] {
     Status compared = file_system_->CompareAll([this] { return stop_comparing_.load(); });
     if (!compared.ok()) {
       Log(LogLevel::kWarn, "drift_incomplete", {{"error", compared.ToString()}, {"hint", "the rest is compared on first use"}});
     }
     adopter_->Wake();
+    if (compared.ok()) hydrator_->Start();
   });
 }
 
@@ -262,7 +283,9 @@ Failure Daemon::Finish() {
 // Ok only when DIR alone is everything, on disk, and the store says so.
 Status Daemon::CompleteBacking() {
   if (ending_->hurried()) return Status::Error(EINTR, "a second signal ended the mount at once");
-  DKFS_TRY(hydrator_->Finish([this] { return ending_->hurried(); }));
+  const auto hurried = [this] { return ending_->hurried(); };
+  DKFS_TRY(file_system_->CompareAll(hurried));
+  DKFS_TRY(hydrator_->Finish(hurried));
   DKFS_TRY(backing_->RemovePartialDirIfEmpty());  // before the root's times are written: it changes them
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());
   DKFS_TRY(backing_->SyncAll());

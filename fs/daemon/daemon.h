@@ -72,6 +72,7 @@ class Daemon {
  private:
   Failure Start();
   Failure OpenStore();
+  Failure BeginAgainIfCutShort(const StoreOptions& store_options);
   Failure OpenDirectory();
   Failure Assemble();
   bool IsTrusted();

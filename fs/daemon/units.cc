@@ -20,7 +20,7 @@ Result<uint64_t> ParseSize(std::string_view text) {
   constexpr std::string_view kExpected = "a size like 4096, 64M or 10G";
   double number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  if (error != std::errc() || number < 0) return Refused(text, kExpected);
+  if (error != std::errc() || !(number >= 0)) return Refused(text, kExpected);
   std::string unit(end, static_cast<size_t>(text.data() + text.size() - end));
   for (const char* tail : {"iB", "B"}) {
     if (unit.size() > 1 && unit.ends_with(tail)) {

@@ -32,14 +32,20 @@ Result<UniqueFd> Enter(int dir, const std::string& name) {
   return file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-Status Measure(int dir, const std::string& name, Aside::Set* set) {
+constexpr size_t kPathsShown = 1000;
+
+// `path` is that of the entry inside the set, "" for the set itself.
+Status Measure(int dir, const std::string& name, const std::string& path, Aside::Set* set) {
   DKFS_TRY_ASSIGN(const struct stat st, file::Stat(dir, name, AT_SYMLINK_NOFOLLOW));
   ++set->entries;
   set->bytes += static_cast<uint64_t>(st.st_blocks) * 512;
+  if (!path.empty() && set->paths.size() < kPathsShown) set->paths.push_back(path);
   if (!S_ISDIR(st.st_mode)) return Status::Ok();
   DKFS_TRY_ASSIGN(const UniqueFd below, file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   DKFS_TRY_ASSIGN(const std::vector<std::string> names, file::ListDir(below.get(), "."));
-  for (const std::string& child : names) DKFS_TRY(Measure(below.get(), child, set));
+  for (const std::string& child : names) {
+    DKFS_TRY(Measure(below.get(), child, path.empty() ? child : path + "/" + child, set));
+  }
   return Status::Ok();
 }
 
@@ -156,8 +162,8 @@ Result<std::vector<Aside::Set>> Aside::List() {
     if (!dir.ok()) return dir.status();
     DKFS_TRY_ASSIGN(const std::vector<std::string> times, file::ListDir(dir->get(), "."));
     for (const std::string& time : times) {
-      Set set{time, place.display, 0, 0};
-      DKFS_TRY(Measure(dir->get(), time, &set));
+      Set set{time, place.display, 0, 0, {}};
+      DKFS_TRY(Measure(dir->get(), time, "", &set));
       --set.entries;  // the set itself
       sets.push_back(std::move(set));
     }

@@ -35,6 +35,7 @@ class Aside {
     std::string place;      // for people
     uint64_t entries = 0;
     uint64_t bytes = 0;     // allocated
+    std::vector<std::string> paths;  // as they were in DIR; the first 1000
   };
   Result<std::vector<Set>> List();
   Status Remove(const std::string& time);  // "": all. ENOENT: no such set

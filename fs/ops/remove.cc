@@ -33,6 +33,7 @@ void FileSystem::Impl::AfterLastName(Inode& inode) {
 Status FileSystem::Impl::SecureAll(Inode& inode) {
   if (inode.state.content != ContentState::kAdopting) return Status::Ok();
   DKFS_TRY(capture.Secure(inode, 0, kEndOfFile).status());
+  if (inode.believed_bytes < inode.state.adopted_size) return Status::Ok();  // the rest is lost, and stays an error
   InodeState after = inode.state;
   after.content = ContentState::kStored;
   after.adopted_size = 0;

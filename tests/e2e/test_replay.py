@@ -72,7 +72,8 @@ def test_verify_sound_and_damaged(fs):
     assert replay("verify", "--store", fs.store).returncode == 0
     assert_same({k: v.get("sha") if isinstance(v, dict) else v for k, v in tree(fs.store).items() if k != "LOCK"},
                 {k: v.get("sha") if isinstance(v, dict) else v for k, v in before.items() if k != "LOCK"})
-    segment = max((fs.store / "journal").iterdir(), key=lambda p: p.stat().st_size)
+    segments = [p for p in (fs.store / "journal").iterdir() if p.suffix in (".seg", ".pack")]
+    segment = max(segments, key=lambda p: p.stat().st_size)
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0x10
     segment.write_bytes(data)

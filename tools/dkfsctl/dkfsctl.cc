@@ -132,6 +132,7 @@ int ListAside(Conversation& daemon) {
     std::printf("%s  %llu entries  %s  %s\n", set.at("time").get<std::string>().c_str(),
                 set.at("entries").get<unsigned long long>(), FormatSize(set.at("bytes").get<uint64_t>()).c_str(),
                 set.at("place").get<std::string>().c_str());
+    for (const json& path : set.at("paths")) std::printf("  %s\n", path.get<std::string>().c_str());
   }
   return kHealthy;
 }
