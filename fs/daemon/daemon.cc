@@ -19,7 +19,7 @@
 namespace dkfs {
 namespace {
 
-constexpr Ending::Patience kCommandPatience{std::chrono::seconds(2), std::chrono::seconds(10)};
+constexpr Ending::Patience kCommandPatience{std::chrono::seconds(1), std::chrono::seconds(4)};
 // A killed daemon holds its locks until it is quite gone; one that was unmounted, until it has finished.
 constexpr std::chrono::milliseconds kRetry{50}, kDyingPatience{1000};
 constexpr rlim_t kWantedFiles = 1 << 16;
@@ -238,19 +238,27 @@ void Daemon::OnReady(Readiness* ready) {
   if (null) ::dup2(null.get(), STDERR_FILENO);
 }
 
+// With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
   upkeep_ = std::make_unique<Upkeep>(store_.get(), hydrator_.get(), log_file_.get());
   adopter_->StartContents([this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();
-  // What came while DIR was not mounted must be captured before hydration looks: it would move it aside.
   comparer_ = std::thread([this] {
-    Status compared = file_system_->CompareAll([this] { return stop_comparing_.load(); });
-    if (!compared.ok()) {
-      Log(LogLevel::kWarn, "drift_incomplete", {{"error", compared.ToString()}, {"hint", "the rest is compared on first use"}});
-    }
-    adopter_->Wake();
-    if (compared.ok()) hydrator_->Start();
+    Status compared = CompareAll([this] { return stop_comparing_.load(); });
+    if (compared.ok()) return hydrator_->Start();
+    if (stop_comparing_) return;
+    Log(LogLevel::kWarn, "drift_incomplete",
+        {{"error", compared.ToString()}, {"hint", "the rest is compared on first use; no hydration in this mount"}});
   });
+}
+
+Status Daemon::CompareAll(const std::function<bool()>& cancel) {
+  if (drift_ == nullptr || compared_) return Status::Ok();
+  DKFS_TRY(file_system_->CompareAll(cancel));
+  if (cancel()) return Status::Error(EINTR, "comparing the directory with the store");
+  compared_ = true;
+  adopter_->Wake();
+  return Status::Ok();
 }
 
 void Daemon::StopBackground() {
@@ -285,6 +293,7 @@ Status Daemon::CompleteBacking() {
   if (ending_->hurried()) return Status::Error(EINTR, "a second signal ended the mount at once");
   const auto hurried = [this] { return ending_->hurried(); };
   DKFS_TRY(file_system_->CompareAll(hurried));
+  DKFS_TRY(CompareAll([this] { return ending_->hurried(); }));
   DKFS_TRY(hydrator_->Finish(hurried));
   DKFS_TRY(backing_->RemovePartialDirIfEmpty());  // before the root's times are written: it changes them
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());

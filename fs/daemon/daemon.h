@@ -81,6 +81,7 @@ class Daemon {
   Failure Cover();
   void OnReady(Readiness* ready);
   void StartBackground();
+  Status CompareAll(const std::function<bool()>& cancel);
   void StopBackground();
   Failure Finish();
   Status CompleteBacking();
@@ -89,7 +90,8 @@ class Daemon {
   const Options options_;
   const Places places_;
   const std::chrono::steady_clock::time_point started_;
-  bool adopted_ = false;  // the names of DIR are all in the store
+  bool adopted_ = false;   // the names of DIR are all in the store
+  bool compared_ = false;  // drift: everything; comparer_ writes it, others read it after joining
   std::atomic<bool> finishing_{false}, stop_comparing_{false};
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
 
