@@ -79,9 +79,11 @@ class Postgres:
         return found
 
     def kill(self):
+        """kill -9 of the postmaster and its children; runuser stays to reap it, or the next one would think it alive."""
         for pid in self.pids():
             try:
-                os.kill(pid, signal.SIGKILL)
+                if pid != self.server.pid:
+                    os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.server.wait(timeout=60)

@@ -73,9 +73,9 @@ def test_verify_sound_and_damaged(fs):
     assert_same({k: v.get("sha") if isinstance(v, dict) else v for k, v in tree(fs.store).items() if k != "LOCK"},
                 {k: v.get("sha") if isinstance(v, dict) else v for k, v in before.items() if k != "LOCK"})
     segments = [p for p in (fs.store / "journal").iterdir() if p.suffix in (".seg", ".pack")]
-    segment = max(segments, key=lambda p: p.stat().st_size)
+    segment = max(segments, key=lambda p: len(p.read_bytes().rstrip(b"\0")))
     data = bytearray(segment.read_bytes())
-    data[len(data) // 2] ^= 0x10
+    data[len(data.rstrip(b"\0")) // 2] ^= 0x10
     segment.write_bytes(data)
     result = replay("verify", "--store", fs.store, check=False)
     assert result.returncode == 5 and segment.name in result.stdout + result.stderr
