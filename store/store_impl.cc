@@ -210,6 +210,7 @@ void Store::Impl::Note(Work work, const Status& status) {
 
 Status Store::Impl::error() const {
   if (journal) DKFS_TRY(journal->error());
+  if (journal) DKFS_TRY(journal->shortage());
   DKFS_TRY(opened.kv->error());
   MutexLock lock(error_mutex_);
   for (const Status& status : errors_) {

@@ -43,8 +43,11 @@ Result<std::vector<Store::LinkName>> Store::Links(FileId child, Seq at) {
   std::vector<LinkName> links;
   for (const Index::LinkRow& row : rows) {
     Result<std::string> name = NameOf(impl_->index, row, at);
-    if (name.ok()) links.push_back({row.parent, row.entry, std::move(name).value()});
-    if (!name.ok() && !name.status().IsNotFound()) return name.status();  // it ended meanwhile: not a name any more
+    if (!name.ok()) {
+      if (name.status().IsNotFound()) continue;  // it ended meanwhile: not a name any more
+      return name.status();
+    }
+    links.push_back({row.parent, row.entry, std::move(name).value()});
   }
   return links;
 }

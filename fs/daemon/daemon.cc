@@ -314,6 +314,7 @@ DaemonReport Daemon::Report() const {
   report.order = options_.order;
   report.store = store_->GetStatus();
   report.hydration = hydrator_->progress();
+  report.backing_error = file_system_->backing_error();
   if (const Session* session = serving_.load()) report.requests = session->Requests();
   AdoptProgress adoption = adopter_->progress();
   report.adopting = !adoption.done;

@@ -50,7 +50,8 @@ struct DaemonReport {
   std::string last_error;
   std::chrono::seconds uptime{0};
   bool finishing = false;
-  bool degraded() const { return !store.error.ok() || hydration.blocks_damaged > 0; }
+  int backing_error = 0;  // errno of the last change the backing directory refused, 0 when it takes them
+  bool degraded() const { return !store.error.ok() || hydration.blocks_damaged > 0 || backing_error != 0; }
 };
 
 class Daemon {

@@ -13,6 +13,7 @@ namespace dkfs {
 struct Connection {
   FileSystem* file_system = nullptr;
   RequestStats* stats = nullptr;
+  fuse_session* session = nullptr;
   bool writeback_cache = false;
   bool initialised = false;
   // Requests whose answer another thread owes; the session waits for them before it ends.

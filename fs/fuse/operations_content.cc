@@ -1,4 +1,6 @@
 // Content: open, read, write, fsync, allocate, copy, seek.
+#include <sys/stat.h>
+
 #include <memory>
 
 #include "fs/fuse/operations.h"
@@ -34,14 +36,31 @@ void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_i
   });
 }
 
+// A write that takes set-id bits away changes the mode behind the kernel's back: it keeps the mode it has cached (and would
+// run the file with it) unless told. Nearly all writes of ordinary users carry the flag, nearly no file has the bits.
+bool HasSetIdBits(FileSystem& fs, FileId file) {
+  Result<Attr> attr = fs.GetAttr(file);
+  return attr.ok() && (attr->state.mode & (S_ISUID | S_ISGID)) != 0;
+}
+
+void ForgetAttributes(fuse_req_t req, fuse_ino_t ino) {
+  auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
+  int result = fuse_lowlevel_notify_inval_inode(connection->session, ino, /*off=*/-1, /*len=*/0);
+  if (result != 0 && result != -ENOENT) {  // ENOENT: not cached
+    Log(LogLevel::kWarn, "mode_not_refreshed", {{"ino", ino}, {"hint", "stat may show old set-id bits until the next chmod"}});
+  }
+}
+
 // The kernel's offset counts even for O_APPEND: it holds the inode lock and knows the size, because only this mount changes
 // it. (The file's O_APPEND flag would be wrong for written-back pages and for RWF_NOAPPEND.)
 void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info* file) {
   const auto* raw = static_cast<const fuse_write_in*>(CurrentRequest().body);
   bool kill_suidgid = (raw->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
   Serve(req, FuseOp::kWrite, [&](FileSystem& fs, Reply& reply) {
+    bool loses_bits = kill_suidgid && HasSetIdBits(fs, FileOf(ino));
     Result<size_t> put = fs.Write(CallerOf(req), FileOf(ino), AsBytes({data, size}), static_cast<uint64_t>(offset),
                                   /*append=*/false, kill_suidgid, /*from_cache=*/file->writepage);
+    if (loses_bits && put.ok()) ForgetAttributes(req, ino);
     put.ok() ? reply.Written(*put) : reply.Error(put.status());
   });
 }

@@ -129,6 +129,7 @@ Status Session::Impl::Open(UniqueFd connection) {
   session_ = fuse_session_new(&args, &ops, sizeof ops, &connection_);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) return Status::Error(EPROTO, "starting a FUSE session");
+  connection_.session = session_;
   fuse_custom_io io{};
   io.read = ReadConnection;
   io.writev = WriteConnection;

@@ -26,10 +26,16 @@ bool IsAbsence(const Status& s) {
   return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV;
 }
 
+// Read-write; on a file system that turned read-only for reading alone, so that reads go on.
+Result<UniqueFd> OpenForUse(Backing& backing, const std::string& path) {
+  Result<UniqueFd> fd = backing.Open(path, O_RDWR);
+  return fd.code() == EROFS ? backing.Open(path, O_RDONLY) : std::move(fd);
+}
+
 Result<UniqueFd> OpenRegular(Backing& backing, const std::string& path) {
   DKFS_TRY_ASSIGN(const struct stat st, backing.Stat(path));  // before opening: a fifo would wait, a device would act
   if (!S_ISREG(st.st_mode)) return Status::Error(ENOENT);
-  return backing.Open(path, O_RDWR);
+  return OpenForUse(backing, path);
 }
 
 }  // namespace
@@ -107,7 +113,7 @@ Result<bool> Hydrator::Impl::TakeAsItStands(Inode& inode, const std::string& pat
     take = st.ok() && S_ISREG(st->st_mode) && st->st_size == 0 && st->st_nlink == 1;
   }
   if (!take) return false;
-  DKFS_TRY_ASSIGN(UniqueFd fd, backing->Open(path, O_RDWR));
+  DKFS_TRY_ASSIGN(UniqueFd fd, OpenForUse(*backing, path));
   if (!trusted || OwesAttributes(inode)) {
     DKFS_TRY(ApplyAttributes(inode.id, state, path));
     inode.times_dirty = true;

@@ -45,6 +45,7 @@ class Inode {
   // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial only).
   uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};
   UniqueFd backing GUARDED_BY(lock);       // read-write; opened by Hydrator::Prepare when first needed
+  bool backing_read_only GUARDED_BY(lock) = false;  // `backing` could only be opened for reading
   bool times_dirty GUARDED_BY(lock) = false;  // the backing file's times are not the recorded ones yet
 
   // A name under which the inode was last seen: the way to its backing file. True while the tree lock is held by whoever

@@ -38,7 +38,34 @@ Status FileSystem::Impl::OpenBacking(Inode& inode) {
   if (inode.backing.valid()) return Status::Ok();
   if (inode.state.nlink == 0) return Status::Error(ESTALE, "an unlinked file of an earlier mount");
   DKFS_TRY_ASSIGN(const std::string path, PathOf(inode));
-  return hydrator->Prepare(inode, path);
+  DKFS_TRY(hydrator->Prepare(inode, path));
+  inode.backing_read_only = (fcntl(inode.backing.get(), F_GETFL) & O_ACCMODE) == O_RDONLY;
+  return Status::Ok();
+}
+
+Status FileSystem::Impl::MakeWritable(Inode& inode) {
+  if (!inode.backing_read_only) return Status::Ok();
+  UniqueFd again(open(("/proc/self/fd/" + std::to_string(inode.backing.get())).c_str(), O_RDWR | O_CLOEXEC));
+  if (!again) return Refused(Status::FromErrno("open the backing file for writing"));
+  inode.backing = std::move(again);
+  inode.backing_read_only = false;
+  return Status::Ok();
+}
+
+Result<size_t> FileSystem::Impl::ReadFromStore(Inode& inode, MutableBytes out, uint64_t offset) {
+  if (offset >= inode.state.size) return size_t{0};
+  const size_t n = std::min<uint64_t>(out.size(), inode.state.size - offset);
+  const size_t block_size = size_t{1} << inode.state.block_shift;
+  std::vector<std::byte> block(block_size);
+  for (size_t done = 0; done < n;) {
+    const uint64_t at = offset + done;
+    const size_t in_block = at % block_size;
+    const size_t part = std::min(block_size - in_block, n - done);
+    DKFS_TRY(store->ReadBlock(inode.id, inode.state, at / block_size, kLatest, block));
+    std::copy_n(block.begin() + static_cast<ptrdiff_t>(in_block), part, out.begin() + static_cast<ptrdiff_t>(done));
+    done += part;
+  }
+  return n;
 }
 
 Status FileSystem::Impl::MakePresent(Inode& inode, uint64_t offset, uint64_t length) {
@@ -60,12 +87,18 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
       if (Hydrator::IsPresent(inode, span.first, span.count)) return ReadBacking(inode.backing.get(), out.first(n), offset);
     }
   }
-  return fs.WithContent(file, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
+  Result<size_t> read = fs.WithContent(file, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
     if (offset >= i.state.size) return size_t{0};
     const size_t n = std::min<uint64_t>(out.size(), i.state.size - offset);
     DKFS_TRY(fs.MakePresent(i, offset, n));
     return ReadBacking(i.backing.get(), out.first(n), offset);
   });
+  if (read.ok() || read.status().IsCorruption() || read.code() == EISDIR || read.code() == EINVAL) return read;
+  // The backing disk is full, read-only or failing: reads go on from the store.
+  fs.Refused(read.status()).Ignore("only the status shows it, if the store can answer");
+  SharedLock l(inode.lock);
+  if (!IsRegular(inode.state)) return read;
+  return fs.ReadFromStore(inode, out, offset);
 }
 
 Result<size_t> FileSystem::Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append,
@@ -84,6 +117,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   const uint64_t block_size = uint64_t{1} << after.block_shift;
   const uint64_t end = offset + data.size();
   if (end < offset || end > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+  DKFS_TRY(MakeWritable(inode));
 
   // What a block keeps of its old content must be there: the front of the first block, the back of the last.
   const uint64_t head = offset % block_size;
@@ -113,6 +147,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
 
 Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) {
   DKFS_TRY(capture.Void(inode, seq));
+  Refused(error).Ignore("handed to the caller below");
   // The write may have gone in part: the bytes are made again from the store before anybody sees them. What lies beyond
   // the recorded size is cut off.
   if (ftruncate(inode.backing.get(), static_cast<off_t>(inode.state.size)) != 0) {
@@ -130,6 +165,7 @@ Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState
   const uint64_t old_size = inode.state.size;
   const uint64_t block_size = uint64_t{1} << after.block_shift;
   if (after.size > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+  DKFS_TRY(MakeWritable(inode));
   if (after.size < old_size && after.size % block_size != 0) DKFS_TRY(MakePresent(inode, after.size, 1));
   DKFS_TRY_ASSIGN(const Seq seq, capture.Resize(inode, after, caller.request));
   if (ftruncate(inode.backing.get(), static_cast<off_t>(after.size)) != 0) {

@@ -1,6 +1,7 @@
 #include "fs/ops/file_system.h"
 
 #include "fs/ops/impl.h"
+#include "store/base/log.h"
 
 namespace dkfs {
 
@@ -113,6 +114,7 @@ Attr FileSystem::Impl::Answer(Inode& inode) {
 
 void FileSystem::Impl::Publish(Inode& inode, const InodeState& state, Seq seq) {
   inode.state = state;
+  if (backing_error.load(std::memory_order_relaxed) != 0) backing_error.store(0);  // it takes changes again
   uint64_t before = inode.last_seq.load(std::memory_order_relaxed);
   while (before < seq.value && !inode.last_seq.compare_exchange_weak(before, seq.value)) {
   }
@@ -146,6 +148,18 @@ Status FileSystem::WithContent(FileId file, const std::function<Status(Inode&)>&
     if (inode.opens.load() == 0) inode.backing.reset();
     return done;
   });
+}
+
+int FileSystem::backing_error() const { return impl_->backing_error.load(std::memory_order_relaxed); }
+
+Status FileSystem::Impl::Refused(const Status& error) {
+  static constexpr int kOfTheDisk[] = {ENOSPC, EDQUOT, EROFS, EIO};
+  const bool disk = std::find(std::begin(kOfTheDisk), std::end(kOfTheDisk), error.code()) != std::end(kOfTheDisk);
+  if (disk && backing_error.exchange(error.code()) != error.code()) {
+    Log(LogLevel::kWarn, "backing_refuses", {{"dir", backing->display()}, {"error", error.ToString()},
+                                             {"hint", "free space or mend the disk under the mount point"}});
+  }
+  return error;
 }
 
 Status FileSystem::CompareAll(const std::function<bool()>& cancel) {

@@ -122,6 +122,8 @@ class FileSystem {
   Result<std::string> PathOf(const Inode& inode);
   // Runs `body` with the inode's lock held exclusively and its backing file open: for capture in the background.
   Status WithContent(FileId file, const std::function<Status(Inode&)>& body);
+  // The errno with which the backing directory last refused a change; 0 once it took one again. Then it is Degraded.
+  int backing_error() const;
   // Compares everything that was not used yet with the backing directory (drift). `cancel` is polled.
   Status CompareAll(const std::function<bool()>& cancel);
 

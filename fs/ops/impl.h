@@ -29,6 +29,7 @@ class FileSystem::Impl {
   const FileSystemOptions options;
   Drift* const drift;
   Capture capture;
+  std::atomic<int> backing_error{0};
 
   // --- looking up ---
   // The inode, compared with the backing directory first where that is asked for (drift).
@@ -89,6 +90,12 @@ class FileSystem::Impl {
                              bool from_cache) REQUIRES(inode.lock);
   Status Truncate(const Caller& caller, Inode& inode, InodeState after) REQUIRES(inode.lock);
   Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
+  // The content from the store alone: for reads while the backing directory cannot take or give it.
+  Result<size_t> ReadFromStore(Inode& inode, MutableBytes out, uint64_t offset) REQUIRES_SHARED(inode.lock);
+  // EROFS when the backing file could only be opened for reading and still can not be opened for writing.
+  Status MakeWritable(Inode& inode) REQUIRES(inode.lock);
+  // Notes that the backing directory refused a change, for status; gives the error back.
+  Status Refused(const Status& error);
   // The record `seq` was made but the backing file did not take it.
   Status Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) REQUIRES(inode.lock);
   Status DropCapability(Inode& inode) REQUIRES(inode.lock);

@@ -119,7 +119,7 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
       RecordBuilder undo;
       undo.Void(seq);
       DKFS_TRY(store->Append(undo).status());
-      return s;
+      return Refused(s);
     }
     Publish(dir, dir_after, seq);
     made_ref = inodes->Add(file, made.state);
@@ -234,7 +234,7 @@ Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& ino
     RecordBuilder undo;
     undo.Void(seq);
     DKFS_TRY(store->Append(undo).status());
-    return linked;
+    return Refused(linked);
   }
   Publish(inode, after, seq);
   Publish(dir, dir_after, seq);

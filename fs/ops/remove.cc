@@ -97,7 +97,7 @@ Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& c
     undo.Void(seq);
     undo.SetUrgent();
     DKFS_TRY(store->Append(undo).status());
-    return removed;
+    return Refused(removed);
   }
   Publish(child, child_after, seq);
   Publish(dir, dir_after, seq);

@@ -144,7 +144,7 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
     RecordBuilder undo;
     undo.Void(seq);
     DKFS_TRY(store->Append(undo).status());
-    return s;
+    return Refused(s);
   }
   if (child_after.replaced && !child_after.replaced_at) child_after.replaced_at = seq;
   Publish(child, child_after, seq);

@@ -23,6 +23,7 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
   if (length == 0) return Status::Error(EINVAL);
   if (offset + length < offset || offset + length > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
   return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
+    DKFS_TRY(impl_->MakeWritable(inode));
     if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
       return impl_->ZeroLocked(caller, inode, mode, offset, length);
     }

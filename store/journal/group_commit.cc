@@ -38,7 +38,7 @@ void GroupCommit::Barrier(Seq seq, Done done) {
       leading_ = true;
     }
   }
-  if (!error.ok()) return done(error);
+  if (!error.ok()) return done(error);  // NOLINT(bugprone-use-after-move): moved only without an error
   Lead(kBarrierRounds);
 }
 

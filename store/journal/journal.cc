@@ -332,6 +332,7 @@ Status Journal::Sync(Seq seq) { return impl_->commit.Sync(std::min(seq, appended
 Seq Journal::appended() const { return Seq(impl_->appended.load(std::memory_order_acquire)); }
 Seq Journal::synced() const { return impl_->commit.synced(); }
 Status Journal::error() const { return impl_->error(); }
+Status Journal::shortage() const { return impl_->supply.shortage(); }
 uint64_t Journal::epoch() const { return impl_->epoch; }
 std::vector<SegmentInfo> Journal::SealedSegments() const { return impl_->Sealed(); }
 Status Journal::Delete(SegmentId id) { return impl_->Delete(id); }

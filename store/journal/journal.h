@@ -108,6 +108,7 @@ class Journal {
   Seq appended() const;  // survives a kill
   Seq synced() const;    // survives loss of power
   Status error() const;  // the sticky error, or Ok
+  Status shortage() const;  // why the last segment could not be prepared (ENOSPC, ...); Ok when one can be had again
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
   // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record

@@ -231,6 +231,11 @@ Status SegmentSupply::Await(uint64_t bytes, bool urgent) {
   return urgent ? urgent_ : plain_;
 }
 
+Status SegmentSupply::shortage() const {
+  MutexLock lock(mutex_);
+  return plain_;
+}
+
 uint64_t SegmentSupply::DiskBytes() const {
   MutexLock lock(mutex_);
   return (spare_ ? spare_->size() : 0) + reserve_;

@@ -20,6 +20,7 @@ namespace dkfs {
 
 class StoreFileSystem : public rocksdb::FileSystemWrapper {
  public:
+  // NOLINTNEXTLINE(performance-move-const-arg): newer RocksDB takes it by value
   explicit StoreFileSystem(std::shared_ptr<rocksdb::FileSystem> target) : FileSystemWrapper(std::move(target)) {}
   const char* Name() const override { return "dkfs.StoreFileSystem"; }
 

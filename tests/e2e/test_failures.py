@@ -133,12 +133,12 @@ def test_backing_write_error_leaves_the_old_content(fs):
     errors = 0
     for i in range(20):
         try:
-            os.pwrite(fd, bytes([65 + i]) * 5000, i * 5000)
-            want[i * 5000:] = bytes([65 + i]) * 5000
+            os.pwrite(fd, bytes([65 + i]) * 8192, i * 8192)
+            want[i * 8192:] = bytes([65 + i]) * 8192
         except OSError as e:
             assert e.errno == errno.EIO
             errors += 1
-            want[i * 5000:] = b"\0" * 5000
+            want[i * 8192:] = b"\0" * 8192
     assert errors == 1
     os.close(fd)
     assert path.read_bytes() == bytes(want)

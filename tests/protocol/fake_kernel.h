@@ -49,6 +49,7 @@ class FakeKernel {
   void ForgiveUnexpected() { unexpected_ = 0; }  // answers to what SendBytes sent
   uint64_t NextUnique() { return next_unique_ += 2; }
   void HangUp();  // Session::Run returns
+  int notifications() const { return notifications_; }
   Session* session() { return session_.get(); }
 
  private:
@@ -60,7 +61,7 @@ class FakeKernel {
   uint32_t uid_ = 0, gid_ = 0;
   std::map<uint64_t, uint32_t> owed_;  // unique -> opcode
   std::map<uint64_t, Answer> answers_;
-  int unexpected_ = 0;
+  int unexpected_ = 0, notifications_ = 0;
 };
 
 }  // namespace dkfs

@@ -105,6 +105,17 @@ TEST_F(RequestsTest, WriteFlagsArePassedOn) {
   EXPECT_TRUE(World().last_from_cache);
 }
 
+TEST_F(RequestsTest, KernelIsToldWhenAWriteTakesSetIdBitsAway) {
+  uint64_t node = Create("a");
+  Write(node, "abc", 0, FUSE_WRITE_KILL_SUIDGID);
+  EXPECT_EQ(0, kernel_->notifications());
+  World().nodes[node].state.mode |= S_ISUID;
+  Write(node, "abc", 0);
+  EXPECT_EQ(0, kernel_->notifications());
+  Write(node, "abc", 0, FUSE_WRITE_KILL_SUIDGID);
+  EXPECT_EQ(1, kernel_->notifications());
+}
+
 TEST_F(RequestsTest, SetAttrCarriesExactlyWhatWasAsked) {
   uint64_t node = Create("a");
   fuse_setattr_in in{};
