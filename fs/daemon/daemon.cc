@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ void TuneProcess() {
   }
   UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
+  // Memory that is reclaimed for the daemon must not wait for pages that the daemon itself has to write.
+  if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) Log(LogLevel::kDebug, "io_flusher_refused", {});
 }
 
 bool LockPatiently(int fd) {
@@ -218,6 +221,7 @@ Failure Daemon::Cover() {
   if (failure.failed()) return failure;
   SessionOptions session;
   session.writeback_cache = options_.order == Order::kFsync;
+  if (session.writeback_cache) RaiseDirtyLimit(places_.dir);
   auto made = Session::Create(std::move(connection), file_system_.get(), session);
   if (!made.ok()) {
     Detach(places_.dir).Ignore("the failure that led here is the one to report");

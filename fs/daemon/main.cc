@@ -1,7 +1,9 @@
 // dkfs: mounts over a directory, records every change, restores what was lost. See HelpText().
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -50,7 +52,15 @@ void NormaliseCommandLine(const Places& places, const std::vector<std::string>& 
   ::execv(words[0], words.data());  // by its path, so that the process is also named dkfs
 }
 
+// What the caller happened to have open must not stay open for the life of the mount; it may even be a file on it.
+void CloseInherited(int keep) {
+  constexpr int kFirst = STDERR_FILENO + 1;
+  if (keep > kFirst) ::close_range(kFirst, static_cast<unsigned>(keep - 1), 0);
+  ::close_range(static_cast<unsigned>(std::max(keep + 1, kFirst)), ~0u, 0);
+}
+
 int ServeHere(const Options& options, const Places& places, Readiness ready) {
+  ::umask(0);  // modes are the callers' business
   if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), options.has_command);
   Failure failure;
   {
@@ -64,6 +74,7 @@ int ServeHere(const Options& options, const Places& places, Readiness ready) {
 // The daemon's process: its own session, away from the terminal.
 [[noreturn]] void BecomeDaemon(const Options& options, const Places& places, UniqueFd pipe) {
   ::setsid();
+  CloseInherited(pipe.get());
   if (!options.foreground) {
     UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     for (int fd : {STDIN_FILENO, STDOUT_FILENO}) ::dup2(null.get(), fd);
@@ -118,7 +129,10 @@ int Main(int argc, char** argv) {
   Failure failure = ResolvePlaces(*options, &places);
   if (failure.failed()) return ReportFailure(failure, has_command);
   NormaliseCommandLine(places, args, argv);
-  if (options->foreground && !has_command) return ServeHere(*options, places, Readiness());
+  if (options->foreground && !has_command) {
+    CloseInherited(-1);
+    return ServeHere(*options, places, Readiness());
+  }
   return Detached(*options, places);
 }
 

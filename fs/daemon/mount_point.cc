@@ -11,6 +11,7 @@
 
 #include "store/base/file.h"
 #include "store/base/hash.h"
+#include "store/base/log.h"
 #include "store/format/ids.h"
 
 namespace dkfs {
@@ -133,6 +134,16 @@ Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
   }
   *connection = std::move(fd);
   return Failure::None();
+}
+
+void RaiseDirtyLimit(const std::string& dir) {
+  constexpr std::string_view kPercent = "40";
+  auto mounts = ReadMountInfo();
+  auto mount = mounts.ok() ? MountAt(*mounts, dir) : std::nullopt;
+  if (!mount) return;
+  UniqueFd fd(::open(("/sys/class/bdi/" + mount->device + "/max_ratio").c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd && ::write(fd.get(), kPercent.data(), kPercent.size()) > 0) return;
+  Log(LogLevel::kDebug, "dirty_limit_not_raised", {{"dir", dir}});
 }
 
 Status Unmount(const std::string& dir) {

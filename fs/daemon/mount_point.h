@@ -32,6 +32,8 @@ struct MountRequest {
   unsigned long flags = 0;
 };
 Failure MountFuse(const MountRequest& request, UniqueFd* connection);
+// Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may fail.
+void RaiseDirtyLimit(const std::string& dir);
 // EBUSY: somebody uses it. EINVAL: it is not mounted any more.
 Status Unmount(const std::string& dir);
 Status Detach(const std::string& dir);  // gone for new users at once, served until the last user closes
