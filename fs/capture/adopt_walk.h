@@ -1,6 +1,6 @@
-// AdoptWalk: records the names and attributes of what stands in the backing directory but not in the store: everything at
-// the first mount, what came while DIR was not mounted later (drift). Contents are left to the Adopter: a file's content is
-// kAdopting, believed from the backing file, until it is captured.
+// AdoptWalk: records the names and attributes of what stands in the backing directory but not in the store: everything
+// at the first mount, what came while DIR was not mounted later (drift). Contents are left to the Adopter: a file's
+// content is kAdopting, believed from the backing file, until it is captured.
 //
 // Not thread-safe. Records are appended in batches; a reader sees a new subtree only once its topmost name is recorded,
 // which comes last.
@@ -21,8 +21,8 @@ class AdoptWalk {
   AdoptWalk(Store* store, Backing* backing, std::function<void(uint64_t inodes)> progress = nullptr)
       : store_(store), backing_(backing), progress_(std::move(progress)) {}
 
-  // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names` subdirectories
-  // already counted elsewhere. EXDEV names a mount point found below it.
+  // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names`
+  // subdirectories already counted elsewhere. EXDEV names a mount point found below it.
   Status Directory(const std::string& path, FileId dir);
   // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here.
   Status Entry(const std::string& path, FileId parent, const std::string& name);

@@ -25,7 +25,8 @@ Status Adopter::AdoptNames(const std::function<void(uint64_t)>& progress) {
   AdoptWalk walk(store_, backing_, progress);
   DKFS_TRY(walk.Directory("", kRootFile));
   DKFS_TRY(walk.Finish());
-  Log(LogLevel::kInfo, "adopted_names", {{"dir", backing_->display()}, {"inodes", walk.inodes()}, {"bytes", walk.bytes()}});
+  Log(LogLevel::kInfo, "adopted_names",
+      {{"dir", backing_->display()}, {"inodes", walk.inodes()}, {"bytes", walk.bytes()}});
   return Status::Ok();
 }
 
@@ -104,7 +105,9 @@ void Adopter::Run() {
     bool any = false;
     if (Status s = CaptureRound(&any); !s.ok()) {
       Log(LogLevel::kError, "adopt_contents_failed",
-          {{"dir", backing_->display()}, {"error", s.ToString()}, {"hint", "contents not captured yet are only in DIR; see dkfsctl status"}});
+          {{"dir", backing_->display()},
+           {"error", s.ToString()},
+           {"hint", "contents not captured yet are only in DIR; see dkfsctl status"}});
       return;
     }
     MutexLock l(mutex_);
@@ -138,7 +141,9 @@ Status Adopter::CaptureRound(bool* any) {
     if (s.code() != EIO && !s.IsCorruption()) return s;
     Result<std::string> path = store_->PathOf(file);
     Log(LogLevel::kError, "adopt_file_failed",
-        {{"path", path.ok() ? *path : "?"}, {"error", s.ToString()}, {"hint", "this file is not protected; read it and copy it elsewhere"}});
+        {{"path", path.ok() ? *path : "?"},
+         {"error", s.ToString()},
+         {"hint", "this file is not protected; read it and copy it elsewhere"}});
   }
   return Status::Ok();
 }
@@ -156,7 +161,8 @@ Status Adopter::CaptureFile(FileId file) {
         return Status::Ok();
       }
       const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> inode.state.block_shift);
-      const uint64_t end = (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
+      const uint64_t end =
+          (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
       DKFS_TRY(capture_.Secure(inode, next, batch).status());
       next += batch;
       uint64_t waiting = bytes_waiting_.load();

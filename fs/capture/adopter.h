@@ -1,8 +1,9 @@
 // Adopter: takes a directory with data under dkfs's protection at its first mount, and captures adopted contents in the
 // background, also those that drift left behind.
 //
-// Names and attributes are recorded before the mount is ready; the root inode comes last, so a store without one has never
-// been served and may be begun again (IsComplete). Contents follow, one file at a time, 1 MiB under the inode's lock.
+// Names and attributes are recorded before the mount is ready; the root inode comes last, so a store without one has
+// never been served and may be begun again (IsComplete). Contents follow, one file at a time, 1 MiB under the inode's
+// lock.
 #pragma once
 
 #include <atomic>
@@ -20,9 +21,9 @@
 namespace dkfs {
 
 struct AdoptProgress {
-  bool done = false;          // no adopted content waits to be captured
-  uint64_t bytes_total = 0;   // content of regular files in the store, by size
-  uint64_t bytes_waiting = 0; // of them, not captured yet: lost if DIR is lost now
+  bool done = false;           // no adopted content waits to be captured
+  uint64_t bytes_total = 0;    // content of regular files in the store, by size
+  uint64_t bytes_waiting = 0;  // of them, not captured yet: lost if DIR is lost now
 };
 
 class Adopter {
@@ -34,12 +35,12 @@ class Adopter {
   static Result<bool> IsComplete(Store* store);
   // Records all names and attributes, synced on return. REQUIRES: not mounted yet.
   Status AdoptNames(const std::function<void(uint64_t inodes)>& progress);
-  // A process that holds something below the directory open for writing, as "PID (NAME) PATH"; nullopt when there is none.
-  // `dir` is the absolute path of DIR.
+  // A process that holds something below the directory open for writing, as "PID (NAME) PATH"; nullopt when there is
+  // none. `dir` is the absolute path of DIR.
   static std::optional<std::string> FindWriter(const std::string& dir);
 
-  // Captures in a background thread until nothing is left. `open` gives the inode with its backing file open and its lock
-  // held exclusively while `body` runs (fs/ops does that).
+  // Captures in a background thread until nothing is left. `open` gives the inode with its backing file open and its
+  // lock held exclusively while `body` runs (fs/ops does that).
   using Body = std::function<Status(Inode&)>;
   using WithContent = std::function<Status(FileId, const Body&)>;
   void StartContents(WithContent open);

@@ -31,8 +31,8 @@ struct Capture::Scratch {
   std::vector<BlockVersion> versions;
   std::vector<Bytes> payload;  // adjacent spans are joined
   std::vector<ChainCache::Entry> chain;
-  std::string arena;        // deltas and composed blocks; reserved before use, so spans into it stay valid
-  std::string before;       // the pre-image of one block
+  std::string arena;   // deltas and composed blocks; reserved before use, so spans into it stay valid
+  std::string before;  // the pre-image of one block
   void Begin(size_t arena_bytes) {
     record.Clear();
     versions.clear();
@@ -63,7 +63,8 @@ struct Capture::Scratch {
     version.checksum = HashZeroPadded(bytes, block_size);
     versions.push_back(version);
     AddPayload(bytes);
-    chain.push_back({.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum, .delta_bytes = 0, .length = 0});
+    chain.push_back(
+        {.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum, .delta_bytes = 0, .length = 0});
   }
 };
 
@@ -95,8 +96,8 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   const size_t block_size = size_t{1} << after.block_shift;
   const uint64_t epoch = Epoch(inode);
   ChainCache::Entry before;
-  const bool remembered = delta_ && chains_.Find(epoch, block, &before) && before.length < kMaxChain &&
-                          before.delta_bytes < block_size;
+  const bool remembered =
+      delta_ && chains_.Find(epoch, block, &before) && before.length < kMaxChain && before.delta_bytes < block_size;
   const uint64_t block_start = block * block_size;
   const uint64_t old_end = inode.state.size > block_start ? inode.state.size - block_start : 0;
   const bool whole = in_block == 0 && (data.size() == block_size || data.size() >= old_end);
@@ -128,8 +129,12 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
       version.base_seq = before.seq;
       scratch->versions.push_back(version);
       scratch->AddPayload(AsBytes(scratch->arena).subspan(at));
-      scratch->chain.push_back({.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum,
-                                .delta_bytes = before.delta_bytes + version.stored_bytes, .length = version.chain_length});
+      scratch->chain.push_back({.epoch = epoch,
+                                .block = block,
+                                .seq = {},
+                                .checksum = version.checksum,
+                                .delta_bytes = before.delta_bytes + version.stored_bytes,
+                                .length = version.chain_length});
       return Status::Ok();
     }
   }
@@ -173,7 +178,8 @@ Result<Seq> Capture::Write(Inode& inode, uint64_t offset, Bytes data, const Inod
   return Append(inode, first, after, &scratch);
 }
 
-Status Capture::AddZeroed(Inode& inode, const InodeState& after, uint64_t block, size_t from, size_t to, Scratch* scratch) {
+Status Capture::AddZeroed(Inode& inode, const InodeState& after, uint64_t block, size_t from, size_t to,
+                          Scratch* scratch) {
   const size_t block_size = size_t{1} << after.block_shift;
   MutableBytes bytes = scratch->Take(block_size);
   DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
@@ -236,7 +242,8 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
     scratch.Begin((stop - at) * block_size);
     for (uint64_t block = at; block < stop; ++block) {
       DKFS_TRY_ASSIGN(const bool has, store_->HasVersion(inode.id, state, block));
-      // Beyond what stood there at this mount the content was lost before it was captured: it stays uncaptured, an error.
+      // Beyond what stood there at this mount the content was lost before it was captured: it stays uncaptured, an
+      // error.
       if (has || block * block_size >= inode.believed_bytes) continue;
       MutableBytes bytes = scratch.Take(block_size);
       DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
@@ -244,7 +251,8 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
       scratch.payload.clear();
       scratch.AddBaseline(Epoch(inode), block, TrimTrailingZeros(bytes), block_size);
       // True since the file was adopted: nothing of this file is older, so the first Seq stands for that moment.
-      scratch.record.Blocks(inode.id, state.layout, state.block_shift, block, scratch.versions, scratch.payload, Seq{1});
+      scratch.record.Blocks(inode.id, state.layout, state.block_shift, block, scratch.versions, scratch.payload,
+                            Seq{1});
     }
     if (scratch.record.empty()) continue;
     DKFS_TRY_ASSIGN(highest, store_->Append(scratch.record));

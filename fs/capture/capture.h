@@ -1,8 +1,8 @@
 // BlueShift: turns a change of a file's content into the record of it.
 //
-// A block that is written becomes a delta (changed ranges) when its predecessor is remembered, the pre-image still has the
-// predecessor's checksum and the delta is small; otherwise a baseline. Chains are bounded (kMaxChain deltas, and no more
-// delta bytes than one block), so that a block costs one decode of a bounded chain.
+// A block that is written becomes a delta (changed ranges) when its predecessor is remembered, the pre-image still has
+// the predecessor's checksum and the delta is small; otherwise a baseline. Chains are bounded (kMaxChain deltas, and no
+// more delta bytes than one block), so that a block costs one decode of a bounded chain.
 //
 // Capture appends; it changes neither the backing file nor the Inode's state: fs/ops does, after the append.
 // Thread-safety: calls for one inode are ordered by its lock, which every function requires exclusively.
@@ -27,15 +27,17 @@ class Capture {
   // part are present, and data.size() is 1 byte to 1 MiB.
   Result<Seq> Write(Inode& inode, uint64_t offset, Bytes data, const InodeState& after, uint64_t request)
       REQUIRES(inode.lock);
-  // Records a change of size from inode.state.size to after.size. REQUIRES: the block that holds the new end is present.
+  // Records a change of size from inode.state.size to after.size. REQUIRES: the block that holds the new end is
+  // present.
   Result<Seq> Resize(Inode& inode, const InodeState& after, uint64_t request) REQUIRES(inode.lock);
-  // Records that [offset, offset + length) became zeros (punch, zero range). REQUIRES: both boundary blocks are present.
+  // Records that [offset, offset + length) became zeros (punch, zero range). REQUIRES: both boundary blocks are
+  // present.
   Result<Seq> Zero(Inode& inode, uint64_t offset, uint64_t length, const InodeState& after, uint64_t request)
       REQUIRES(inode.lock);
 
-  // For a file whose content is kAdopting: records the blocks of [first, first + count) that are still only in the backing
-  // file, as true since the file was adopted. The highest Seq appended, 0 when all had been captured before. Before any of
-  // them is changed that Seq must be synced: the backing file is the only other copy.
+  // For a file whose content is kAdopting: records the blocks of [first, first + count) that are still only in the
+  // backing file, as true since the file was adopted. The highest Seq appended, 0 when all had been captured before.
+  // Before any of them is changed that Seq must be synced: the backing file is the only other copy.
   Result<Seq> Secure(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
 
   // The record `seq` could not be carried out on the backing file: voids it and forgets what was remembered.
@@ -44,8 +46,8 @@ class Capture {
  private:
   struct Scratch;  // buffers of one thread, kept between calls
   static Scratch& ThreadScratch();
-  Status AddBlock(Inode& inode, const InodeState& after, uint64_t block, uint64_t in_block, Bytes data, Scratch* scratch)
-      REQUIRES(inode.lock);
+  Status AddBlock(Inode& inode, const InodeState& after, uint64_t block, uint64_t in_block, Bytes data,
+                  Scratch* scratch) REQUIRES(inode.lock);
   // The block's bytes in the backing file, zero padded.
   Status ReadBacking(Inode& inode, uint64_t block, size_t block_size, MutableBytes out) REQUIRES(inode.lock);
   // A version of the boundary block in which [from, to) of the block is zeros; nothing when it is zeros already.
@@ -53,7 +55,8 @@ class Capture {
       REQUIRES(inode.lock);
   uint64_t Epoch(Inode& inode) REQUIRES(inode.lock);
   static uint64_t NextEpoch();
-  Result<Seq> Append(Inode& inode, uint64_t first_block, const InodeState& after, Scratch* scratch) REQUIRES(inode.lock);
+  Result<Seq> Append(Inode& inode, uint64_t first_block, const InodeState& after, Scratch* scratch)
+      REQUIRES(inode.lock);
 
   Store* const store_;
   const bool delta_;

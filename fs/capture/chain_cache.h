@@ -1,6 +1,6 @@
 // Chain cache: what capture remembers of the newest version of recently written blocks, so that the next write of the
-// block can be a delta against it. Bounded and forgetful: a block that is not remembered is written as a baseline, which is
-// always right. Direct mapped: two blocks that share a slot displace each other.
+// block can be a delta against it. Bounded and forgetful: a block that is not remembered is written as a baseline,
+// which is always right. Direct mapped: two blocks that share a slot displace each other.
 //
 // An entry is valid for one epoch of its inode: every change that is not a block version (truncate, punch, a voided
 // write) starts a new epoch, and epochs are unique over all inodes, so nothing stale is ever found.

@@ -1,10 +1,10 @@
-// Drift: changes made in the backing directory while it was not mounted, after a clean unmount of a recognised DIR. They are
-// captured as new changes: an inode whose fingerprint differs gets its new attributes, and a new layout whose content is
-// kAdopting (believed from the backing file until captured; the old content is the base for librsync when packed); names
-// that are new are adopted, names that are missing end.
+// Drift: changes made in the backing directory while it was not mounted, after a clean unmount of a recognised DIR.
+// They are captured as new changes: an inode whose fingerprint differs gets its new attributes, and a new layout whose
+// content is kAdopting (believed from the backing file until captured; the old content is the base for librsync when
+// packed); names that are new are adopted, names that are missing end.
 //
-// Each inode is compared before its first use and the rest in the background (fs/daemon starts that); mounting waits for
-// neither. Thread-safety: callers hold the tree lock exclusively.
+// Each inode is compared before its first use and the rest in the background (fs/daemon starts that); mounting waits
+// for neither. Thread-safety: callers hold the tree lock exclusively.
 #pragma once
 
 #include <string>

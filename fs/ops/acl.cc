@@ -67,13 +67,24 @@ Status AclCheck(std::string_view acl) {
   int users = 0, groups = 0, others = 0, masks = 0, named = 0;
   for (const Entry& e : entries) {
     switch (e.tag) {
-      case kUserObj: ++users; break;
-      case kGroupObj: ++groups; break;
-      case kOther: ++others; break;
-      case kMask: ++masks; break;
+      case kUserObj:
+        ++users;
+        break;
+      case kGroupObj:
+        ++groups;
+        break;
+      case kOther:
+        ++others;
+        break;
+      case kMask:
+        ++masks;
+        break;
       case kUser:
-      case kGroup: ++named; break;
-      default: return Status::Error(EINVAL);
+      case kGroup:
+        ++named;
+        break;
+      default:
+        return Status::Error(EINVAL);
     }
   }
   const bool complete = users == 1 && groups == 1 && others == 1 && masks <= 1 && (named == 0 || masks == 1);

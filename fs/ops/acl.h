@@ -1,6 +1,7 @@
-// POSIX ACLs as they stand in the xattrs system.posix_acl_access and system.posix_acl_default (version 2: a 4-byte version,
-// then entries of tag, permissions, id). The kernel checks permissions by them; keeping mode bits and ACL in step, and
-// inheriting the default ACL, is the file system's part (FUSE_POSIX_ACL). Rules: acl(5) and the kernel's fs/posix_acl.c.
+// POSIX ACLs as they stand in the xattrs system.posix_acl_access and system.posix_acl_default (version 2: a 4-byte
+// version, then entries of tag, permissions, id). The kernel checks permissions by them; keeping mode bits and ACL in
+// step, and inheriting the default ACL, is the file system's part (FUSE_POSIX_ACL). Rules: acl(5) and the kernel's
+// fs/posix_acl.c.
 #pragma once
 
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-// Content: read, write, truncate, fsync. The write path is WriteLocked; DESIGN: hydrate what is touched in part, record,
-// then the backing file, then the answer.
+// Content: read, write, truncate, fsync. The write path is WriteLocked; DESIGN: hydrate what is touched in part,
+// record, then the backing file, then the answer.
 #include <sys/xattr.h>
 
 #include "fs/ops/impl.h"
@@ -84,7 +84,8 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
       if (offset >= inode.state.size) return size_t{0};
       const size_t n = std::min<uint64_t>(out.size(), inode.state.size - offset);
       const BlockSpan span = SpanOf(inode.state, offset, n);
-      if (Hydrator::IsPresent(inode, span.first, span.count)) return ReadBacking(inode.backing.get(), out.first(n), offset);
+      if (Hydrator::IsPresent(inode, span.first, span.count))
+        return ReadBacking(inode.backing.get(), out.first(n), offset);
     }
   }
   Result<size_t> read = fs.WithContent(file, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
@@ -139,7 +140,8 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   }
   if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);
   if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
-    Status::FromErrno("chmod of the backing file").Ignore("the store holds the truth; written again with the fingerprint");
+    Status::FromErrno("chmod of the backing file")
+        .Ignore("the store holds the truth; written again with the fingerprint");
   }
   Publish(inode, after, seq);
   return data.size();
@@ -173,7 +175,8 @@ Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState
   }
   hydrator->MarkResized(inode, old_size, after.size);
   if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
-    Status::FromErrno("chmod of the backing file").Ignore("the store holds the truth; written again with the fingerprint");
+    Status::FromErrno("chmod of the backing file")
+        .Ignore("the store holds the truth; written again with the fingerprint");
   }
   Publish(inode, after, seq);
   return Status::Ok();

@@ -156,8 +156,10 @@ Status FileSystem::Impl::Refused(const Status& error) {
   static constexpr int kOfTheDisk[] = {ENOSPC, EDQUOT, EROFS, EIO};
   const bool disk = std::find(std::begin(kOfTheDisk), std::end(kOfTheDisk), error.code()) != std::end(kOfTheDisk);
   if (disk && backing_error.exchange(error.code()) != error.code()) {
-    Log(LogLevel::kWarn, "backing_refuses", {{"dir", backing->display()}, {"error", error.ToString()},
-                                             {"hint", "free space or mend the disk under the mount point"}});
+    Log(LogLevel::kWarn, "backing_refuses",
+        {{"dir", backing->display()},
+         {"error", error.ToString()},
+         {"hint", "free space or mend the disk under the mount point"}});
   }
   return error;
 }

@@ -1,8 +1,9 @@
 // The file system: what each FUSE request means. Here inodes, the backing directory, capture (BlueShift) and hydration
-// (RedShift) meet. fs/fuse decodes a request, calls one function here, maps the error and replies; no FUSE type comes in.
+// (RedShift) meet. fs/fuse decodes a request, calls one function here, maps the error and replies; no FUSE type comes
+// in.
 //
-// Order of every change: checks under the locks -> record appended -> backing directory changed -> answer. If the append
-// fails nothing changed. If the backing change fails the record is voided and the caller gets the errno.
+// Order of every change: checks under the locks -> record appended -> backing directory changed -> answer. If the
+// append fails nothing changed. If the backing change fails the record is voided and the caller gets the errno.
 //
 // Locks (docs/locks.md): tree lock (names; shared for looking, exclusive for changing) -> inode locks in FileId order.
 // Thread-safety: all functions may be called from any thread.
@@ -67,7 +68,8 @@ class Drift;  // fs/capture/drift.h
 
 class FileSystem {
  public:
-  // Borrows everything; all must outlive it. `drift` is null unless changes made while DIR was not mounted are to be found.
+  // Borrows everything; all must outlive it. `drift` is null unless changes made while DIR was not mounted are to be
+  // found.
   FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydrator* hydrator, SharedMutex* tree_lock,
              const FileSystemOptions& options, Drift* drift = nullptr);
   ~FileSystem();
@@ -75,7 +77,8 @@ class FileSystem {
   // --- names. Each Attr returned by these counts one kernel lookup ---
   Result<Attr> Lookup(FileId parent, std::string_view name);
   void Forget(FileId file, uint64_t count);
-  Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode, int open_flags);  // and opens
+  Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode,
+                      int open_flags);  // and opens
   Result<Attr> MakeNode(const Caller& caller, FileId parent, std::string_view name, mode_t mode, dev_t rdev);
   Result<Attr> MakeDir(const Caller& caller, FileId parent, std::string_view name, mode_t mode);
   Result<Attr> MakeSymlink(const Caller& caller, FileId parent, std::string_view name, std::string_view target);
@@ -84,8 +87,8 @@ class FileSystem {
   Status Unlink(const Caller& caller, FileId parent, std::string_view name);
   Status RemoveDir(const Caller& caller, FileId parent, std::string_view name);
   // flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others EINVAL.
-  Status Rename(const Caller& caller, FileId parent, std::string_view name, FileId new_parent, std::string_view new_name,
-                unsigned flags);
+  Status Rename(const Caller& caller, FileId parent, std::string_view name, FileId new_parent,
+                std::string_view new_name, unsigned flags);
   Result<std::string> ReadLink(FileId file);
   // Entries behind cookie `after` (0: from "."), until `each` returns false.
   Status ReadDir(FileId dir, uint64_t after, const std::function<bool(const DirEntry&)>& each);
@@ -106,13 +109,15 @@ class FileSystem {
   void Release(FileId file);
   Result<size_t> Read(FileId file, MutableBytes out, uint64_t offset);
   // `append`: O_APPEND (offset is the kernel's idea; the end of file counts under the lock). `from_cache`: pages handed
-  // over by the kernel's cache (FUSE_WRITE_CACHE), whose offset holds as it is and, with the writeback cache, whose times too.
+  // over by the kernel's cache (FUSE_WRITE_CACHE), whose offset holds as it is and, with the writeback cache, whose
+  // times too.
   Result<size_t> Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append, bool kill_suidgid,
                        bool from_cache = false);
   Status Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length);
   Result<uint64_t> Seek(FileId file, uint64_t offset, int whence);  // SEEK_DATA, SEEK_HOLE
   // At most 1 MiB a call (one record); a short count is legal.
-  Result<size_t> CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset, size_t length);
+  Result<size_t> CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
+                           size_t length);
   // `done` runs once, when everything recorded of the file so far is synced; maybe in another thread, maybe at once.
   void Fsync(FileId file, std::function<void(Status)> done);
   Result<struct statvfs> StatFs();

@@ -68,7 +68,8 @@ class FileSystem::Impl {
   Status RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry, std::string_view name,
                       const std::string& path);  // REQUIRES: tree, and the locks of both inodes
   struct RenamePlan;
-  Status RenameLocked(const Caller& caller, const RenamePlan& plan);  // REQUIRES: tree, and the locks of all inodes in it
+  Status RenameLocked(const Caller& caller,
+                      const RenamePlan& plan);  // REQUIRES: tree, and the locks of all inodes in it
   Status RenameBacking(const RenamePlan& plan);
   Result<bool> IsBelow(FileId dir, FileId ancestor) REQUIRES(tree);
   // What becomes of an inode that loses one name: appends its item to `record`, gives the state it will have.
@@ -89,7 +90,8 @@ class FileSystem::Impl {
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
                              bool from_cache) REQUIRES(inode.lock);
   Status Truncate(const Caller& caller, Inode& inode, InodeState after) REQUIRES(inode.lock);
-  Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
+  Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length)
+      REQUIRES(inode.lock);
   // The content from the store alone: for reads while the backing directory cannot take or give it.
   Result<size_t> ReadFromStore(Inode& inode, MutableBytes out, uint64_t offset) REQUIRES_SHARED(inode.lock);
   // EROFS when the backing file could only be opened for reading and still can not be opened for writing.
@@ -103,10 +105,11 @@ class FileSystem::Impl {
   // --- publishing ---
   // The record is on its way: state, last_seq and what the backing directory still owes.
   void Publish(Inode& inode, const InodeState& state, Seq seq) REQUIRES(inode.lock);
-  // Attributes of a present inode follow the record into the backing directory. A failure is not the caller's: the store
-  // holds the truth, and the fingerprint pass writes them again.
+  // Attributes of a present inode follow the record into the backing directory. A failure is not the caller's: the
+  // store holds the truth, and the fingerprint pass writes them again.
   void FollowAttributes(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
-  Status FollowXattr(Inode& inode, std::string_view name, const std::string* value) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+  Status FollowXattr(Inode& inode, std::string_view name, const std::string* value) REQUIRES_SHARED(tree)
+      REQUIRES(inode.lock);
 };
 
 // Locks several inodes exclusively in FileId order; one named twice is locked once, null is passed over.
@@ -134,7 +137,8 @@ inline bool IsRegular(const InodeState& state) { return S_ISREG(state.mode); }
 inline uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
 
 template <class Body>
-NO_THREAD_SAFETY_ANALYSIS auto FileSystem::Impl::WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>())) {
+NO_THREAD_SAFETY_ANALYSIS auto FileSystem::Impl::WithContent(FileId file, Body body)
+    -> decltype(body(std::declval<Inode&>())) {
   Result<InodeRef> ref = Get(file);
   if (!ref.ok()) return ref.status();
   Inode& inode = **ref;

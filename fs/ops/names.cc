@@ -70,15 +70,22 @@ Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& call
   return made;
 }
 
-Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made, UniqueFd* fd) {
+Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made,
+                                     UniqueFd* fd) {
   switch (spec.mode & S_IFMT) {
     case S_IFREG: {
       DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
       break;
     }
-    case S_IFDIR: DKFS_TRY(backing->MakeDir(path, 0700)); break;
-    case S_IFLNK: DKFS_TRY(backing->MakeSymlink(std::string(spec.target), path)); break;
-    default: DKFS_TRY(backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev)); break;
+    case S_IFDIR:
+      DKFS_TRY(backing->MakeDir(path, 0700));
+      break;
+    case S_IFLNK:
+      DKFS_TRY(backing->MakeSymlink(std::string(spec.target), path));
+      break;
+    default:
+      DKFS_TRY(backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev));
+      break;
   }
   DKFS_TRY(backing->ApplyOwnerAndMode(path, made.state));
   if (!made.access_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclAccess, made.access_acl));
@@ -114,7 +121,8 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
     UniqueFd fd;
     if (Status s = MakeBacking(path, spec, made, &fd); !s.ok()) {
       if (s.code() != EEXIST) {
-        (S_ISDIR(spec.mode) ? backing->RemoveDir(path) : backing->Unlink(path)).Ignore("half made; its record is voided");
+        (S_ISDIR(spec.mode) ? backing->RemoveDir(path) : backing->Unlink(path))
+            .Ignore("half made; its record is voided");
       }
       RecordBuilder undo;
       undo.Void(seq);
@@ -135,7 +143,8 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
   return Answer(*made_ref);
 }
 
-Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode, int /*flags*/) {
+Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode,
+                                int /*flags*/) {
   return impl_->Make(caller, parent, name, {.mode = S_IFREG | (mode & 07777), .rdev = 0, .target = {}, .open = true});
 }
 
@@ -148,7 +157,8 @@ Result<Attr> FileSystem::MakeDir(const Caller& caller, FileId parent, std::strin
   return impl_->Make(caller, parent, name, {.mode = S_IFDIR | (mode & 07777), .rdev = 0, .target = {}, .open = false});
 }
 
-Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::string_view name, std::string_view target) {
+Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::string_view name,
+                                     std::string_view target) {
   if (target.empty()) return Status::Error(ENOENT);
   if (target.size() >= PATH_MAX) return Status::Error(ENAMETOOLONG);
   return impl_->Make(caller, parent, name, {.mode = S_IFLNK | 0777, .rdev = 0, .target = target, .open = false});

@@ -77,8 +77,8 @@ Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string
   return RemoveLocked(caller, *dir_ref, *child_ref, value.entry, name, path);
 }
 
-Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry, std::string_view name,
-                                      const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
+Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry,
+                                      std::string_view name, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
   const bool is_dir = IsDir(child.state);
   DKFS_TRY(KeepReachable(child, path));
   InodeState dir_after = dir.state;

@@ -171,7 +171,8 @@ Status FileSystem::Impl::RenameBacking(const RenamePlan& plan) NO_THREAD_SAFETY_
   }
   Status s = backing->Rename(plan.from_path, plan.to_path, 0);
   if (!s.IsNotFound()) return s;
-  if (plan.child->presence == Presence::kPresent && plan.child->state.nlink == 1) return Status::Error(EIO, "backing file is gone");
+  if (plan.child->presence == Presence::kPresent && plan.child->state.nlink == 1)
+    return Status::Error(EIO, "backing file is gone");
   if (plan.victim == nullptr) return Status::Ok();
   s = IsDir(plan.victim->state) ? backing->RemoveDir(plan.to_path) : backing->Unlink(plan.to_path);
   return s.IsNotFound() ? Status::Ok() : s;

@@ -106,8 +106,8 @@ Result<uint64_t> FileSystem::Seek(FileId file, uint64_t offset, int whence) {
   });
 }
 
-Result<size_t> FileSystem::CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
-                                     size_t length) {
+Result<size_t> FileSystem::CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to,
+                                     uint64_t to_offset, size_t length) {
   thread_local std::vector<std::byte> buffer;
   buffer.resize(kMaxCopy);
   const MutableBytes out(buffer.data(), std::min(length, kMaxCopy));
