@@ -39,8 +39,7 @@ void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_i
 // A write that takes set-id bits away changes the mode behind the kernel's back: it keeps the mode it has cached (and would
 // run the file with it) unless told. Nearly all writes of ordinary users carry the flag, nearly no file has the bits.
 bool HasSetIdBits(FileSystem& fs, FileId file) {
-  Result<Attr> attr = fs.GetAttr(file);
-  return attr.ok() && (attr->state.mode & (S_ISUID | S_ISGID)) != 0;
+  return (fs.CachedMode(file) & (S_ISUID | S_ISGID)) != 0;
 }
 
 void ForgetAttributes(fuse_req_t req, fuse_ino_t ino) {

@@ -12,6 +12,14 @@ Result<Attr> FileSystem::GetAttr(FileId file) {
   return impl_->MakeAttr(inode);
 }
 
+uint32_t FileSystem::CachedMode(FileId file) {
+  InodeRef ref = impl_->inodes->Peek(file);
+  if (!ref) return 0;
+  Inode& inode = *ref;
+  SharedLock l(inode.lock);
+  return inode.state.mode;
+}
+
 namespace {
 
 // Everything of a request but the size.

@@ -97,6 +97,8 @@ class FileSystem {
 
   // --- attributes ---
   Result<Attr> GetAttr(FileId file);
+  // Type and permission bits of an inode in memory, 0 when it is not: cheap enough for every write.
+  uint32_t CachedMode(FileId file);
   Result<Attr> SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request);
   Result<std::string> GetXattr(FileId file, std::string_view name);
   Result<std::vector<std::string>> ListXattrs(FileId file);
