@@ -147,8 +147,11 @@ Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {
   if (opened.ok()) return out;
   DKFS_TRY_ASSIGN(bool segments, HasSegments(dir));
   if (segments && !IsLostIndex(opened)) return opened;
-  if (segments) Log(LogLevel::kWarn, "index_unusable", {{"store", dir.path()}, {"error", opened.ToString()},
-                    {"hint", "reading all segments instead; dkfs-replay reindex mends the store"}});
+  if (segments)
+    Log(LogLevel::kWarn, "index_unusable",
+        {{"store", dir.path()},
+         {"error", opened.ToString()},
+         {"hint", "reading all segments instead; dkfs-replay reindex mends the store"}});
   if (segments) out.index_error = opened.Prefix(dir.path() + "/index");
   DKFS_TRY(OpenAt(dir, out.scratch->path() + "/rebuilt", true, &out));
   TailEnd end;

@@ -1,4 +1,5 @@
-// Opening the index of a store: as it is, rebuilt from the segments when it is damaged or missing, or as a private copy.
+// Opening the index of a store: as it is, rebuilt from the segments when it is damaged or missing, or as a private
+// copy.
 //
 // Rebuilding, and what a crash in it leaves:
 //   1 `index.rebuild` is written durably: from here on `index` is not believed   -> the next open begins again at 2
@@ -34,7 +35,7 @@ struct OpenedIndex {
   std::unique_ptr<ScratchDir> scratch;  // holds the copy of a read-only store
   std::unique_ptr<Kv> kv;
   std::unique_ptr<Index> index;
-  JournalPosition tail;  // where the journal goes on after what the index holds
+  JournalPosition tail;     // where the journal goes on after what the index holds
   bool rebuilding = false;  // FinishRebuild is due after the first flush
   Status index_error;       // read-only: why the index had to be rebuilt aside
   Status damage;            // read-only: where the rebuilt prefix ended, if it was not the journal's end
@@ -45,8 +46,8 @@ Result<OpenedIndex> OpenIndex(const StoreDir& dir);
 // Makes the next OpenIndex rebuild. Durable.
 Status RequestRebuild(const StoreDir& dir);
 Status FinishRebuild(const StoreDir& dir);
-// Nothing in the store is changed: RocksDB works on a directory that links to the store's immutable files, or on an index
-// rebuilt there.
+// Nothing in the store is changed: RocksDB works on a directory that links to the store's immutable files, or on an
+// index rebuilt there.
 Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir);
 
 }  // namespace dkfs

@@ -56,9 +56,9 @@ class Scanner {
 
 bool ParseDate(Scanner* in, struct tm* tm) {
   int year, month, day, hour, minute, second;
-  const bool ok = in->Digits(4, &year) && in->Char("-") && in->Digits(2, &month) && in->Char("-") && in->Digits(2, &day) &&
-                  in->Char("Tt ") && in->Digits(2, &hour) && in->Char(":") && in->Digits(2, &minute) && in->Char(":") &&
-                  in->Digits(2, &second);
+  const bool ok = in->Digits(4, &year) && in->Char("-") && in->Digits(2, &month) && in->Char("-") &&
+                  in->Digits(2, &day) && in->Char("Tt ") && in->Digits(2, &hour) && in->Char(":") &&
+                  in->Digits(2, &minute) && in->Char(":") && in->Digits(2, &second);
   if (!ok || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 60) return false;
   *tm = {};
   tm->tm_year = year - 1900;
@@ -95,8 +95,9 @@ bool ParseZone(Scanner* in, struct tm* tm, int64_t* seconds) {
 }  // namespace
 
 Result<MomentText> ParseMomentText(std::string_view text) {
-  const Status bad = Status::Error(EINVAL, "moment '" + std::string(text) + "' not understood (latest, seq:N, @SECONDS, " +
-                                               "2026-01-31T14:03:07Z or '2026-01-31 14:03:07')");
+  const Status bad =
+      Status::Error(EINVAL, "moment '" + std::string(text) + "' not understood (latest, seq:N, @SECONDS, " +
+                                "2026-01-31T14:03:07Z or '2026-01-31 14:03:07')");
   if (text == "latest") return MomentText(LatestMoment{});
   if (text.starts_with("seq:")) {
     Scanner in(text.substr(4));

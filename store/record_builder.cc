@@ -17,7 +17,8 @@ void RecordBuilder::Rep::AddEncoded(size_t from) {
 
 void RecordBuilder::Rep::AddPayload(Bytes payload) {
   if (payload.empty()) return;
-  if (!parts.empty() && parts.back().payload != nullptr && parts.back().payload + parts.back().bytes == payload.data()) {
+  if (!parts.empty() && parts.back().payload != nullptr &&
+      parts.back().payload + parts.back().bytes == payload.data()) {
     parts.back().bytes += payload.size();
     bytes += payload.size();
   } else if (parts.size() + 2 < kMaxParts) {

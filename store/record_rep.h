@@ -1,4 +1,5 @@
-// What a RecordBuilder holds: the encoded bytes, where payloads stand between them, and the items as the index wants them.
+// What a RecordBuilder holds: the encoded bytes, where payloads stand between them, and the items as the index wants
+// them.
 #pragma once
 
 #include <sys/uio.h>

@@ -1,8 +1,10 @@
-// Store: the one door to everything durable. fs/ and tools/ include this and store/base, store/format, store/codec only.
+// Store: the one door to everything durable. fs/ and tools/ include this and store/base, store/format, store/codec
+// only.
 //
 // A store is a directory:  FORMAT  LOCK  clean  journal/  index/  aside/   (docs/format.md)
 // It is the truth; the backing directory is its materialised cache. Whatever Append returned survives a kill of the
-// process; whatever a Barrier answered survives loss of power. History is kept for options.retain, within options.budget.
+// process; whatever a Barrier answered survives loss of power. History is kept for options.retain, within
+// options.budget.
 //
 // Thread-safety: every function may be called from any thread. No callback is called with a lock of the store held,
 // unless it says so.
@@ -48,17 +50,17 @@ struct StoreOptions {
 
 struct StoreStatus {
   Seq captured, appended, synced, indexed, flushed;
-  Seq oldest;                     // the first moment that can be restored
+  Seq oldest;  // the first moment that can be restored
   TimeSpec oldest_time;
-  uint64_t store_bytes = 0;       // everything below the store directory
+  uint64_t store_bytes = 0;  // everything below the store directory
   uint64_t journal_bytes = 0, pack_bytes = 0, index_bytes = 0;
   uint64_t budget_bytes = 0;
-  uint64_t queue_bytes = 0;       // not yet indexed
+  uint64_t queue_bytes = 0;                // not yet indexed
   uint64_t records = 0, record_bytes = 0;  // appended since open
   uint64_t syncs = 0, sync_ns = 0, barriers = 0;
   uint64_t packed_segments = 0, deleted_segments = 0;
   std::chrono::seconds retain{0};
-  Status error;                   // the sticky error of the journal or of the index, or Ok
+  Status error;  // the sticky error of the journal or of the index, or Ok
 };
 
 // Composes one record without copying block payloads. Reusable; not thread-safe; keeps its buffers between uses.
@@ -79,7 +81,8 @@ class RecordBuilder {
   void Xattr(FileId file, std::string_view name, std::string_view value);
   void XattrGone(FileId file, std::string_view name);
   void Range(FileId file, LayoutId layout, uint64_t first_block, uint64_t end_block);
-  // `payload` is cut into the versions' stored_bytes, in order. `as_of` 0: true from this record on; otherwise since then.
+  // `payload` is cut into the versions' stored_bytes, in order. `as_of` 0: true from this record on; otherwise since
+  // then.
   void Blocks(FileId file, LayoutId layout, uint8_t block_shift, uint64_t first_block,
               std::span<const BlockVersion> versions, std::span<const Bytes> payload, Seq as_of = Seq{});
   void Void(Seq seq);
@@ -101,8 +104,8 @@ class Store {
 
   const std::string& path() const;
   std::string uuid() const;
-  bool fresh() const;     // no record was ever appended: the first mount
-  bool was_clean() const; // the last writer closed it with MarkClean (true for fresh)
+  bool fresh() const;      // no record was ever appended: the first mount
+  bool was_clean() const;  // the last writer closed it with MarkClean (true for fresh)
 
   // --- writing ---
   FileId NewFile();
@@ -110,14 +113,18 @@ class Store {
   // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8).
   Result<Seq> Append(const RecordBuilder& record);
   void Barrier(Seq seq, std::function<void(Status)> done);  // group commit; `done` may run before this returns
-  Status Sync(Seq seq = kLatest);                             // waits; kLatest: everything appended so far
+  Status Sync(Seq seq = kLatest);                           // waits; kLatest: everything appended so far
 
   // --- reading; `at` kLatest sees every record appended before the call ---
   Result<InodeState> GetInode(FileId file, Seq at = kLatest);
   Result<NameValue> Lookup(FileId parent, std::string_view name, Seq at = kLatest);
   Status List(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
   Result<bool> IsEmptyDir(FileId dir, Seq at = kLatest);
-  struct LinkName { FileId parent; EntryId entry; std::string name; };
+  struct LinkName {
+    FileId parent;
+    EntryId entry;
+    std::string name;
+  };
   Result<std::vector<LinkName>> Links(FileId child, Seq at = kLatest);
   // One path from the root ("a/b/c", "" for the root) for messages and backing files; ENOENT when unreachable.
   Result<std::string> PathOf(FileId file, Seq at = kLatest);
@@ -126,14 +133,18 @@ class Store {
   Status EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each);
 
   // Content (see store/replay/reconstruct.h for the exact rules). `state` is the inode at `at`.
-  struct Newest { Seq seq; uint64_t checksum = 0; bool hole = true; };
+  struct Newest {
+    Seq seq;
+    uint64_t checksum = 0;
+    bool hole = true;
+  };
   Status DescribeBlock(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest);
   Status ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
                    Newest* newest = nullptr);
   Result<bool> ExplainsBlock(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
-  // All blocks of [first, first + count) in order, in runs of one sort, until `each` returns false: the way to read much of
-  // a file. One pass over the index, large reads, bounded memory. A damaged or uncaptured block comes with its status and
-  // does not end the pass; the result is Ok unless the index itself fails.
+  // All blocks of [first, first + count) in order, in runs of one sort, until `each` returns false: the way to read
+  // much of a file. One pass over the index, large reads, bounded memory. A damaged or uncaptured block comes with its
+  // status and does not end the pass; the result is Ok unless the index itself fails.
   struct BlockRun {
     uint64_t first = 0, count = 0;
     bool hole = false;  // zeros; no data
@@ -158,13 +169,14 @@ class Store {
   Result<Fingerprint> GetFingerprint(FileId file);
   // Clean mark: "DIR with this identity is complete as of the last Seq". MarkClean flushes and syncs everything first.
   Status MarkClean(const std::string& identity);
-  Status RemoveCleanMark();  // durable on return; before the first change of a mount
+  Status RemoveCleanMark();                          // durable on return; before the first change of a mount
   std::optional<std::string> CleanIdentity() const;  // as found at Open
 
   // --- upkeep ---
   StoreStatus GetStatus() const;
   Status FlushIndex();
-  // One round of packing, folding, retention and gc, as the background thread does it. Returns whether anything was done.
+  // One round of packing, folding, retention and gc, as the background thread does it. Returns whether anything was
+  // done.
   Result<bool> Maintain();
   void SetRetention(std::chrono::seconds retain, uint64_t budget_bytes);
 

@@ -25,7 +25,8 @@ std::optional<std::string_view> Field(std::string_view text, std::string_view ke
     const size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
-    if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ' ') return line.substr(key.size() + 1);
+    if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ' ')
+      return line.substr(key.size() + 1);
   }
   return std::nullopt;
 }
@@ -59,11 +60,12 @@ std::string Owner(int lock_fd) {
   text.resize(read.ok() ? *read : 0);
   const auto pid = Field(text, "pid");
   const auto program = Field(text, "program");
-  return pid ? "by process " + std::string(*pid) + " (" + std::string(program.value_or("?")) + ")" : "by another process";
+  return pid ? "by process " + std::string(*pid) + " (" + std::string(program.value_or("?")) + ")"
+             : "by another process";
 }
 
-// Whether the process that wrote LOCK is going: killed, but its last thread has not let go of its files yet. A process of
-// another pid namespace looks the same and costs an attempt the patience below.
+// Whether the process that wrote LOCK is going: killed, but its last thread has not let go of its files yet. A process
+// of another pid namespace looks the same and costs an attempt the patience below.
 bool OwnerIsGoing(int lock_fd) {
   std::string text(256, '\0');
   Result<size_t> read = file::ReadAt(lock_fd, {reinterpret_cast<std::byte*>(text.data()), text.size()}, 0, kLock);
@@ -148,7 +150,8 @@ Status StoreDir::Lock(Access access) {
 }
 
 Status StoreDir::Create(TimeSpec now) {
-  if (getrandom(uuid_.data(), uuid_.size(), 0) != static_cast<ssize_t>(uuid_.size())) return Status::FromErrno("getrandom");
+  if (getrandom(uuid_.data(), uuid_.size(), 0) != static_cast<ssize_t>(uuid_.size()))
+    return Status::FromErrno("getrandom");
   const std::string text = std::string(kMagicLine) + "\nversion " + std::to_string(kFormatVersion) + "\nuuid " +
                            UuidText(uuid_) + "\ncreated " + FormatTime(now) + "\n";
   return file::ReplaceDurably(fd(), kFormat, text);
@@ -183,7 +186,8 @@ Status StoreDir::WriteCleanMark(const CleanMark& mark) {
   if (mark.identity.empty() || mark.identity.find('\n') != std::string::npos) {
     return Status::Error(EINVAL, "identity of the clean mark");
   }
-  return file::ReplaceDurably(fd(), kClean, "seq " + std::to_string(mark.seq.value) + "\nidentity " + mark.identity + "\n");
+  return file::ReplaceDurably(fd(), kClean,
+                              "seq " + std::to_string(mark.seq.value) + "\nidentity " + mark.identity + "\n");
 }
 
 Status StoreDir::RemoveCleanMark() {

@@ -13,7 +13,7 @@
 namespace dkfs {
 namespace {
 
-constexpr uint64_t kQueueSoftBytes = 1 << 20;    // the indexer is hurried
+constexpr uint64_t kQueueSoftBytes = 1 << 20;  // the indexer is hurried
 constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
@@ -32,7 +32,9 @@ Journal::Replay FeedTo(Index* index) {
 
 Store::Impl::~Impl() { StopWorkers(); }
 
-Status Store::Impl::Writable() const { return writable() ? Status::Ok() : Status::Error(EROFS, dir.path() + ": opened read-only"); }
+Status Store::Impl::Writable() const {
+  return writable() ? Status::Ok() : Status::Error(EROFS, dir.path() + ": opened read-only");
+}
 
 Status Store::Impl::OpenForWriting() {
   DKFS_TRY(Fault::Pass("store.open"));
@@ -97,8 +99,8 @@ Status Store::Impl::FinishOpen() {
   retain.retain = options.retain;
   retain.budget_bytes = budget_bytes;
   retain.clock = options.clock;
-  retainer = std::make_unique<Retainer>(JournalPath(), dir.uuid(), index, journal.get(), reader.get(), reconstructor.get(),
-                                        retain);
+  retainer = std::make_unique<Retainer>(JournalPath(), dir.uuid(), index, journal.get(), reader.get(),
+                                        reconstructor.get(), retain);
   DKFS_TRY(retainer->Load());
   retainer->Tick();
   return NoteSealed();
@@ -229,7 +231,8 @@ void Store::Impl::StartWorkers() {
   indexer_ = std::make_unique<Worker>("dkfs-index", [this] { return IndexRound(); });
   syncer_ = std::make_unique<Worker>("dkfs-sync", [this] { return SyncRound(); });
   flusher_ = std::make_unique<Worker>("dkfs-flush", [this] { return FlushRound(); });
-  maintainer_ = std::make_unique<Worker>("dkfs-retain", [this] { return MaintainRound(); }, true);
+  maintainer_ = std::make_unique<Worker>(
+      "dkfs-retain", [this] { return MaintainRound(); }, true);
   for (Worker* worker : {indexer_.get(), syncer_.get(), flusher_.get(), maintainer_.get()}) worker->Start();
 }
 

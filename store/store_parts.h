@@ -14,7 +14,7 @@ class Store::Parts {
   SegmentReader* reader = nullptr;
   Reconstructor* reconstructor = nullptr;
   Status index_error;  // read-only: why the store's own index could not be used and was rebuilt aside
-  Status damage;  // read-only: why the records end where they do, if not at the journal's end
+  Status damage;       // read-only: why the records end where they do, if not at the journal's end
 };
 
 }  // namespace dkfs

@@ -12,10 +12,11 @@ constexpr int kMaxPathDepth = 4096;
 // Names an inode's entry, as its link row does not hold the name.
 Result<std::string> NameOf(Index* index, const Index::LinkRow& link, Seq at) {
   std::string name;
-  Status listed = index->Entries(link.parent, EntryId{link.entry.value - 1}, at, [&](EntryId entry, const EntryValue& value) {
-    if (entry == link.entry) name = value.name;
-    return false;
-  });
+  Status listed =
+      index->Entries(link.parent, EntryId{link.entry.value - 1}, at, [&](EntryId entry, const EntryValue& value) {
+        if (entry == link.entry) name = value.name;
+        return false;
+      });
   if (!listed.ok()) return listed;
   return name.empty() ? Result<std::string>(Status::Error(ENOENT)) : Result<std::string>(std::move(name));
 }
@@ -55,7 +56,8 @@ Result<std::vector<Store::LinkName>> Store::Links(FileId child, Seq at) {
 Result<std::string> Store::PathOf(FileId file, Seq at) {
   std::string path;
   for (int depth = 0; file != kRootFile; ++depth) {
-    if (depth == kMaxPathDepth) return Status::Corruption("file " + std::to_string(file.value) + ": its path has no end");
+    if (depth == kMaxPathDepth)
+      return Status::Corruption("file " + std::to_string(file.value) + ": its path has no end");
     DKFS_TRY_ASSIGN(std::vector<LinkName> links, Links(file, at));
     if (links.empty()) return Status::Error(ENOENT);
     path = path.empty() ? links.front().name : links.front().name + "/" + path;
@@ -83,7 +85,8 @@ Status Store::DescribeBlock(FileId file, const InodeState& state, uint64_t block
   return Status::Ok();
 }
 
-Status Store::ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out, Newest* newest) {
+Status Store::ReadBlock(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
+                        Newest* newest) {
   Reconstructor::Newest found;
   DKFS_TRY(impl_->reconstructor->Block(file, state, block, at, out, &found));
   if (newest != nullptr) *newest = {found.seq, found.checksum, found.hole};
@@ -118,16 +121,18 @@ Result<Seq> Store::ParseMoment(std::string_view text) {
     seq = *given;
   } else if (const TimeSpec* time = std::get_if<TimeSpec>(&moment)) {
     Result<Seq> found = impl_->index->SeqAt(*time);
-    if (found.status().IsNotFound()) return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept");
+    if (found.status().IsNotFound())
+      return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept");
     if (!found.ok()) return found.status();
     seq = *found;
   }
   if (seq > last) {
-    return Status::Error(ENOENT, "'" + std::string(text) + "' is after the last record (seq:" + std::to_string(last.value) + ")");
+    return Status::Error(
+        ENOENT, "'" + std::string(text) + "' is after the last record (seq:" + std::to_string(last.value) + ")");
   }
   if (seq < oldest) {
-    return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept (seq:" +
-                                     std::to_string(oldest.value) + ")");
+    return Status::Error(ENOENT, "'" + std::string(text) +
+                                     "' is before the first moment kept (seq:" + std::to_string(oldest.value) + ")");
   }
   return seq;
 }

@@ -5,8 +5,9 @@
 namespace dkfs {
 namespace {
 
-// Walks the segments in order. Once a record is not where it should be the prefix has ended; what follows is only looked
-// at for a proof that the missing one had been synced: a mark in a later record, or a higher epoch (journal.h, J5).
+// Walks the segments in order. Once a record is not where it should be the prefix has ended; what follows is only
+// looked at for a proof that the missing one had been synced: a mark in a later record, or a higher epoch (journal.h,
+// J5).
 class TailReader {
  public:
   TailReader(const TailOptions& options, const Journal::Replay& each, TailEnd* end)
@@ -23,7 +24,8 @@ class TailReader {
     }
     if (scan->header().epoch > epoch_ && ended_) proven_lost_ = true;
     epoch_ = std::max(epoch_, scan->header().epoch);
-    if (segment.id == options_.from.segment && options_.from.offset >= kSegmentHeaderBytes) scan->Seek(options_.from.offset);
+    if (segment.id == options_.from.segment && options_.from.offset >= kSegmentHeaderBytes)
+      scan->Seek(options_.from.offset);
     for (;;) {
       RecordScan::Record record;
       Result<bool> next = scan->Next(&record);
@@ -81,14 +83,15 @@ class TailReader {
 
 }  // namespace
 
-Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const Journal::Replay& each,
-                TailEnd* end) {
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options,
+                const Journal::Replay& each, TailEnd* end) {
   TailReader reader(options, each, end);
   Result<std::vector<ListedSegment>> segments = ListSegments(journal_path);
   if (!segments.ok() && !segments.status().IsNotFound()) return segments.status();
   if (segments.ok()) {
     for (const ListedSegment& segment : *segments) {
-      if (segment.kind != SegmentKind::kJournal || segment.id < options.from.segment || options.skip(segment.id)) continue;
+      if (segment.kind != SegmentKind::kJournal || segment.id < options.from.segment || options.skip(segment.id))
+        continue;
       DKFS_TRY(reader.Segment(journal_path, segment, store));
     }
   }

@@ -1,5 +1,5 @@
-// The journal's records read without changing anything: what Journal::Open would replay, for a store opened read-only, and
-// for rebuilding the index.
+// The journal's records read without changing anything: what Journal::Open would replay, for a store opened read-only,
+// and for rebuilding the index.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ struct TailOptions {
 };
 
 // Calls `each` for every record after `from`, in Seq order, up to the first gap (G3).
-Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const Journal::Replay& each,
-                TailEnd* end);
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options,
+                const Journal::Replay& each, TailEnd* end);
 
 }  // namespace dkfs

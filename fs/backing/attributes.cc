@@ -22,10 +22,13 @@ Status Failed(const char* operation, const std::string& path) {
 
 bool IsOurs(std::string_view name) { return name.starts_with("trusted.dkfs.") || name.starts_with("user.dkfs."); }
 
-// Extended attributes of an entry without opening it: through the open directory's link in /proc, not following the entry.
+// Extended attributes of an entry without opening it: through the open directory's link in /proc, not following the
+// entry.
 std::string ProcPath(int dir, const std::string& leaf) { return "/proc/self/fd/" + std::to_string(dir) + "/" + leaf; }
 
-struct timespec ToTimespec(const TimeSpec& t) { return {static_cast<time_t>(t.sec), static_cast<long>(t.nsec)}; }
+struct timespec ToTimespec(const TimeSpec& t) {
+  return {static_cast<time_t>(t.sec), static_cast<long>(t.nsec)};
+}
 TimeSpec FromTimespec(const struct timespec& t) { return {t.tv_sec, static_cast<uint32_t>(t.tv_nsec)}; }
 
 // fchmodat2 is Linux 6.6; /proc does the same before.

@@ -1,10 +1,11 @@
-// The backing directory: the real thing underneath the mount, reached only through the descriptor taken before mounting.
+// The backing directory: the real thing underneath the mount, reached only through the descriptor taken before
+// mounting.
 //
-// Paths are relative to the root ("" is the root itself), as made by Store::PathOf or from name hints. No call follows a
-// symbolic link or leaves the directory (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), nor enters a
-// file system mounted below it (RESOLVE_NO_XDEV: EXDEV). Paths longer than PATH_MAX are walked in pieces.
-// `.dkfs-partial` below the root is ours: it holds the files with absent blocks, by FileId. No name of a user reaches it.
-// Thread-safe.
+// Paths are relative to the root ("" is the root itself), as made by Store::PathOf or from name hints. No call follows
+// a symbolic link or leaves the directory (openat2 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), nor
+// enters a file system mounted below it (RESOLVE_NO_XDEV: EXDEV). Paths longer than PATH_MAX are walked in pieces.
+// `.dkfs-partial` below the root is ours: it holds the files with absent blocks, by FileId. No name of a user reaches
+// it. Thread-safe.
 #pragma once
 
 #include <sys/stat.h>
@@ -38,7 +39,7 @@ class Backing {
   // --- names ---
   // Open does not raise the access time where the kernel allows that (O_NOATIME). A path of "" is the root.
   Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);  // O_NOFOLLOW and O_CLOEXEC are added
-  Result<struct stat> Stat(const std::string& path);                          // of the entry itself
+  Result<struct stat> Stat(const std::string& path);                           // of the entry itself
   Status MakeDir(const std::string& path, mode_t mode);
   Status MakeNode(const std::string& path, mode_t mode, dev_t rdev);
   Status MakeSymlink(const std::string& target, const std::string& path);
@@ -47,7 +48,7 @@ class Backing {
   Status Unlink(const std::string& path);
   Status RemoveDir(const std::string& path);
   Status Rename(const std::string& from, const std::string& to, unsigned flags);  // renameat2 flags
-  Result<std::vector<std::string>> List(const std::string& path);                 // without . and .., without ours at the root
+  Result<std::vector<std::string>> List(const std::string& path);  // without . and .., without ours at the root
   struct Entry {
     std::string name;
     uint8_t type = 0;  // DT_*; never DT_UNKNOWN
@@ -55,8 +56,8 @@ class Backing {
   Result<std::vector<Entry>> ListEntries(const std::string& path);  // as List
   Result<std::string> ReadLink(const std::string& path);
   Result<UniqueFd> OpenTmpfile(const std::string& dir);
-  // Moves the entry out of the directory, to `name` in the open directory `dir`, which must be free (EEXIST). EXDEV when
-  // that is on another file system.
+  // Moves the entry out of the directory, to `name` in the open directory `dir`, which must be free (EEXIST). EXDEV
+  // when that is on another file system.
   Status MoveOut(const std::string& path, int dir, const std::string& name);
 
   // --- partial files ---
@@ -78,8 +79,9 @@ class Backing {
   static Fingerprint FingerprintOf(const struct stat& st);
   static InodeState StateOf(const struct stat& st);  // attributes for adoption; btime from statx is left to the caller
 
-  // Identity: which store this directory belongs to, as an xattr of its root ("trusted.dkfs.store", else "user.dkfs.store").
-  std::optional<std::string> ReadIdentity();   // "UUID:inode number" as written; nullopt when there is none
+  // Identity: which store this directory belongs to, as an xattr of its root ("trusted.dkfs.store", else
+  // "user.dkfs.store").
+  std::optional<std::string> ReadIdentity();  // "UUID:inode number" as written; nullopt when there is none
   Status WriteIdentity(const std::string& store_uuid);
   std::string ExpectedIdentity(const std::string& store_uuid);  // with this directory's root inode number
 

@@ -122,7 +122,8 @@ void CommandRunner::DaemonDied(int status) {
   ::kill(child_, SIGCONT);
 }
 
-// Asks the daemon to unmount and waits until it has closed the store; further signals are its (a second one hurries it).
+// Asks the daemon to unmount and waits until it has closed the store; further signals are its (a second one hurries
+// it).
 int CommandRunner::FinishDaemon(int status) {
   finishing_ = true;
   if (!daemon_ended_) ::kill(daemon_, SIGTERM);
@@ -134,7 +135,8 @@ int CommandRunner::FinishDaemon(int status) {
     if (signal == SIGTERM || signal == SIGINT || signal == SIGQUIT) ::kill(daemon_, SIGTERM);
   }
   if (WIFEXITED(daemon_status_) && WEXITSTATUS(daemon_status_) == kExitOk) return status;
-  std::fprintf(stderr, "dkfs: the daemon of %s did not end well (status %d)\n", dir_.c_str(), ExitStatusOf(daemon_status_));
+  std::fprintf(stderr, "dkfs: the daemon of %s did not end well (status %d)\n", dir_.c_str(),
+               ExitStatusOf(daemon_status_));
   return kExitWithCommand;
 }
 

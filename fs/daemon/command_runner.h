@@ -1,5 +1,6 @@
-// CommandRunner: `dkfs DIR -- COMMAND`. The front process, which may be PID 1 of a container: it has one thread, runs the
-// daemon and the COMMAND as children, passes signals on, reaps whatever is left to it, and exits with COMMAND's status.
+// CommandRunner: `dkfs DIR -- COMMAND`. The front process, which may be PID 1 of a container: it has one thread, runs
+// the daemon and the COMMAND as children, passes signals on, reaps whatever is left to it, and exits with COMMAND's
+// status.
 #pragma once
 
 #include <sys/types.h>

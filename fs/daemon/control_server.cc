@@ -22,7 +22,11 @@ json AsideAnswer(const Result<std::vector<Aside::Set>>& sets) {
   if (!sets.ok()) return AnswerOf(sets.status());
   json list = json::array();
   for (const Aside::Set& set : *sets) {
-    list.push_back({{"time", set.time}, {"place", set.place}, {"entries", set.entries}, {"bytes", set.bytes}, {"paths", set.paths}});
+    list.push_back({{"time", set.time},
+                    {"place", set.place},
+                    {"entries", set.entries},
+                    {"bytes", set.bytes},
+                    {"paths", set.paths}});
   }
   return {{"ok", true}, {"aside", std::move(list)}};
 }

@@ -2,9 +2,9 @@
 //
 //   status                 -> "status": see status_report.h
 //   sync                   -> when everything recorded so far is synced
-//   unmount                -> when the mount is gone; later a line {"event": "closed", "ok": ...} when the store is closed
-//   aside-list             -> "aside": [{"time", "place", "entries", "bytes"}]
-//   aside-remove, "time"   -> "" removes all
+//   unmount                -> when the mount is gone; later a line {"event": "closed", "ok": ...} when the store is
+//   closed aside-list             -> "aside": [{"time", "place", "entries", "bytes"}] aside-remove, "time"   -> ""
+//   removes all
 #pragma once
 
 #include <list>

@@ -34,7 +34,8 @@ Result<UniqueFd> ListenIn(const std::string& dir) {
   Status removed = file::Unlink(dir_fd.get(), kControlSocketName);
   if (!removed.ok() && !removed.IsNotFound()) return removed;
   // The mode of the descriptor becomes the mode of the name: nobody can connect in between.
-  if (::fchmod(socket.get(), 0600) != 0 || ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+  if (::fchmod(socket.get(), 0600) != 0 ||
+      ::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(socket.get(), 16) != 0) {
     return Status::FromErrno(dir + "/" + kControlSocketName);
   }

@@ -1,5 +1,5 @@
-// The control socket's protocol: STORE/control.sock, one JSON object a line. A request has "command"; a reply has "ok", and
-// on failure "error" (a sentence) and "code" (an errno).
+// The control socket's protocol: STORE/control.sock, one JSON object a line. A request has "command"; a reply has "ok",
+// and on failure "error" (a sentence) and "code" (an errno).
 #pragma once
 
 #include <nlohmann/json.hpp>

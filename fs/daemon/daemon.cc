@@ -33,7 +33,8 @@ void TuneProcess() {
     if (limit.rlim_max < kWantedFiles) {
       Log(LogLevel::kInfo, "open_files_limited", {{"limit", static_cast<uint64_t>(limit.rlim_max)}});
     }
-    if (setrlimit(RLIMIT_NOFILE, &wanted) != 0) Log(LogLevel::kInfo, "open_files_not_raised", {{"limit", limit.rlim_cur}});
+    if (setrlimit(RLIMIT_NOFILE, &wanted) != 0)
+      Log(LogLevel::kInfo, "open_files_not_raised", {{"limit", limit.rlim_cur}});
   }
   UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
@@ -52,11 +53,16 @@ bool LockPatiently(int fd) {
 Failure StoreFailure(const std::string& path, const Status& status) {
   std::string detail(status.context());
   switch (status.code()) {
-    case EBUSY: return {kExitStoreInUse, "the store " + path + " is in use by another dkfs"};
-    case EUCLEAN: return {kExitStoreBad, "the store " + path + " is damaged: " + detail};
-    case ENOTSUP: return {kExitStoreBad, "the store " + path + " was written by a newer dkfs: " + detail};
-    case EBADMSG: return {kExitStoreBad, path + " is not a store: " + detail};
-    default: return {kExitEnvironment, "opening the store " + path + ": " + status.ToString()};
+    case EBUSY:
+      return {kExitStoreInUse, "the store " + path + " is in use by another dkfs"};
+    case EUCLEAN:
+      return {kExitStoreBad, "the store " + path + " is damaged: " + detail};
+    case ENOTSUP:
+      return {kExitStoreBad, "the store " + path + " was written by a newer dkfs: " + detail};
+    case EBADMSG:
+      return {kExitStoreBad, path + " is not a store: " + detail};
+    default:
+      return {kExitEnvironment, "opening the store " + path + ": " + status.ToString()};
   }
 }
 
@@ -88,8 +94,8 @@ Failure Daemon::Run(Readiness* ready) {
 
 Failure Daemon::Start() {
   using Step = Failure (Daemon::*)();
-  for (Step step : {&Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble, &Daemon::ServeMetrics, &Daemon::Adopt,
-                    &Daemon::Cover}) {
+  for (Step step : {&Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble, &Daemon::ServeMetrics,
+                    &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
     if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
@@ -121,8 +127,8 @@ Failure Daemon::OpenStore() {
   return Failure::None();
 }
 
-// A first mount that was killed while it recorded names left a store without a root inode. Nobody has been served from it:
-// what it recorded is dropped, and adoption begins again.
+// A first mount that was killed while it recorded names left a store without a root inode. Nobody has been served from
+// it: what it recorded is dropped, and adoption begins again.
 Failure Daemon::BeginAgainIfCutShort(const StoreOptions& store_options) {
   auto complete = Adopter::IsComplete(store_.get());
   if (!complete.ok()) return StoreFailure(places_.store, complete.status());
@@ -168,8 +174,8 @@ Failure Daemon::Assemble() {
   return Failure::None();
 }
 
-// DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, and is not
-// empty against the store's word.
+// DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, and is
+// not empty against the store's word.
 bool Daemon::IsTrusted() {
   if (!adopted_) return true;
   auto clean = store_->CleanIdentity();
@@ -190,7 +196,8 @@ Failure Daemon::ServeMetrics() {
   Log(LogLevel::kWarn, "metrics_off",
       {{"addr", options_.metrics_addr}, {"error", metrics.status().ToString()}, {"hint", "pass --metrics-addr"}});
   if (!options_.foreground) {
-    std::fprintf(stderr, "dkfs: warning: %s is taken: no metrics (see --metrics-addr)\n", options_.metrics_addr.c_str());
+    std::fprintf(stderr, "dkfs: warning: %s is taken: no metrics (see --metrics-addr)\n",
+                 options_.metrics_addr.c_str());
   }
   return Failure::None();
 }
@@ -198,7 +205,8 @@ Failure Daemon::ServeMetrics() {
 Failure Daemon::Adopt() {
   if (adopted_) return Failure::None();
   if (auto writer = Adopter::FindWriter(places_.dir)) {
-    return Failure::Environment(places_.dir + " is open for writing by " + *writer + "; stop it before the first mount");
+    return Failure::Environment(places_.dir + " is open for writing by " + *writer +
+                                "; stop it before the first mount");
   }
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   Status adopted = adopter_->AdoptNames([&](uint64_t inodes) {
@@ -245,7 +253,8 @@ void Daemon::OnReady(Readiness* ready) {
 // With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
   upkeep_ = std::make_unique<Upkeep>(store_.get(), hydrator_.get(), log_file_.get());
-  adopter_->StartContents([this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
+  adopter_->StartContents(
+      [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();
   comparer_ = std::thread([this] {
     Status compared = CompareAll([this] { return stop_comparing_.load(); });
@@ -286,7 +295,8 @@ Failure Daemon::Finish() {
   if (closed.ok()) {
     Log(LogLevel::kInfo, "store_closed", {{"store", places_.store}, {"clean", complete.ok() ? "yes" : "no"}});
   } else {
-    Log(LogLevel::kError, "store_close", {{"error", closed.ToString()}, {"hint", "check the store's disk, mount again"}});
+    Log(LogLevel::kError, "store_close",
+        {{"error", closed.ToString()}, {"hint", "check the store's disk, mount again"}});
   }
   control_->AnnounceClosed(complete.ok() ? closed : complete);
   return closed.ok() ? Failure::None() : Failure{kExitOther, "closing the store: " + closed.ToString()};

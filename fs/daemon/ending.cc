@@ -115,7 +115,8 @@ void Ending::TakeMountAway() {
   if (status.ok()) return;
   if (status.code() == EBUSY) {
     Log(LogLevel::kWarn, "mount_busy",
-        {{"dir", dir_}, {"hint", "detached: it is served until the last user closes; a second signal ends it at once"}});
+        {{"dir", dir_},
+         {"hint", "detached: it is served until the last user closes; a second signal ends it at once"}});
   }
   status = Detach(dir_);
   if (!status.ok() && status.code() != EINVAL) {  // EINVAL: somebody else has unmounted it

@@ -1,5 +1,5 @@
-// Ending: how a mount comes to its end. Signals and `dkfsctl unmount` arrive here; the mount is taken away while the session
-// goes on serving, and whoever must stop early is told.
+// Ending: how a mount comes to its end. Signals and `dkfsctl unmount` arrive here; the mount is taken away while the
+// session goes on serving, and whoever must stop early is told.
 //
 //   serving --(TERM, INT, HUP)--> unmounted, or detached while somebody still uses it --(last user closes)--> finishing
 //   any     --(a second signal)--> finishing at once, without completing the backing directory
@@ -29,7 +29,8 @@ class Ending {
   // Blocks these signals, and no other, in the calling thread, to be inherited by all made later, and starts the thread
   // that takes them.
   void Start();
-  // The mount is there now; `exit_session` makes Session::Run return early and must stay callable as long as this lives.
+  // The mount is there now; `exit_session` makes Session::Run return early and must stay callable as long as this
+  // lives.
   void Mounted(std::function<void()> exit_session) EXCLUDES(mutex_);
   // The session has ended: nothing is left to unmount.
   void SessionEnded() EXCLUDES(mutex_);

@@ -95,7 +95,8 @@ int Detached(const Options& options, const Places& places) {
   if (options.has_command) CommandRunner::HoldSignals();
   std::fflush(nullptr);
   pid_t daemon = ::fork();
-  if (daemon < 0) return ReportFailure(Failure::Environment(Status::FromErrno("starting the daemon")), options.has_command);
+  if (daemon < 0)
+    return ReportFailure(Failure::Environment(Status::FromErrno("starting the daemon")), options.has_command);
   if (daemon == 0) {
     read_end.reset();
     BecomeDaemon(options, places, std::move(write_end));
@@ -117,10 +118,12 @@ int Main(int argc, char** argv) {
     if (!translated.ok()) return ReportFailure(Failure::Usage(std::string(translated.status().context())), false);
     args = std::move(translated).value();
   }
-  auto options = ParseOptions(args, [](const char* variable) { return std::getenv(variable); }, &has_command);
+  auto options = ParseOptions(
+      args, [](const char* variable) { return std::getenv(variable); }, &has_command);
   if (!options.ok()) return ReportFailure(Failure::Usage(std::string(options.status().context())), has_command);
   if (options->action == Options::Action::kHelp) return std::fputs(HelpText(), stdout) < 0 ? kExitOther : kExitOk;
-  if (options->action == Options::Action::kVersion) return std::printf("dkfs %s\n", DKFS_VERSION) < 0 ? kExitOther : kExitOk;
+  if (options->action == Options::Action::kVersion)
+    return std::printf("dkfs %s\n", DKFS_VERSION) < 0 ? kExitOther : kExitOk;
   if (fake) return kExitOk;
   if (options->debug) SetLogLevel(LogLevel::kDebug);
   Status faults = Fault::ArmFromEnvironment();

@@ -67,8 +67,10 @@ ClientMetric HistogramOf(const OpSnapshot& op, Labels labels) {
 
 void AddRequests(const RequestSnapshot& requests, Families* out) {
   MetricFamily total{"dkfs_fuse_requests_total", "FUSE requests answered", MetricType::Counter, {}};
-  MetricFamily errors{"dkfs_fuse_request_errors_total", "FUSE requests answered with an errno", MetricType::Counter, {}};
-  MetricFamily duration{"dkfs_fuse_request_duration_seconds", "Time from decoding to the answer", MetricType::Histogram, {}};
+  MetricFamily errors{
+      "dkfs_fuse_request_errors_total", "FUSE requests answered with an errno", MetricType::Counter, {}};
+  MetricFamily duration{
+      "dkfs_fuse_request_duration_seconds", "Time from decoding to the answer", MetricType::Histogram, {}};
   for (size_t i = 0; i < kFuseOps; ++i) {
     Labels labels = {{"op", std::string(FuseOpName(static_cast<FuseOp>(i)))}};
     ClientMetric metric;
@@ -89,29 +91,33 @@ void AddStore(const StoreStatus& s, Families* out) {
   out->Counter("dkfs_blueshift_appended_bytes_total", "Bytes of records appended to the journal", s.record_bytes);
   out->Summary("dkfs_journal_sync_duration_seconds", "Device flushes of the journal", s.syncs,
                static_cast<double>(s.sync_ns) / kNsPerSecond);
-  out->Summary("dkfs_journal_group_commit_size", "Barriers answered by one flush", s.syncs, static_cast<double>(s.barriers));
+  out->Summary("dkfs_journal_group_commit_size", "Barriers answered by one flush", s.syncs,
+               static_cast<double>(s.barriers));
   out->Gauge("dkfs_index_lag_records", "Records appended but not indexed yet",
              static_cast<double>(s.appended.value - std::min(s.indexed.value, s.appended.value)));
   out->Gauge("dkfs_index_lag_bytes", "Bytes of records not indexed yet", static_cast<double>(s.queue_bytes));
   MetricFamily& bytes = out->Add("dkfs_store_bytes", "What the store takes on its disk", MetricType::Gauge);
   uint64_t known = s.journal_bytes + s.pack_bytes + s.index_bytes;
-  bytes.metric = {Families::Value(static_cast<double>(s.journal_bytes), {{"part", "journal"}}),
-                  Families::Value(static_cast<double>(s.pack_bytes), {{"part", "packs"}}),
-                  Families::Value(static_cast<double>(s.index_bytes), {{"part", "index"}}),
-                  Families::Value(static_cast<double>(s.store_bytes - std::min(known, s.store_bytes)), {{"part", "other"}})};
+  bytes.metric = {
+      Families::Value(static_cast<double>(s.journal_bytes), {{"part", "journal"}}),
+      Families::Value(static_cast<double>(s.pack_bytes), {{"part", "packs"}}),
+      Families::Value(static_cast<double>(s.index_bytes), {{"part", "index"}}),
+      Families::Value(static_cast<double>(s.store_bytes - std::min(known, s.store_bytes)), {{"part", "other"}})};
   out->Gauge("dkfs_store_budget_bytes", "Most the store may take", static_cast<double>(s.budget_bytes));
   out->Counter("dkfs_store_packed_segments_total", "Segments packed", s.packed_segments);
   out->Counter("dkfs_store_deleted_segments_total", "Segments deleted", s.deleted_segments);
 }
 
 void AddHydration(const HydrateProgress& h, Families* out) {
-  out->Counter("dkfs_redshift_blocks_hydrated_total", "Blocks reconstructed into the backing directory", h.blocks_reconstructed);
+  out->Counter("dkfs_redshift_blocks_hydrated_total", "Blocks reconstructed into the backing directory",
+               h.blocks_reconstructed);
   out->Counter("dkfs_redshift_blocks_verified_total", "Blocks found right as they stood", h.blocks_verified);
   out->Counter("dkfs_redshift_blocks_damaged_total", "Blocks that the store could not give", h.blocks_damaged);
   out->Counter("dkfs_redshift_bytes_total", "Bytes of content that are in the backing directory again", h.bytes_done);
   out->Gauge("dkfs_redshift_remaining_bytes", "Bytes of content not looked at yet",
              static_cast<double>(h.bytes_total - std::min(h.bytes_done, h.bytes_total)));
-  out->Gauge("dkfs_redshift_remaining_seconds", "Estimate until hydration is done", static_cast<double>(h.estimate.count()));
+  out->Gauge("dkfs_redshift_remaining_seconds", "Estimate until hydration is done",
+             static_cast<double>(h.estimate.count()));
   out->Gauge("dkfs_redshift_aside_bytes", "Bytes moved aside in this mount", static_cast<double>(h.aside_bytes));
 }
 
@@ -124,8 +130,10 @@ class Collector : public prometheus::Collectable {
     AddRequests(report.requests, &out);
     AddStore(report.store, &out);
     AddHydration(report.hydration, &out);
-    out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet", static_cast<double>(report.unprotected_bytes));
-    out.Gauge("dkfs_degraded", "1 when the store or content is damaged or cannot take changes", report.degraded() ? 1 : 0);
+    out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet",
+              static_cast<double>(report.unprotected_bytes));
+    out.Gauge("dkfs_degraded", "1 when the store or content is damaged or cannot take changes",
+              report.degraded() ? 1 : 0);
     out.Add("dkfs_build_info", "The version that runs", MetricType::Gauge).metric = {
         Families::Value(1, {{"version", DKFS_VERSION}})};
     return out.Take();

@@ -1,5 +1,5 @@
-// Metrics: the Prometheus endpoint. Values are read from the daemon's report when scraped; nothing is kept here. The only
-// user of prometheus-cpp.
+// Metrics: the Prometheus endpoint. Values are read from the daemon's report when scraped; nothing is kept here. The
+// only user of prometheus-cpp.
 #pragma once
 
 #include <memory>

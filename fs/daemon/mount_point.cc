@@ -19,7 +19,9 @@ namespace {
 
 constexpr int kMaxLinks = 40;
 
-std::string Joined(const std::string& dir, const std::string& name) { return dir == "/" ? "/" + name : dir + "/" + name; }
+std::string Joined(const std::string& dir, const std::string& name) {
+  return dir == "/" ? "/" + name : dir + "/" + name;
+}
 
 Result<std::string> RealPath(const std::string& path) {
   char* resolved = ::realpath(path.c_str(), nullptr);
@@ -124,8 +126,10 @@ Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
     return Failure::Environment(std::string("/dev/fuse: ") + std::strerror(code) +
                                 (missing ? " (is the fuse kernel module there?)" : " (dkfs needs to be root)"));
   }
-  std::string data = "fd=" + std::to_string(fd.get()) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
-  if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), request.flags, data.c_str()) != 0) {
+  std::string data =
+      "fd=" + std::to_string(fd.get()) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
+  if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), request.flags,
+              data.c_str()) != 0) {
     int code = errno;
     std::string hint = code == EPERM || code == EACCES ? " (dkfs needs CAP_SYS_ADMIN)"
                        : code == ENODEV                ? " (the kernel has no FUSE)"

@@ -15,14 +15,16 @@ namespace dkfs {
 Result<std::string> ResolveMountPoint(const std::string& dir);
 // The absolute path of a store that may not exist yet.
 Result<std::string> ResolveStore(const std::string& store);
-// Where the store of DIR is by default: /var/lib/dkfs/ and DIR with '/' as '-' and other bytes as \xHH, as systemd does.
+// Where the store of DIR is by default: /var/lib/dkfs/ and DIR with '/' as '-' and other bytes as \xHH, as systemd
+// does.
 std::string DefaultStore(const std::string& dir);
 
-// True when the two are the same directory or one lies in the other, by path, through bind mounts, or by (device, inode).
-// Neither path may be below a dead mount.
+// True when the two are the same directory or one lies in the other, by path, through bind mounts, or by (device,
+// inode). Neither path may be below a dead mount.
 Result<bool> Overlap(const std::string& dir, const std::string& store);
 
-// Removes dead dkfs mounts at `dir`, all of them. A live one is refused ("already mounted"), as is a dead one of another type.
+// Removes dead dkfs mounts at `dir`, all of them. A live one is refused ("already mounted"), as is a dead one of
+// another type.
 Failure ClearMountPoint(const std::string& dir);
 
 // Opens /dev/fuse and mounts it over `dir`; `source` (the store) is what mount tables show. The connection is returned.
@@ -32,7 +34,8 @@ struct MountRequest {
   unsigned long flags = 0;
 };
 Failure MountFuse(const MountRequest& request, UniqueFd* connection);
-// Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may fail.
+// Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may
+// fail.
 void RaiseDirtyLimit(const std::string& dir);
 // EBUSY: somebody uses it. EINVAL: it is not mounted any more.
 Status Unmount(const std::string& dir);

@@ -45,9 +45,9 @@ constexpr std::array<FlagWord, 24> kFlagWords = {{
     {"lazytime", MS_LAZYTIME, 0},
 }};
 constexpr std::array<std::string_view, 6> kSettings = {"store", "order", "retain", "budget", "metrics-addr", "config"};
-constexpr std::array<std::string_view, 14> kIgnored = {"defaults", "auto",  "noauto", "nofail",    "_netdev",
-                                                       "user",     "users", "nouser", "owner",     "noowner",
-                                                       "group",    "nogroup", "allow_other", "default_permissions"};
+constexpr std::array<std::string_view, 14> kIgnored = {
+    "defaults", "auto",  "noauto",  "nofail", "_netdev", "user",        "users",
+    "nouser",   "owner", "noowner", "group",  "nogroup", "allow_other", "default_permissions"};
 
 bool IsIgnored(std::string_view word) {
   return word.empty() || word.starts_with("x-") || word.starts_with("X-") || word.starts_with("comment=") ||

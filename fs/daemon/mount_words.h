@@ -15,8 +15,8 @@ struct MountWords {
   std::vector<std::string> flags;               // of mount(2), in order; a later one wins
 };
 
-// Adds the words of one -o argument. EINVAL names an unknown word (unless `sloppy`, mount's -s: skipped) or a setting given
-// twice with different values.
+// Adds the words of one -o argument. EINVAL names an unknown word (unless `sloppy`, mount's -s: skipped) or a setting
+// given twice with different values.
 Status AddMountWords(std::string_view list, bool sloppy, MountWords* words);
 // The MS_* bits that `flags` amount to.
 unsigned long MountFlagsOf(const std::vector<std::string>& flags);

@@ -14,7 +14,8 @@ bool IsOctal(char c) { return c >= '0' && c <= '7'; }
 std::string Unescape(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size() && IsOctal(text[i + 1]) && IsOctal(text[i + 2]) && IsOctal(text[i + 3])) {
+    if (text[i] == '\\' && i + 3 < text.size() && IsOctal(text[i + 1]) && IsOctal(text[i + 2]) &&
+        IsOctal(text[i + 3])) {
       out.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0')));
       i += 3;
     } else {
@@ -42,7 +43,8 @@ std::optional<MountEntry> ParseLine(std::string_view line) {
   while (dash < words.size() && words[dash] != "-") ++dash;
   if (dash + 1 >= words.size()) return std::nullopt;
   std::string source = dash + 2 < words.size() ? Unescape(words[dash + 2]) : "";
-  return MountEntry{std::string(words[2]), Unescape(words[3]), Unescape(words[4]), std::string(words[dash + 1]), source};
+  return MountEntry{std::string(words[2]), Unescape(words[3]), Unescape(words[4]), std::string(words[dash + 1]),
+                    source};
 }
 
 }  // namespace

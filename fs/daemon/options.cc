@@ -85,7 +85,8 @@ Status ParseEnvironment(const Environment& environment, Layer* layer) {
     for (char& c : variable) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
     if (const char* value = environment(variable.c_str())) words.settings[name] = value;
   }
-  if (const char* list = environment("DKFS_OPTIONS")) DKFS_TRY(AddMountWords(list, false, &words).Prefix("DKFS_OPTIONS"));
+  if (const char* list = environment("DKFS_OPTIONS"))
+    DKFS_TRY(AddMountWords(list, false, &words).Prefix("DKFS_OPTIONS"));
   layer->settings = std::move(words.settings);
   layer->flags = std::move(words.flags);
   return Status::Ok();
@@ -184,12 +185,14 @@ const char* HelpText() {
          "  --retain TIME             how long history is kept: 90s, 15m, 24h, 7d (default 24h)\n"
          "  --budget BYTES            most the store may take: 10G (default: half of what its disk has for it)\n"
          "  --metrics-addr ADDR|off   HOST:PORT for Prometheus (default 127.0.0.1:9911)\n"
-         "  -o OPT,...                the same as in fstab: store=, order=, ...; ro, nosuid, nodev, noexec, noatime, ...\n"
+         "  -o OPT,...                the same as in fstab: store=, order=, ...; ro, nosuid, nodev, noexec, noatime, "
+         "...\n"
          "  --config FILE             NAME = VALUE lines with the names above\n"
          "  -f                        stay in the foreground, log to the terminal\n"
          "  -d                        add debug messages to the log\n"
          "  --help, --version\n\n"
-         "Each NAME may also come from the environment as DKFS_NAME (DKFS_STORE, DKFS_METRICS_ADDR, DKFS_OPTIONS, ...).\n"
+         "Each NAME may also come from the environment as DKFS_NAME (DKFS_STORE, DKFS_METRICS_ADDR, DKFS_OPTIONS, "
+         "...).\n"
          "Flags win over the environment, the environment over the file.\n"
          "Exit codes: 0 mounted, 2 usage, 3 environment, 4 store in use, 5 store damaged or unknown, 1 anything else;\n"
          "with COMMAND: its status, 128+N for signal N, 125 for a failure of dkfs.\n";

@@ -20,7 +20,7 @@ struct Options {
   std::string store;  // as given; empty: the default for DIR
   Order order = Order::kCalls;
   std::chrono::seconds retain{24 * 3600};
-  uint64_t budget_bytes = 0;  // 0: derived by the store from its disk
+  uint64_t budget_bytes = 0;                    // 0: derived by the store from its disk
   std::string metrics_addr = "127.0.0.1:9911";  // empty: off
   bool metrics_explicit = false;                // a taken address is then an error
   std::vector<std::string> mount_flags;         // words of mount(2), see mount_words.h
@@ -38,8 +38,8 @@ Result<Options> ParseOptions(const std::vector<std::string>& args, const Environ
 // Turns the arguments of `mount.dkfs SPEC DIR [-sfnv] [-o OPT,...]` into those of dkfs; *fake for -f.
 Result<std::vector<std::string>> ArgsOfMountHelper(const std::vector<std::string>& args, bool* fake);
 
-// The command line in its normal form: `binary --store STORE` and then the user's other arguments, DIR made absolute. The
-// arguments must have been parsed without error. Normalising twice changes nothing.
+// The command line in its normal form: `binary --store STORE` and then the user's other arguments, DIR made absolute.
+// The arguments must have been parsed without error. Normalising twice changes nothing.
 std::vector<std::string> NormalCommandLine(const std::string& binary, const std::string& store, const std::string& dir,
                                            const std::vector<std::string>& args);
 const char* HelpText();

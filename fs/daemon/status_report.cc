@@ -44,13 +44,21 @@ json HydrationOf(const DaemonReport& report) {
           {"blocks_damaged", h.blocks_damaged},
           {"aside_bytes", h.aside_bytes},
           {"aside_entries", h.aside_entries},
-          {"estimate_seconds", h.done ? json(0) : h.estimate.count() > 0 ? json(h.estimate.count()) : json(nullptr)}};
+          {"estimate_seconds", h.done                   ? json(0)
+                               : h.estimate.count() > 0 ? json(h.estimate.count())
+                                                        : json(nullptr)}};
 }
 
 json StoreOf(const StoreStatus& s) {
-  return {{"bytes", s.store_bytes},           {"journal_bytes", s.journal_bytes}, {"pack_bytes", s.pack_bytes},
-          {"index_bytes", s.index_bytes},     {"budget_bytes", s.budget_bytes},   {"unindexed_bytes", s.queue_bytes},
-          {"records", s.records},             {"record_bytes", s.record_bytes},   {"syncs", s.syncs},
+  return {{"bytes", s.store_bytes},
+          {"journal_bytes", s.journal_bytes},
+          {"pack_bytes", s.pack_bytes},
+          {"index_bytes", s.index_bytes},
+          {"budget_bytes", s.budget_bytes},
+          {"unindexed_bytes", s.queue_bytes},
+          {"records", s.records},
+          {"record_bytes", s.record_bytes},
+          {"syncs", s.syncs},
           {"packed_segments", s.packed_segments}};
 }
 
@@ -63,8 +71,9 @@ std::string TextAt(const json& object, const char* key, const char* missing = "-
 uint64_t NumberAt(const json& object, const char* key) {
   auto it = object.find(key);
   return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>()
-         : it != object.end() && it->is_number_integer() ? static_cast<uint64_t>(std::max<int64_t>(it->get<int64_t>(), 0))
-                                                         : 0;
+         : it != object.end() && it->is_number_integer()
+             ? static_cast<uint64_t>(std::max<int64_t>(it->get<int64_t>(), 0))
+             : 0;
 }
 
 json ObjectAt(const json& object, const char* key) {
@@ -91,14 +100,20 @@ json StatusReport(const DaemonReport& report) {
           {"version", DKFS_VERSION},
           {"uptime_seconds", report.uptime.count()},
           {"order", report.order == Order::kFsync ? "fsync" : "calls"},
-          {"seq", {{"captured", s.captured.value}, {"appended", s.appended.value}, {"synced", s.synced.value},
-                   {"indexed", s.indexed.value}, {"flushed", s.flushed.value}}},
-          {"protected", {{"share", Share(protected_bytes, report.total_bytes)},
-                         {"bytes_waiting", report.unprotected_bytes}}},
+          {"seq",
+           {{"captured", s.captured.value},
+            {"appended", s.appended.value},
+            {"synced", s.synced.value},
+            {"indexed", s.indexed.value},
+            {"flushed", s.flushed.value}}},
+          {"protected",
+           {{"share", Share(protected_bytes, report.total_bytes)}, {"bytes_waiting", report.unprotected_bytes}}},
           {"hydration", HydrationOf(report)},
           {"store", StoreOf(s)},
-          {"retention", {{"retain_seconds", s.retain.count()}, {"oldest_seq", s.oldest.value},
-                         {"oldest_time", TimeText(s.oldest_time)}}},
+          {"retention",
+           {{"retain_seconds", s.retain.count()},
+            {"oldest_seq", s.oldest.value},
+            {"oldest_time", TimeText(s.oldest_time)}}},
           {"error", s.error.ok() ? json(nullptr) : json(s.error.ToString())},
           {"last_error", report.last_error.empty() ? json(nullptr) : json(report.last_error)}};
 }

@@ -64,7 +64,10 @@ std::string FormatSize(uint64_t bytes) {
 }
 
 std::string FormatDuration(std::chrono::seconds duration) {
-  struct Part { int64_t seconds; char unit; };
+  struct Part {
+    int64_t seconds;
+    char unit;
+  };
   constexpr std::array<Part, 4> kParts = {Part{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
   int64_t left = duration.count();
   std::string text;

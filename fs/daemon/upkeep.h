@@ -1,5 +1,5 @@
-// Upkeep: what the daemon does once in a while: syncs what the kernel handed over by sync and syncfs (within 1 s), writes
-// fingerprints, rotates the log. One thread.
+// Upkeep: what the daemon does once in a while: syncs what the kernel handed over by sync and syncfs (within 1 s),
+// writes fingerprints, rotates the log. One thread.
 #pragma once
 
 #include <thread>

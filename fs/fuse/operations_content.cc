@@ -36,22 +36,22 @@ void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_i
   });
 }
 
-// A write that takes set-id bits away changes the mode behind the kernel's back: it keeps the mode it has cached (and would
-// run the file with it) unless told. Nearly all writes of ordinary users carry the flag, nearly no file has the bits.
-bool HasSetIdBits(FileSystem& fs, FileId file) {
-  return (fs.CachedMode(file) & (S_ISUID | S_ISGID)) != 0;
-}
+// A write that takes set-id bits away changes the mode behind the kernel's back: it keeps the mode it has cached (and
+// would run the file with it) unless told. Nearly all writes of ordinary users carry the flag, nearly no file has the
+// bits.
+bool HasSetIdBits(FileSystem& fs, FileId file) { return (fs.CachedMode(file) & (S_ISUID | S_ISGID)) != 0; }
 
 void ForgetAttributes(fuse_req_t req, fuse_ino_t ino) {
   auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
   int result = fuse_lowlevel_notify_inval_inode(connection->session, ino, /*off=*/-1, /*len=*/0);
   if (result != 0 && result != -ENOENT) {  // ENOENT: not cached
-    Log(LogLevel::kWarn, "mode_not_refreshed", {{"ino", ino}, {"hint", "stat may show old set-id bits until the next chmod"}});
+    Log(LogLevel::kWarn, "mode_not_refreshed",
+        {{"ino", ino}, {"hint", "stat may show old set-id bits until the next chmod"}});
   }
 }
 
-// The kernel's offset counts even for O_APPEND: it holds the inode lock and knows the size, because only this mount changes
-// it. (The file's O_APPEND flag would be wrong for written-back pages and for RWF_NOAPPEND.)
+// The kernel's offset counts even for O_APPEND: it holds the inode lock and knows the size, because only this mount
+// changes it. (The file's O_APPEND flag would be wrong for written-back pages and for RWF_NOAPPEND.)
 void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset, fuse_file_info* file) {
   const auto* raw = static_cast<const fuse_write_in*>(CurrentRequest().body);
   bool kill_suidgid = (raw->write_flags & FUSE_WRITE_KILL_SUIDGID) != 0;
@@ -84,7 +84,8 @@ void FsyncDir(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(r
 
 void Allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info*) {
   Serve(req, FuseOp::kAllocate, [&](FileSystem& fs, Reply& reply) {
-    reply.Done(fs.Allocate(CallerOf(req), FileOf(ino), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+    reply.Done(
+        fs.Allocate(CallerOf(req), FileOf(ino), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
   });
 }
 

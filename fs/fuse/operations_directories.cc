@@ -1,5 +1,5 @@
-// Directories. There are no directory handles: OPENDIR is refused once with ENOSYS (FUSE_NO_OPENDIR_SUPPORT), after which the
-// kernel stops asking and caches listings itself; a listing goes on from any cookie.
+// Directories. There are no directory handles: OPENDIR is refused once with ENOSYS (FUSE_NO_OPENDIR_SUPPORT), after
+// which the kernel stops asking and caches listings itself; a listing goes on from any cookie.
 #include <vector>
 
 #include "fs/fuse/operations.h"
@@ -25,8 +25,8 @@ struct stat TypeOf(const Listed& entry) {
   return st;
 }
 
-// The entries behind `after` whose records fill at most `size` bytes. Names are copied: FileSystem::LookupEntry must not be
-// called from within ReadDir, which holds the tree lock.
+// The entries behind `after` whose records fill at most `size` bytes. Names are copied: FileSystem::LookupEntry must
+// not be called from within ReadDir, which holds the tree lock.
 Status Collect(FileSystem& fs, fuse_req_t req, fuse_ino_t ino, off_t after, size_t size, bool plus,
                std::vector<Listed>* entries) {
   size_t used = 0;
@@ -72,7 +72,8 @@ void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool plus) {
     char* begin = reinterpret_cast<char*>(buffer.Get(size).data());
     size_t used = 0;
     for (const Listed& entry : entries) {
-      used += plus ? AddPlus(fs, req, entry, begin + used, size - used) : AddPlain(req, entry, begin + used, size - used);
+      used +=
+          plus ? AddPlus(fs, req, entry, begin + used, size - used) : AddPlain(req, entry, begin + used, size - used);
     }
     reply.Data({begin, used});
   });

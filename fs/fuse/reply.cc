@@ -20,7 +20,8 @@ fuse_entry_param EntryOf(const Attr& attr) {
 
 timespec TimeOf(TimeSpec t) { return {static_cast<time_t>(t.sec), static_cast<long>(t.nsec)}; }
 
-// A reply that cannot be delivered (ENOENT: the request was aborted meanwhile; ENODEV: unmounted) has nobody to be told.
+// A reply that cannot be delivered (ENOENT: the request was aborted meanwhile; ENODEV: unmounted) has nobody to be
+// told.
 void Sent(int /*result*/) {}
 
 }  // namespace

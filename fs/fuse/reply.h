@@ -1,5 +1,5 @@
-// Reply: the answer owed to one FUSE request. Exactly one answer is sent: each sending function ends the Reply, and a Reply
-// that goes out of life unanswered answers EIO and says so in the log.
+// Reply: the answer owed to one FUSE request. Exactly one answer is sent: each sending function ends the Reply, and a
+// Reply that goes out of life unanswered answers EIO and says so in the log.
 //
 // Not for deciding anything. Move-only; may be carried to another thread and answered there.
 #pragma once

@@ -1,8 +1,8 @@
 // Session: one FUSE connection and the threads that serve it.
 //
-// The connection is an opened and mounted /dev/fuse, or in tests one end of a SOCK_SEQPACKET pair. Requests are read by a
-// fixed pool of threads that live as long as the session; each serves its request to the end (fsync excepted, which is
-// answered by the store's committer). Not for mounting or unmounting: fs/daemon does that.
+// The connection is an opened and mounted /dev/fuse, or in tests one end of a SOCK_SEQPACKET pair. Requests are read by
+// a fixed pool of threads that live as long as the session; each serves its request to the end (fsync excepted, which
+// is answered by the store's committer). Not for mounting or unmounting: fs/daemon does that.
 #pragma once
 
 #include <functional>
@@ -27,8 +27,8 @@ class Session {
                                                  const SessionOptions& options);
   ~Session();  // REQUIRES: Run is not running
 
-  // Serves until the connection ends (unmounted and the last user gone, or aborted) or Exit. `on_ready` is called once, in
-  // the calling thread, when the kernel and dkfs have agreed on the protocol. EPROTO when they cannot.
+  // Serves until the connection ends (unmounted and the last user gone, or aborted) or Exit. `on_ready` is called once,
+  // in the calling thread, when the kernel and dkfs have agreed on the protocol. EPROTO when they cannot.
   Status Run(const std::function<void()>& on_ready);
   // Makes Run return after the requests being served; callers that still use the mount get ENOTCONN then. Any thread.
   void Exit();

@@ -75,7 +75,8 @@ Status Aside::Locate() {
   if (store.ok() && is_near(*store)) places_.push_back({std::move(store).value(), "aside", store_path_ + "/aside"});
   const std::string name = "." + BaseName(backing_->display()) + ".dkfs-aside";
   Result<UniqueFd> above = file::Open(backing_->root(), "..", O_RDONLY | O_DIRECTORY);
-  if (above.ok() && is_near(*above)) places_.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
+  if (above.ok() && is_near(*above))
+    places_.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
   DKFS_TRY_ASSIGN(UniqueFd inside, backing_->Open("", O_RDONLY | O_DIRECTORY));
   const std::string hidden = std::string(kPartialDir) + "/aside";
   places_.push_back({std::move(inside), hidden, backing_->display() + "/" + hidden});
@@ -92,7 +93,8 @@ Result<UniqueFd> Aside::OpenParent(const Place& place, const std::string& path, 
     std::string part = path.substr(from, slash - from);
     Result<UniqueFd> next = Enter(at.get(), part);
     // What was moved there before is no directory: a name beside it.
-    for (int n = 1; next.code() == ENOTDIR || next.code() == ELOOP; ++n) next = Enter(at.get(), part + "~" + std::to_string(n));
+    for (int n = 1; next.code() == ENOTDIR || next.code() == ELOOP; ++n)
+      next = Enter(at.get(), part + "~" + std::to_string(n));
     if (!next.ok()) return next.status();
     at = std::move(next).value();
   }
@@ -115,12 +117,15 @@ Status Aside::MoveName(const std::string& path, const std::string& as) {
     std::string leaf;
     DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(place, as, &leaf));
     Status moved = backing_->MoveOut(path, dir.get(), leaf);
-    for (int n = 1; moved.code() == EEXIST; ++n) moved = backing_->MoveOut(path, dir.get(), leaf + "~" + std::to_string(n));
+    for (int n = 1; moved.code() == EEXIST; ++n)
+      moved = backing_->MoveOut(path, dir.get(), leaf + "~" + std::to_string(n));
     if (moved.code() == EXDEV && current_ + 1 < places_.size()) continue;
     if (!moved.ok()) return moved;
     Count(st);
-    Log(LogLevel::kWarn, "moved_aside", {{"path", path}, {"to", place.display + "/" + time_},
-                                         {"hint", "no retained version explains it; see dkfsctl aside list"}});
+    Log(LogLevel::kWarn, "moved_aside",
+        {{"path", path},
+         {"to", place.display + "/" + time_},
+         {"hint", "no retained version explains it; see dkfsctl aside list"}});
     return Status::Ok();
   }
   return Status::Error(EXDEV, "move aside \"" + path + "\": no place on its file system");
@@ -129,7 +134,8 @@ Status Aside::MoveName(const std::string& path, const std::string& as) {
 Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
   DKFS_TRY(Fault::Pass("aside.move"));
   MutexLock l(mutex_);
-  if (copied_ + data.size() > budget_bytes_) return Status::Error(EDQUOT, "keep unexplained bytes of \"" + path + "\" aside");
+  if (copied_ + data.size() > budget_bytes_)
+    return Status::Error(EDQUOT, "keep unexplained bytes of \"" + path + "\" aside");
   DKFS_TRY(Locate());
   if (!copy_.valid() || copy_path_ != path) {
     std::string leaf;
@@ -142,8 +148,10 @@ Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
     copy_ = std::move(fd).value();
     copy_path_ = path;
     ++entries_;
-    Log(LogLevel::kWarn, "kept_aside", {{"path", path}, {"to", places_[current_].display + "/" + time_},
-                                        {"hint", "bytes no retained version explains; see dkfsctl aside list"}});
+    Log(LogLevel::kWarn, "kept_aside",
+        {{"path", path},
+         {"to", places_[current_].display + "/" + time_},
+         {"hint", "bytes no retained version explains; see dkfsctl aside list"}});
   }
   DKFS_TRY(file::WriteAt(copy_.get(), data, offset, "aside of " + path));
   DKFS_TRY(file::Datasync(copy_.get(), "aside of " + path));

@@ -27,14 +27,14 @@ class Aside {
   // Keeps a copy of the bytes at `offset` of the file at `path`, synced on return. EDQUOT: over the budget.
   Status CopyBytes(const std::string& path, uint64_t offset, Bytes data);
 
-  uint64_t bytes() const;    // moved and copied since construction
+  uint64_t bytes() const;  // moved and copied since construction
   uint64_t entries() const;
 
   struct Set {
     std::string time;
-    std::string place;      // for people
+    std::string place;  // for people
     uint64_t entries = 0;
-    uint64_t bytes = 0;     // allocated
+    uint64_t bytes = 0;              // allocated
     std::vector<std::string> paths;  // as they were in DIR; the first 1000
   };
   Result<std::vector<Set>> List();
@@ -43,7 +43,7 @@ class Aside {
  private:
   struct Place {
     UniqueFd base;
-    std::string name;     // of the directory of sets, below base
+    std::string name;  // of the directory of sets, below base
     std::string display;
   };
   Status Locate() REQUIRES(mutex_);

@@ -17,9 +17,8 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
     return true;
   }));
   if (options.priority) {
-    std::stable_sort(others.begin(), others.end(), [&](const Item& a, const Item& b) {
-      return options.priority(a.file) > options.priority(b.file);
-    });
+    std::stable_sort(others.begin(), others.end(),
+                     [&](const Item& a, const Item& b) { return options.priority(a.file) > options.priority(b.file); });
   }
   plan.insert(plan.end(), others.begin(), others.end());
   MutexLock l(mutex);
@@ -42,8 +41,10 @@ Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::funct
     if (!done.ok()) {
       if (first.ok()) first = done;
       if (!done.IsCorruption() && ++failures <= 20) {
-        Log(LogLevel::kError, "hydrate_failed", {{"file", item.file.value}, {"error", done.ToString()},
-                                                 {"hint", "DIR is not complete; the store is, tried again at unmount"}});
+        Log(LogLevel::kError, "hydrate_failed",
+            {{"file", item.file.value},
+             {"error", done.ToString()},
+             {"hint", "DIR is not complete; the store is, tried again at unmount"}});
       }
     }
     MutexLock l(mutex);
@@ -114,8 +115,10 @@ Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<
         const uint64_t count = std::min(span, end - next);
         bytes = count << inode.state.block_shift;
         Status made = MakePresent(inode, next, count);
-        if (made.IsCorruption()) damage = made;
-        else DKFS_TRY(std::move(made));
+        if (made.IsCorruption())
+          damage = made;
+        else
+          DKFS_TRY(std::move(made));
         next += count;
       }
     }
@@ -148,10 +151,11 @@ void Hydrator::Impl::Run() {
   Status ran = plan.ok() ? RunPlan(*plan, true, [this] { return Stopping(); }) : plan.status();
   if (ran.code() == ECANCELED) return;
   if (ran.ok()) {
-    Log(LogLevel::kInfo, "hydrated", {{"dir", backing->display()}, {"reconstructed", reconstructed.load()}, {"verified", verified.load()}});
+    Log(LogLevel::kInfo, "hydrated",
+        {{"dir", backing->display()}, {"reconstructed", reconstructed.load()}, {"verified", verified.load()}});
   } else {
-    Log(LogLevel::kError, "hydration_incomplete", {{"dir", backing->display()}, {"error", ran.ToString()},
-                                                   {"hint", "DIR alone is not usable; the mount is"}});
+    Log(LogLevel::kError, "hydration_incomplete",
+        {{"dir", backing->display()}, {"error", ran.ToString()}, {"hint", "DIR alone is not usable; the mount is"}});
   }
   for (;;) {
     {

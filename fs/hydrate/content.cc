@@ -62,8 +62,10 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count)
       at = first;
       continue;
     }
-    if (filled.IsCorruption()) damage = filled;
-    else if (!filled.ok()) return filled;
+    if (filled.IsCorruption())
+      damage = filled;
+    else if (!filled.ok())
+      return filled;
     at = stop;
   }
   NoteComplete(inode);
@@ -99,9 +101,12 @@ Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count) {
       presence::Set(inode, first + i, first + end);
       verified.fetch_add(end - i, std::memory_order_relaxed);
     } else {
-      Status made = Reconstruct(inode, first + i, end - i, Bytes(bytes).subspan(i * block_size, (end - i) * block_size));
-      if (made.IsCorruption()) damage = made;
-      else if (!made.ok()) return made;
+      Status made =
+          Reconstruct(inode, first + i, end - i, Bytes(bytes).subspan(i * block_size, (end - i) * block_size));
+      if (made.IsCorruption())
+        damage = made;
+      else if (!made.ok())
+        return made;
     }
     i = end;
   }
@@ -138,13 +143,15 @@ Status Hydrator::Impl::Reconstruct(Inode& inode, uint64_t first, uint64_t count,
   DKFS_TRY(Fault::Pass("hydrate.block"));
   const size_t block_size = size_t{1} << inode.state.block_shift;
   Status damage, failed;
-  DKFS_TRY(store->ReadBlocks(inode.id, inode.state, first, count, kLatest,
-                             [&](const Store::BlockRun& run) NO_THREAD_SAFETY_ANALYSIS {
-    Status put = PutRun(inode, run, before.subspan((run.first - first) * block_size, run.count * block_size));
-    if (put.IsCorruption()) damage = put;
-    else if (!put.ok()) failed = put;
-    return failed.ok();
-  }));
+  DKFS_TRY(store->ReadBlocks(
+      inode.id, inode.state, first, count, kLatest, [&](const Store::BlockRun& run) NO_THREAD_SAFETY_ANALYSIS {
+        Status put = PutRun(inode, run, before.subspan((run.first - first) * block_size, run.count * block_size));
+        if (put.IsCorruption())
+          damage = put;
+        else if (!put.ok())
+          failed = put;
+        return failed.ok();
+      }));
   return failed.ok() ? damage : failed;
 }
 
@@ -156,8 +163,10 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
     Status damage;
     for (uint64_t i = 0; i < run.count; ++i) {
       Status s = Uncaptured(inode, run.first + i);
-      if (s.ok()) presence::Set(inode, run.first + i, run.first + i + 1);
-      else damage = s;
+      if (s.ok())
+        presence::Set(inode, run.first + i, run.first + i + 1);
+      else
+        damage = s;
     }
     return damage;
   }
@@ -194,8 +203,11 @@ void Hydrator::Impl::NoteDamage(Inode& inode, uint64_t block, const Status& why)
     if (damaged.size() >= kMaxReported || !damaged.emplace(inode.id.value, block).second) return;
     ++counts.blocks_damaged;
   }
-  Log(LogLevel::kError, "block_damaged", {{"path", DisplayPath(store, inode.id)}, {"block", block}, {"error", why.ToString()},
-                                          {"hint", "reading it gives EIO; restore an older moment or write it anew"}});
+  Log(LogLevel::kError, "block_damaged",
+      {{"path", DisplayPath(store, inode.id)},
+       {"block", block},
+       {"error", why.ToString()},
+       {"hint", "reading it gives EIO; restore an older moment or write it anew"}});
 }
 
 void Hydrator::Impl::NoteComplete(Inode& inode) {

@@ -90,7 +90,8 @@ Status Hydrator::Impl::ApplyAttributes(FileId file, const InodeState& state, con
     changed = true;
   }
   for (const auto& [name, value] : there) {
-    const bool known = std::any_of(wanted.begin(), wanted.end(), [&name = name](const auto& w) { return w.first == name; });
+    const bool known =
+        std::any_of(wanted.begin(), wanted.end(), [&name = name](const auto& w) { return w.first == name; });
     if (known || name == "security.selinux") continue;  // a label is the host's, set when the file is made
     Status removed = backing->RemoveXattr(path, name);
     if (!removed.ok() && removed.code() != ENODATA) failed = removed;
@@ -99,8 +100,10 @@ Status Hydrator::Impl::ApplyAttributes(FileId file, const InodeState& state, con
   const int code = failed.code();
   if (code == EOPNOTSUPP || code == EPERM) {  // the mount shows them from the store
     if (!warned_xattr.exchange(true)) {
-      Log(LogLevel::kWarn, "xattr_not_kept", {{"path", path}, {"error", failed.ToString()},
-                                              {"hint", "DIR's file system cannot hold all attributes; the mount can"}});
+      Log(LogLevel::kWarn, "xattr_not_kept",
+          {{"path", path},
+           {"error", failed.ToString()},
+           {"hint", "DIR's file system cannot hold all attributes; the mount can"}});
     }
   } else if (!failed.ok()) {
     return failed;
@@ -149,9 +152,12 @@ Status Hydrator::Impl::MakeSpecial(Inode& inode) {
     missing.push_back(&link);
   }
   for (const Link* link : missing) {
-    if (made != nullptr) DKFS_TRY(backing->Link(made->path, link->path));
-    else if (S_ISLNK(state.mode)) DKFS_TRY(backing->MakeSymlink(state.symlink_target, link->path));
-    else DKFS_TRY(backing->MakeNode(link->path, (state.mode & S_IFMT) | 0600, state.rdev));
+    if (made != nullptr)
+      DKFS_TRY(backing->Link(made->path, link->path));
+    else if (S_ISLNK(state.mode))
+      DKFS_TRY(backing->MakeSymlink(state.symlink_target, link->path));
+    else
+      DKFS_TRY(backing->MakeNode(link->path, (state.mode & S_IFMT) | 0600, state.rdev));
     if (made == nullptr) made = link;
     NoteTouched(link->parent);
   }

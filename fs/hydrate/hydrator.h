@@ -7,13 +7,14 @@
 // types are moved aside (fs/hydrate/aside.h), within a budget.
 //
 // Invariants
-//   H1  While a file has absent blocks its backing file is .dkfs-partial/FileId, never one of its names. (Except after a failed
+//   H1  While a file has absent blocks its backing file is .dkfs-partial/FileId, never one of its names. (Except after
+//   a failed
 //       backing write: then it has both until settled; unmounted uncleanly, nothing is believed anyway.)
-//   H2  present => the backing bytes of the block are those of the newest version (or the bytes are still to be captured:
+//   H2  present => the backing bytes of the block are those of the newest version (or the bytes are still to be
+//   captured:
 //       ContentState::kAdopting and no version).
-//   H3  kPresent directory => exists in the backing directory, and each name in it is one the store knows with that type.
-//   H4  One backing inode serves one FileId.
-//   H5  Hydration writes bytes only; it appends no record.
+//   H3  kPresent directory => exists in the backing directory, and each name in it is one the store knows with that
+//   type. H4  One backing inode serves one FileId. H5  Hydration writes bytes only; it appends no record.
 #pragma once
 
 #include <chrono>
@@ -28,8 +29,8 @@
 namespace dkfs {
 
 struct HydrateOptions {
-  bool trusted = false;                       // DIR was left clean and is recognised: fingerprints count
-  uint64_t bytes_per_second = 64 << 20;       // background throttle; 0: none. Foreground work is never throttled
+  bool trusted = false;                  // DIR was left clean and is recognised: fingerprints count
+  uint64_t bytes_per_second = 64 << 20;  // background throttle; 0: none. Foreground work is never throttled
   uint64_t aside_budget_bytes = 1ull << 30;
   bool background = true;
   // Files with a higher value are hydrated first in the background; null: in FileId order.
@@ -37,7 +38,7 @@ struct HydrateOptions {
 };
 
 struct HydrateProgress {
-  bool done = false;                 // every inode was looked at and nothing is absent
+  bool done = false;  // every inode was looked at and nothing is absent
   uint64_t files_total = 0, files_done = 0;
   uint64_t bytes_total = 0, bytes_done = 0;
   uint64_t blocks_reconstructed = 0, blocks_verified = 0, blocks_damaged = 0;
@@ -56,11 +57,12 @@ class Hydrator {
   // --- regular files; REQUIRES inode.lock held exclusively ---
   // First use of the content in this mount: decides the presence and opens inode.backing. Cheap when already done.
   // `path` is the backing path of the file by its hint.
-  // Files that turn kPartial leave their names (H1): the tree lock must be held, shared is enough. An orphan has path "".
+  // Files that turn kPartial leave their names (H1): the tree lock must be held, shared is enough. An orphan has path
+  // "".
   Status Prepare(Inode& inode, const std::string& path) REQUIRES(inode.lock);
-  // Makes [first, first + count) present. REQUIRES: Prepare. EIO (EUCLEAN mapped by the caller) for a damaged block: the
-  // others of the range are still tried, so that readers get everything undamaged.
-  // EDQUOT: it holds unexplained bytes and the aside budget is used up.
+  // Makes [first, first + count) present. REQUIRES: Prepare. EIO (EUCLEAN mapped by the caller) for a damaged block:
+  // the others of the range are still tried, so that readers get everything undamaged. EDQUOT: it holds unexplained
+  // bytes and the aside budget is used up.
   Status MakePresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count) REQUIRES_SHARED(inode.lock);
   // A whole block was just written.
@@ -77,10 +79,11 @@ class Hydrator {
   // --- background ---
   void Start();
   void Stop();
-  // Hydrates everything that is left, unthrottled (clean unmount). `cancel` is polled. Ok: the backing directory is complete.
-  // ECANCELED: `cancel` said so. EUCLEAN: some blocks cannot be made. Stops the background work.
+  // Hydrates everything that is left, unthrottled (clean unmount). `cancel` is polled. Ok: the backing directory is
+  // complete. ECANCELED: `cancel` said so. EUCLEAN: some blocks cannot be made. Stops the background work.
   Status Finish(const std::function<bool()>& cancel);
-  // Writes recorded times to backing files whose times are dirty, and fingerprints of all that changed since the last call.
+  // Writes recorded times to backing files whose times are dirty, and fingerprints of all that changed since the last
+  // call.
   Status WriteTimesAndFingerprints();
   void NoteTouched(FileId file);  // content, attributes or names of it changed: its fingerprint is to be written again
   HydrateProgress progress() const;

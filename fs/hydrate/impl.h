@@ -121,9 +121,9 @@ class Hydrator::Impl {
   std::deque<FileId> complete GUARDED_BY(mutex);  // partial files without absent blocks, or with blocks to repair
   std::unordered_set<FileId> touched GUARDED_BY(mutex);
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
-  HydrateProgress counts GUARDED_BY(mutex);       // totals and files; blocks are counted below
+  HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
   uint64_t pass_started_ns GUARDED_BY(mutex) = 0;
-  uint64_t throttle_until_ns = 0;                 // the background thread's own
+  uint64_t throttle_until_ns = 0;  // the background thread's own
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};
   std::thread thread;

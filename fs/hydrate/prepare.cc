@@ -95,7 +95,8 @@ Result<bool> Hydrator::Impl::ReopenKnown(Inode& inode, const std::string& path) 
     return true;
   }
   if (!IsAbsence(fd.status())) return fd.status();
-  Log(LogLevel::kWarn, "backing_file_gone", {{"path", path}, {"hint", "something else works in DIR; it is restored from the store"}});
+  Log(LogLevel::kWarn, "backing_file_gone",
+      {{"path", path}, {"hint", "something else works in DIR; it is restored from the store"}});
   presence::End(inode);
   inode.presence = Presence::kUnknown;
   inodes->ForgetPresent(inode.id);
@@ -153,8 +154,8 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
   return Status::Ok();
 }
 
-// Moves the file at one of the inode's names to its partial name, and takes its other names away (H1). False: there is none
-// that is this inode's alone (H4).
+// Moves the file at one of the inode's names to its partial name, and takes its other names away (H1). False: there is
+// none that is this inode's alone (H4).
 Result<bool> Hydrator::Impl::TakeCandidate(Inode& inode, const std::string& path) {
   std::vector<Link> links{{FileId{}, path}};
   Result<struct stat> st = backing->Stat(path);

@@ -1,7 +1,7 @@
 // Settling: a partial file without absent blocks gets its names.
 //
-//   several names: each is linked to the partial file, which loses its partial name last. Cut short, the partial file is
-//   found at the next start, its names are taken away again (Prepare), and it is settled anew.
+//   several names: each is linked to the partial file, which loses its partial name last. Cut short, the partial file
+//   is found at the next start, its names are taken away again (Prepare), and it is settled anew.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -68,8 +68,10 @@ Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) 
       }
       NoteTouched(links[i].parent);
     }
-    if (has_partial) DKFS_TRY(backing->Unlink(partial));
-    else if (!at_partial.ok()) DKFS_TRY(ApplyAttributes(inode.id, inode.state, links[0].path));
+    if (has_partial)
+      DKFS_TRY(backing->Unlink(partial));
+    else if (!at_partial.ok())
+      DKFS_TRY(ApplyAttributes(inode.id, inode.state, links[0].path));
   }
   backing->Unlink(LostPath(inode.id)).Ignore("only a file that lost content has it");
   presence::End(inode);
@@ -96,8 +98,8 @@ Status Hydrator::Impl::DrainComplete() {
     if (settled.ok()) continue;
     if (first.ok()) first = settled;
     if (settled.IsCorruption()) continue;  // reported block by block
-    Log(LogLevel::kWarn, "settle_failed", {{"file", file.value}, {"error", settled.ToString()},
-                                           {"hint", "tried again at unmount; see dkfsctl status"}});
+    Log(LogLevel::kWarn, "settle_failed",
+        {{"file", file.value}, {"error", settled.ToString()}, {"hint", "tried again at unmount; see dkfsctl status"}});
   }
 }
 

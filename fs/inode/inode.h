@@ -34,22 +34,23 @@ class Inode {
   SharedMutex lock;
 
   InodeState state GUARDED_BY(lock);
-  bool loaded GUARDED_BY(lock) = false;   // `state` was read from the store (or made by create)
-  bool exists GUARDED_BY(lock) = false;   // false: the store knows no such inode, or it is gone
+  bool loaded GUARDED_BY(lock) = false;  // `state` was read from the store (or made by create)
+  bool exists GUARDED_BY(lock) = false;  // false: the store knows no such inode, or it is gone
   Presence presence GUARDED_BY(lock) = Presence::kUnknown;
   bool compared GUARDED_BY(lock) = false;  // drift: compared with the backing directory in this mount
-  // kPartial: which blocks hold the newest bytes, one bit each; a block beyond its end is present when beyond the size the
-  // file had when it became partial (nothing was ever absent there).
+  // kPartial: which blocks hold the newest bytes, one bit each; a block beyond its end is present when beyond the size
+  // the file had when it became partial (nothing was ever absent there).
   std::vector<uint64_t> present_blocks GUARDED_BY(lock);
   uint64_t absent_count GUARDED_BY(lock) = 0;
-  // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial only).
+  // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial
+  // only).
   uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};
-  UniqueFd backing GUARDED_BY(lock);       // read-write; opened by Hydrator::Prepare when first needed
+  UniqueFd backing GUARDED_BY(lock);                // read-write; opened by Hydrator::Prepare when first needed
   bool backing_read_only GUARDED_BY(lock) = false;  // `backing` could only be opened for reading
-  bool times_dirty GUARDED_BY(lock) = false;  // the backing file's times are not the recorded ones yet
+  bool times_dirty GUARDED_BY(lock) = false;        // the backing file's times are not the recorded ones yet
 
-  // A name under which the inode was last seen: the way to its backing file. True while the tree lock is held by whoever
-  // set it; changed by renames under the exclusive tree lock.
+  // A name under which the inode was last seen: the way to its backing file. True while the tree lock is held by
+  // whoever set it; changed by renames under the exclusive tree lock.
   Mutex hint_mutex ACQUIRED_AFTER(lock);
   FileId hint_parent GUARDED_BY(hint_mutex);
   std::string hint_name GUARDED_BY(hint_mutex);
@@ -93,13 +94,14 @@ class InodeRef {
   Inode* inode_ = nullptr;
 };
 
-// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, no handle is open,
-// and it is not kPartial with a name (its bitmap cannot be read again cheaply).
+// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, no handle
+// is open, and it is not kPartial with a name (its bitmap cannot be read again cheaply).
 //
 // Invariants
 //   N1  A FileId has at most one Inode at a time, so one lock orders all its changes.
 //   N2  A state is loaded under the inode's exclusive lock and only once, so a stale load never replaces newer state.
-//   N3  What an evicted Inode knew and the store does not (kPresent, compared, the Seq fsync must wait for) is kept compactly.
+//   N3  What an evicted Inode knew and the store does not (kPresent, compared, the Seq fsync must wait for) is kept
+//   compactly.
 //
 // Thread-safe. Shard mutexes are leaves: taken under any lock, and nothing is taken under them.
 class InodeTable {
@@ -107,14 +109,14 @@ class InodeTable {
   explicit InodeTable(Store* store) : store_(store) {}
   ~InodeTable();  // REQUIRES: no InodeRef is left
 
-  // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory, and then no
-  // inode lock is taken. REQUIRES otherwise: this inode's lock is not held.
+  // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory, and
+  // then no inode lock is taken. REQUIRES otherwise: this inode's lock is not held.
   Result<InodeRef> Get(FileId file);
   // A new inode made by the caller (create, mkdir, ...): enters with this state. REQUIRES: no such id before.
   InodeRef Add(FileId file, const InodeState& state);
   // Only if it is in memory; state may be not loaded.
   InodeRef Peek(FileId file);
-  void CountLookup(Inode& inode);           // one more reference of the kernel
+  void CountLookup(Inode& inode);            // one more reference of the kernel
   void Forget(FileId file, uint64_t count);  // an unknown count never underflows
   bool KernelKnows(const Inode& inode);      // lookup count above zero
   size_t size() const;

@@ -46,7 +46,7 @@ class Index {
   // `journal_path` is where the segments are: a voided record is read there to know what to take back. Without it (or
   // when its segment is gone) the whole index is searched.
   explicit Index(Kv* kv, std::string journal_path = {}) : kv_(kv), journal_path_(std::move(journal_path)) {}
-  Status Load();                      // reads the meta row; before anything else
+  Status Load();  // reads the meta row; before anything else
   // For rebuilding: the packs applied hold everything up to `position`, so the journal goes on there.
   void ContinueAt(JournalPosition position) EXCLUDES(apply_mutex_);
   JournalPosition recovered() const;  // where the journal's tail begins (X3)

@@ -105,9 +105,9 @@ class Journal {
   void Barrier(Seq seq, Done done);
   Status Sync(Seq seq);  // waits
 
-  Seq appended() const;  // survives a kill
-  Seq synced() const;    // survives loss of power
-  Status error() const;  // the sticky error, or Ok
+  Seq appended() const;     // survives a kill
+  Seq synced() const;       // survives loss of power
+  Status error() const;     // the sticky error, or Ok
   Status shortage() const;  // why the last segment could not be prepared (ENOSPC, ...); Ok when one can be had again
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first

@@ -47,7 +47,7 @@ class SegmentSupply {
   void AwaitSealed() EXCLUDES(mutex_);                 // until everything given to Seal before has been reported
   Status MakeReserve() EXCLUDES(work_mutex_, mutex_);  // when missing
   SegmentId NewId() EXCLUDES(mutex_);
-  Status shortage() const EXCLUDES(mutex_);  // how the last attempt to prepare a segment ended
+  Status shortage() const EXCLUDES(mutex_);     // how the last attempt to prepare a segment ended
   uint64_t DiskBytes() const EXCLUDES(mutex_);  // spare and reserve
 
  private:

@@ -9,7 +9,7 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kWindow = 512;          // versions asked of the index at once
+constexpr size_t kWindow = 512;  // versions asked of the index at once
 constexpr size_t kRunBytes = 1 << 20;
 
 struct Found {
@@ -26,7 +26,12 @@ class BlockStream {
  public:
   using Each = std::function<bool(const BlockRun&)>;
   BlockStream(Reconstructor* from, FileId file, const InodeState& state, Seq at, const Each& each)
-      : from_(from), file_(file), state_(state), at_(at), each_(each), block_bytes_(size_t{1} << state.block_shift),
+      : from_(from),
+        file_(file),
+        state_(state),
+        at_(at),
+        each_(each),
+        block_bytes_(size_t{1} << state.block_shift),
         run_blocks_(kRunBytes >> state.block_shift) {}
 
   Status Run(uint64_t first, uint64_t end) {
@@ -48,10 +53,10 @@ class BlockStream {
     window_.clear();
     Status walked = from_->index_->Blocks(file_, state_.layout, first, end, at_,
                                           [&](uint64_t block, Seq seq, const BlockEntry& entry) {
-      window_.push_back({block, seq, entry});
-      *full = window_.size() == kWindow;
-      return !*full;
-    });
+                                            window_.push_back({block, seq, entry});
+                                            *full = window_.size() == kWindow;
+                                            return !*full;
+                                          });
     return walked.IsNotFound() ? Status::Ok() : walked;
   }
 
@@ -130,7 +135,8 @@ class BlockStream {
   }
 
   bool FollowsRaw(const Found& a, const Found& b) const {
-    return IsRaw(b) && a.entry.version.stored_bytes == block_bytes_ && a.entry.location.segment == b.entry.location.segment &&
+    return IsRaw(b) && a.entry.version.stored_bytes == block_bytes_ &&
+           a.entry.location.segment == b.entry.location.segment &&
            b.entry.location.offset == a.entry.location.offset + block_bytes_;
   }
 

@@ -22,7 +22,10 @@ class RangeSet {
   Result<uint64_t> FirstUncovered(uint64_t block, uint64_t end) const;
 
  private:
-  struct Row { Seq seq; uint64_t first, end; };
+  struct Row {
+    Seq seq;
+    uint64_t first, end;
+  };
   Index* index_ = nullptr;
   FileId file_;
   LayoutId layout_;
@@ -33,7 +36,8 @@ class RangeSet {
 
 // True for a block that, without a version, is still only in the backing file (first mount).
 inline bool IsUncaptured(const InodeState& state, uint64_t block) {
-  return state.content == ContentState::kAdopting && block < (state.adopted_size + (uint64_t{1} << state.block_shift) - 1) >> state.block_shift;
+  return state.content == ContentState::kAdopting &&
+         block < (state.adopted_size + (uint64_t{1} << state.block_shift) - 1) >> state.block_shift;
 }
 
 }  // namespace dkfs

@@ -175,9 +175,11 @@ Status Reconstructor::Unit(const Place& place, const BlockEntry& entry, int dept
   Bytes delta;
   DKFS_TRY(DecodeUnit(payload, &header, &delta));
   const uint64_t first = place.block << place.shift;
-  if (first < header.first || first >= header.first + header.bytes) return Status::Corruption("block is not in its unit");
+  if (first < header.first || first >= header.first + header.bytes)
+    return Status::Corruption("block is not in its unit");
   std::vector<std::byte> base(header.base_bytes), bytes(header.bytes);
-  DKFS_TRY(Region(header.base_file, header.base_layout, header.base_shift, header.base_first, header.base_seq, depth + 1, base));
+  DKFS_TRY(Region(header.base_file, header.base_layout, header.base_shift, header.base_first, header.base_seq,
+                  depth + 1, base));
   DKFS_TRY(codec::RsyncPatch(base, delta, bytes));
   Bytes mine = Bytes(bytes).subspan(first - header.first);
   mine = mine.first(std::min(mine.size(), out.size()));

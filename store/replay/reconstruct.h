@@ -1,11 +1,12 @@
 // Reconstruct: the bytes of a block at a moment, from the store alone. Pure with respect to the file system.
 //
 // The newest version v (Seq sv) of the block in the inode's layout and the newest range that covers it (Seq sr) decide:
-// sr > sv gives zeros. Otherwise the chain of v is decoded: a baseline, a hole or a unit ends it, a delta goes on at its
-// base_seq (0: against zeros).
+// sr > sv gives zeros. Otherwise the chain of v is decoded: a baseline, a hole or a unit ends it, a delta goes on at
+// its base_seq (0: against zeros).
 //
 // Invariants
-//   R1  Every result is checked against the checksum of its version: a mismatch is Corruption naming file, block and Seq,
+//   R1  Every result is checked against the checksum of its version: a mismatch is Corruption naming file, block and
+//   Seq,
 //       and the bytes are not given out (G6).
 //   R2  A chain has at most 255 deltas and a unit's base lies at most kMaxUnitDepth units deep; beyond is Corruption.
 //   R3  A payload that packing moved while we read is looked up again, so that gc never shows as damage.
@@ -36,24 +37,29 @@ class Reconstructor {
  public:
   Reconstructor(Index* index, SegmentReader* reader) : index_(index), reader_(reader) {}
 
-  // Fills `out` (exactly one block of `state.block_shift`) with the block at `at`. A block without versions, or covered by
-  // a newer range, is zeros. In a file whose content is kAdopting such a block below adopted_size is ENODATA: its content
-  // was never captured.
-  // `newest` (optional) receives the version's Seq (0: hole) and the checksum the result has.
-  struct Newest { Seq seq; uint64_t checksum = 0; bool hole = true; };
-  Status Block(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out, Newest* newest = nullptr);
+  // Fills `out` (exactly one block of `state.block_shift`) with the block at `at`. A block without versions, or covered
+  // by a newer range, is zeros. In a file whose content is kAdopting such a block below adopted_size is ENODATA: its
+  // content was never captured. `newest` (optional) receives the version's Seq (0: hole) and the checksum the result
+  // has.
+  struct Newest {
+    Seq seq;
+    uint64_t checksum = 0;
+    bool hole = true;
+  };
+  Status Block(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
+               Newest* newest = nullptr);
   // The same without the bytes: which version is in force, so that a backing block can be compared by checksum.
   Status Describe(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest);
   // True when some version of the block at or before `at` that is still kept has this checksum (a stale but explained
   // backing block), zeros counting as explained.
   Result<bool> Explains(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
-  // All blocks of [first, end) in order, in runs of at most 1 MiB of data (holes of any length), until `each` returns false.
-  // One pass over the index and large reads: the way to read a file from end to end. Memory is bounded. Errors of single
-  // blocks come in BlockRun::status and do not end the pass; the result is Ok unless the index itself fails.
+  // All blocks of [first, end) in order, in runs of at most 1 MiB of data (holes of any length), until `each` returns
+  // false. One pass over the index and large reads: the way to read a file from end to end. Memory is bounded. Errors
+  // of single blocks come in BlockRun::status and do not end the pass; the result is Ok unless the index itself fails.
   Status Blocks(FileId file, const InodeState& state, uint64_t first, uint64_t end, Seq at,
                 const std::function<bool(const BlockRun&)>& each);
-  // First block >= `from` and below the file's size that holds data (a version that is not a hole, or uncaptured content);
-  // ENXIO when there is none.
+  // First block >= `from` and below the file's size that holds data (a version that is not a hole, or uncaptured
+  // content); ENXIO when there is none.
   Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at);
   // The version recorded at exactly `seq`, whatever covers or follows it: for verify. `out` is one block.
   Status ExactVersion(FileId file, LayoutId layout, uint64_t block, Seq seq, MutableBytes out);
@@ -62,7 +68,12 @@ class Reconstructor {
 
  private:
   friend class BlockStream;
-  struct Place { FileId file; LayoutId layout; uint8_t shift = 0; uint64_t block = 0; };
+  struct Place {
+    FileId file;
+    LayoutId layout;
+    uint8_t shift = 0;
+    uint64_t block = 0;
+  };
   // The version in force. Ok with `hole` for zeros; ENODATA for uncaptured content.
   Status InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry);
   // Decodes the version at `seq` into `out` and checks it (R1, R3). `depth`: units above.

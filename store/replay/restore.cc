@@ -118,7 +118,8 @@ class Restorer {
     return Status::Ok();
   }
 
-  Status Child(FileId file, int parent, const std::string& name, const std::string& path, const Wanted& wanted, int depth) {
+  Status Child(FileId file, int parent, const std::string& name, const std::string& path, const Wanted& wanted,
+               int depth) {
     if (!IsValidName(name)) return Problem(Status::Corruption("name that may not stand in a directory"), path);
     Result<InodeState> state = store_.GetInode(file, at_);
     Status status = state.status();
@@ -149,7 +150,8 @@ class Restorer {
     return Dress(file, state, fd.get(), parent, name);
   }
 
-  Status NonDirectory(FileId file, const InodeState& state, int parent, const std::string& name, const std::string& path) {
+  Status NonDirectory(FileId file, const InodeState& state, int parent, const std::string& name,
+                      const std::string& path) {
     if (state.nlink > 1) {
       auto [first, fresh] = links_.try_emplace(file, path);
       if (!fresh) return sink_.MakeLink(root_.get(), first->second, parent, name);
@@ -172,7 +174,8 @@ class Restorer {
     Status walked = store_.ReadBlocks(file, state, 0, blocks, at_, [&](const Store::BlockRun& run) {
       const uint64_t offset = run.first << state.block_shift;
       if (!run.status.ok()) {
-        const Status why = run.status.code() == ENODATA ? Status::Error(ENODATA, "its content was never captured") : run.status;
+        const Status why =
+            run.status.code() == ENODATA ? Status::Error(ENODATA, "its content was never captured") : run.status;
         status = Stop(Problem(why.Prefix("at offset " + std::to_string(offset)), path));
       } else if (!run.hole) {
         const Bytes data = run.data.first(std::min<uint64_t>(run.data.size(), state.size - offset));

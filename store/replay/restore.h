@@ -31,8 +31,8 @@ struct RestoreResult {
 };
 
 // Writes into `out`, which must be new or an empty directory. Ok only when everything was written; otherwise the first
-// problem (EUCLEAN when any was damage), and what could be written stays. EINVAL: `out` lies in the store, or a path has "..".
-// ENOTEMPTY, ENOTDIR: `out` is no place for it. ENOENT: a path was not there at that moment.
+// problem (EUCLEAN when any was damage), and what could be written stays. EINVAL: `out` lies in the store, or a path
+// has "..". ENOTEMPTY, ENOTDIR: `out` is no place for it. ENOENT: a path was not there at that moment.
 Status RestoreTree(Store& store, Seq at, const std::string& out, const RestoreOptions& options, RestoreResult* result);
 
 }  // namespace dkfs

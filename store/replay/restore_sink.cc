@@ -27,7 +27,9 @@ bool IsPrivileged(std::string_view name) { return name.starts_with("trusted.") |
 // The entry itself by descriptor: for calls that have no form taking a directory and a name.
 std::string ProcPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
-struct timespec ToTimespec(TimeSpec time) { return {static_cast<time_t>(time.sec), static_cast<long>(time.nsec)}; }
+struct timespec ToTimespec(TimeSpec time) {
+  return {static_cast<time_t>(time.sec), static_cast<long>(time.nsec)};
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ Status RestoreSink::MakeSymlink(int parent, const std::string& name, const std::
 }
 
 Status RestoreSink::MakeNode(int parent, const std::string& name, uint32_t mode, uint64_t rdev) const {
-  return mknodat(parent, name.c_str(), (mode & S_IFMT) | 0600, rdev) == 0 ? Status::Ok() : Status::FromErrno("mknod " + name);
+  return mknodat(parent, name.c_str(), (mode & S_IFMT) | 0600, rdev) == 0 ? Status::Ok()
+                                                                          : Status::FromErrno("mknod " + name);
 }
 
 Status RestoreSink::MakeLink(int root, const std::string& path, int parent, const std::string& name) const {
@@ -70,19 +73,23 @@ Status RestoreSink::MakeLink(int root, const std::string& path, int parent, cons
 Status RestoreSink::SetXattrs(const std::string& path, const Xattrs& xattrs, bool acls) const {
   for (const auto& [name, value] : xattrs) {
     if (IsAcl(name) != acls || (IsPrivileged(name) && !root_)) continue;
-    if (lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) return Status::FromErrno("set " + name);
+    if (lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0)
+      return Status::FromErrno("set " + name);
   }
   return Status::Ok();
 }
 
-Status RestoreSink::Dress(int fd, int parent, const std::string& name, const InodeState& state, const Xattrs& xattrs) const {
+Status RestoreSink::Dress(int fd, int parent, const std::string& name, const InodeState& state,
+                          const Xattrs& xattrs) const {
   const bool symlink = S_ISLNK(state.mode);
-  if (root_ && fchownat(parent, name.c_str(), state.uid, state.gid, AT_SYMLINK_NOFOLLOW) != 0) return Status::FromErrno("chown");
+  if (root_ && fchownat(parent, name.c_str(), state.uid, state.gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return Status::FromErrno("chown");
   // By the directory's descriptor the last component is not followed, whatever it is.
   const std::string path = ProcPath(parent) + "/" + name;
   DKFS_TRY(SetXattrs(path, xattrs, false));
   if (!symlink) {
-    const int changed = fd >= 0 ? fchmod(fd, state.mode & 07777) : fchmodat(parent, name.c_str(), state.mode & 07777, 0);
+    const int changed =
+        fd >= 0 ? fchmod(fd, state.mode & 07777) : fchmodat(parent, name.c_str(), state.mode & 07777, 0);
     if (changed != 0) return Status::FromErrno("chmod");
     DKFS_TRY(SetXattrs(path, xattrs, true));
   }

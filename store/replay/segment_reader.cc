@@ -98,7 +98,8 @@ class SegmentReader::Impl {
     }
     DKFS_TRY_ASSIGN(Frame frame, LoadFrame(where));
     if (where.offset > frame->size() || out.size() > frame->size() - where.offset) {
-      return Status::Corruption(SegmentPath(where.segment) + ": payload beyond its frame at " + std::to_string(where.frame));
+      return Status::Corruption(SegmentPath(where.segment) + ": payload beyond its frame at " +
+                                std::to_string(where.frame));
     }
     if (!out.empty()) std::memcpy(out.data(), frame->data() + where.offset, out.size());
     return Status::Ok();

@@ -48,7 +48,8 @@ void Ages::Note(Seq newest, std::chrono::nanoseconds window, KvBatch* batch) {
   const uint64_t now = Now();
   if (recent_.empty() || now - recent_.back().age >= kRecentStep) {
     recent_.push_back({now, newest});
-    while (recent_.size() > 1 && recent_[1].age + static_cast<uint64_t>(kSettleTime.count()) <= now) recent_.pop_front();
+    while (recent_.size() > 1 && recent_[1].age + static_cast<uint64_t>(kSettleTime.count()) <= now)
+      recent_.pop_front();
   }
   const uint64_t step = std::max<uint64_t>(kSecond, static_cast<uint64_t>(window.count()) / kRowsInWindow);
   const bool due = rows_.empty() || (newest > rows_.back().seq && now >= rows_.back().age + step);

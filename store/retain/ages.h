@@ -1,9 +1,9 @@
-// Ages: how old each Seq is at least, for retention (T5). Age is monotonic time since the store's first mount, counted on
-// across restarts by wall time, at most one hour for each; so neither a stepped clock nor a long rest spends history.
+// Ages: how old each Seq is at least, for retention (T5). Age is monotonic time since the store's first mount, counted
+// on across restarts by wall time, at most one hour for each; so neither a stepped clock nor a long rest spends
+// history.
 //
-// Rows in meta: "retain/clock" -> age, wall time at that age; "retain/age/" age -> the newest Seq at that age. They last
-// with the index's next flush; rows lost in a crash only make history younger than it is.
-// Not thread-safe.
+// Rows in meta: "retain/clock" -> age, wall time at that age; "retain/age/" age -> the newest Seq at that age. They
+// last with the index's next flush; rows lost in a crash only make history younger than it is. Not thread-safe.
 #pragma once
 
 #include <chrono>
@@ -29,7 +29,7 @@ class Ages {
   void Note(Seq newest, std::chrono::nanoseconds window, KvBatch* batch);
   // The newest Seq that was there `age` ago; 0 when none is known to be so old.
   Seq OlderThan(std::chrono::nanoseconds age) const;
-  Seq Settled() const;  // see kSettleTime
+  Seq Settled() const;                      // see kSettleTime
   void Prune(Seq horizon, KvBatch* batch);  // forgets rows that no later question can need
 
  private:

@@ -29,7 +29,10 @@ size_t WithoutTrailingZeros(Bytes data) {
 }  // namespace
 
 Blocks::Blocks(const Context& context, Rule* rule, const Pins* pins, Sources* sources, PackWriter* writer)
-    : context_(context), rule_(rule), sources_(sources), writer_(writer),
+    : context_(context),
+      rule_(rule),
+      sources_(sources),
+      writer_(writer),
       units_(context, rule->horizon(), pins, writer, [this](const Baseline& one) { return Copy(one); }) {}
 
 bool Blocks::Before(const Noted& a, const Noted& b) {
@@ -62,7 +65,8 @@ Status Blocks::Flush() {
 
 Result<Blocks::Found> Blocks::Row(const keys::BlockKey& key) {
   Found row{key, {}, false};
-  Result<std::string> value = context_.index->kv()->Get(Family::kBlock, keys::Block(key.file, key.layout, key.block, key.seq));
+  Result<std::string> value =
+      context_.index->kv()->Get(Family::kBlock, keys::Block(key.file, key.layout, key.block, key.seq));
   if (value.status().IsNotFound()) return row;
   if (!value.ok()) return value.status();
   DKFS_TRY(values::Decode(AsBytes(*value), &row.entry));
@@ -109,12 +113,15 @@ Status Blocks::One(const keys::BlockKey& key, uint8_t shift, const BlockEntry& e
   ++counts_.carried;
   const Baseline version{key, shift, entry};
   switch (entry.version.kind) {
-    case BlockKind::kDelta: return CarryDelta(version);
-    case BlockKind::kUnit: return CarryUnit(version);
+    case BlockKind::kDelta:
+      return CarryDelta(version);
+    case BlockKind::kUnit:
+      return CarryUnit(version);
     case BlockKind::kBaseline:
       if (versions.size() == 1) return units_.Offer(version);
       break;
-    default: break;
+    default:
+      break;
   }
   return Copy(version);
 }
@@ -122,9 +129,11 @@ Status Blocks::One(const keys::BlockKey& key, uint8_t shift, const BlockEntry& e
 // True when a kept delta cannot do without this version, which itself is not needed.
 Result<bool> Blocks::RestsOn(const keys::BlockKey& key, uint8_t shift, std::span<const Noted> versions) {
   DKFS_TRY_ASSIGN(Found newer, NextNewer(key));
-  if (!newer.found || newer.entry.version.kind != BlockKind::kDelta || newer.entry.version.base_seq != key.seq) return false;
+  if (!newer.found || newer.entry.version.kind != BlockKind::kDelta || newer.entry.version.base_seq != key.seq)
+    return false;
   if (carried_delta_ == newer.key.seq) return true;
-  const bool here = std::any_of(versions.begin(), versions.end(), [&](const Noted& n) { return n.seq == newer.key.seq; });
+  const bool here =
+      std::any_of(versions.begin(), versions.end(), [&](const Noted& n) { return n.seq == newer.key.seq; });
   if (here && sources_->Contains(newer.entry.location.segment)) return false;  // folded or left out just now
   DKFS_TRY_ASSIGN(bool folded, Fold(newer.key, shift));
   return !folded;
@@ -155,7 +164,8 @@ Status Blocks::CarryUnit(const Baseline& version) {
     return writer_->AddReference(version.key, version.shift, version.entry.version, known->second);
   }
   payload_.resize(version.entry.version.stored_bytes);
-  Status read = context_.reader->Read(version.entry.location, {reinterpret_cast<std::byte*>(payload_.data()), payload_.size()});
+  Status read =
+      context_.reader->Read(version.entry.location, {reinterpret_cast<std::byte*>(payload_.data()), payload_.size()});
   UnitHeader header;
   Bytes delta;
   if (read.ok()) read = DecodeUnit(AsBytes(payload_), &header, &delta);
@@ -180,11 +190,13 @@ Status Blocks::Copy(const Baseline& version) {
   const BlockVersion& v = version.entry.version;
   payload_.resize(v.stored_bytes);
   if (v.stored_bytes > 0) {
-    Status read = context_.reader->Read(version.entry.location, {reinterpret_cast<std::byte*>(payload_.data()), payload_.size()});
+    Status read =
+        context_.reader->Read(version.entry.location, {reinterpret_cast<std::byte*>(payload_.data()), payload_.size()});
     const size_t block_bytes = size_t{1} << version.shift;
     if (read.ok() && v.kind == BlockKind::kBaseline &&
         (payload_.size() > block_bytes || HashZeroPadded(AsBytes(payload_), block_bytes) != v.checksum)) {
-      read = Status::Corruption(DescribePlace(version.key.file, version.key.layout, version.key.block, version.key.seq));
+      read =
+          Status::Corruption(DescribePlace(version.key.file, version.key.layout, version.key.block, version.key.seq));
     }
     if (!read.ok() && !read.IsCorruption()) return read;
     if (!read.ok()) {
@@ -199,9 +211,11 @@ Result<bool> Blocks::Fold(const keys::BlockKey& key, uint8_t shift) {
   DKFS_TRY(Fault::Pass("retain.fold"));
   block_.resize(size_t{1} << shift);
   Reconstructor::Newest newest;
-  Status read = context_.reconstructor->Block(key.file, StateFor(key.layout, shift), key.block, key.seq, block_, &newest);
+  Status read =
+      context_.reconstructor->Block(key.file, StateFor(key.layout, shift), key.block, key.seq, block_, &newest);
   if (read.IsCorruption()) {
-    Log(LogLevel::kError, "fold_damaged", {{"error", read.ToString()}, {"hint", "run dkfs-replay verify on the store"}});
+    Log(LogLevel::kError, "fold_damaged",
+        {{"error", read.ToString()}, {"hint", "run dkfs-replay verify on the store"}});
     return false;
   }
   DKFS_TRY(read);
@@ -217,8 +231,10 @@ Result<bool> Blocks::Fold(const keys::BlockKey& key, uint8_t shift) {
 void Blocks::Damaged(const Location& where, const Status& why) {
   const bool first = sources_->damaged.insert(where.segment).second;
   if (!first) return;
-  Log(LogLevel::kError, "pack_damaged", {{"segment", where.segment.value}, {"error", why.ToString()},
-                                         {"hint", "the segment is kept; run dkfs-replay verify on the store"}});
+  Log(LogLevel::kError, "pack_damaged",
+      {{"segment", where.segment.value},
+       {"error", why.ToString()},
+       {"hint", "the segment is kept; run dkfs-replay verify on the store"}});
 }
 
 }  // namespace dkfs::retain

@@ -19,10 +19,14 @@ constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
 
 Retainer::Impl::Impl(std::string journal_path, Uuid store, Index* index, Journal* journal, SegmentReader* reader,
                      Reconstructor* reconstructor, const RetainOptions& options)
-    : context_{std::move(journal_path), store,  index, journal, reader, reconstructor, options.compression_level,
-               options.clock,           &stop_},
-      pack_source_bytes_(options.pack_source_bytes), all_source_bytes_(options.pack_source_bytes), packs_(context_),
-      retain_(options.retain), budget_(options.budget_bytes), ages_(options.clock) {}
+    : context_{std::move(journal_path),   store,         index, journal, reader, reconstructor,
+               options.compression_level, options.clock, &stop_},
+      pack_source_bytes_(options.pack_source_bytes),
+      all_source_bytes_(options.pack_source_bytes),
+      packs_(context_),
+      retain_(options.retain),
+      budget_(options.budget_bytes),
+      ages_(options.clock) {}
 
 void Retainer::Impl::SetLimits(std::chrono::seconds retain, uint64_t budget_bytes) {
   MutexLock lock(mutex_);
@@ -50,7 +54,8 @@ void Retainer::Impl::Tick() {
     Note(&batch);
   }
   if (batch.count() == 0) return;
-  context_.index->Write(&batch).Ignore("history only ages later; the error of the index is sticky and shown by the store");
+  context_.index->Write(&batch).Ignore(
+      "history only ages later; the error of the index is sticky and shown by the store");
 }
 
 Seq Retainer::Impl::Limit() {

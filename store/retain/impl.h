@@ -30,18 +30,18 @@ class Retainer::Impl {
     retain::Sources sources;
     retain::PassResult pass;
   };
-  Status CleanUp();                                  // T3, after a crash
+  Status CleanUp();  // T3, after a crash
   Status Redo(SegmentId pack);
   Result<bool> Work();
-  Result<bool> FollowTime() EXCLUDES(mutex_);        // the horizon, by age
+  Result<bool> FollowTime() EXCLUDES(mutex_);  // the horizon, by age
   Result<bool> PackJournal() EXCLUDES(mutex_);
   Result<bool> PackPacks(bool over_budget) EXCLUDES(mutex_);
-  Result<bool> SpendHistory() EXCLUDES(mutex_);      // the horizon, by budget
+  Result<bool> SpendHistory() EXCLUDES(mutex_);  // the horizon, by budget
   Status Raise(Seq horizon) EXCLUDES(mutex_);
   Status Run(std::vector<SegmentInfo> sources) EXCLUDES(mutex_);
   Status Finish() EXCLUDES(mutex_);
   bool OverBudget() EXCLUDES(mutex_);
-  Seq Limit() EXCLUDES(mutex_);                      // the horizon never passes this
+  Seq Limit() EXCLUDES(mutex_);  // the horizon never passes this
   void Note(KvBatch* batch) REQUIRES(mutex_);
   bool MayHold(const std::vector<SegmentInfo>& sources, Seq seq) const;
   void PublishStats() EXCLUDES(mutex_);

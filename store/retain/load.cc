@@ -1,5 +1,5 @@
-// What a crash may leave: temporary packs, packs the durable index knows nothing of, packs whose publication did not end,
-// and sources of published packs.
+// What a crash may leave: temporary packs, packs the durable index knows nothing of, packs whose publication did not
+// end, and sources of published packs.
 #include <fcntl.h>
 
 #include "store/base/file.h"
@@ -68,7 +68,8 @@ Status Retainer::Impl::CleanUp() {
       DKFS_TRY(Redo(pack.id));
       continue;
     }
-    Log(LogLevel::kError, "pack_missing", {{"segment", pack.id.value}, {"hint", "run dkfs-replay verify on the store"}});
+    Log(LogLevel::kError, "pack_missing",
+        {{"segment", pack.id.value}, {"hint", "run dkfs-replay verify on the store"}});
     packs_.MarkDamaged(pack.id);
   }
   return Status::Ok();
@@ -79,8 +80,10 @@ Status Retainer::Impl::Redo(SegmentId pack) {
   Result<retain::Records> records = retain::Records::Open(context_.journal_path, pack, SegmentKind::kPack);
   if (!records.ok()) {
     if (!records.status().IsCorruption()) return records.status();
-    Log(LogLevel::kError, "pack_damaged", {{"segment", pack.value}, {"error", records.status().ToString()},
-                                           {"hint", "run dkfs-replay verify on the store"}});
+    Log(LogLevel::kError, "pack_damaged",
+        {{"segment", pack.value},
+         {"error", records.status().ToString()},
+         {"hint", "run dkfs-replay verify on the store"}});
     packs_.MarkDamaged(pack);
     return Status::Ok();
   }

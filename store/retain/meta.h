@@ -16,7 +16,7 @@ inline constexpr std::string_view kClock = "retain/clock";             // -> see
 inline constexpr std::string_view kAge = "retain/age/";                // age -> Seq
 inline constexpr std::string_view kPin = "retain/pin/";                // base file, base Seq, pack -> nothing
 inline constexpr std::string_view kPublishing = "retain/publishing/";  // pack -> nothing; see publish.h
-inline constexpr std::string_view kDamaged = "retain/damaged/";        // segment -> nothing; never taken as a source again
+inline constexpr std::string_view kDamaged = "retain/damaged/";  // segment -> nothing; never taken as a source again
 
 inline std::string Key(std::string_view prefix, uint64_t id) {
   std::string key(prefix);

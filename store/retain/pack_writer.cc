@@ -94,7 +94,8 @@ Status PackWriter::AddBlock(const keys::BlockKey& key, uint8_t shift, const Bloc
   if (version.kind == BlockKind::kUnit) {
     DKFS_TRY(CloseItem());
     DKFS_TRY(AddVersion(key, shift, version, payload));
-    Content content{0, static_cast<uint32_t>(payload.size()), {0, 0, static_cast<uint32_t>(payload.size()), version.kind}};
+    Content content{
+        0, static_cast<uint32_t>(payload.size()), {0, 0, static_cast<uint32_t>(payload.size()), version.kind}};
     open_contents_.emplace_back(0, content);
     return CloseItem();
   }

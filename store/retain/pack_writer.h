@@ -31,8 +31,8 @@ class PackWriter {
   Status Add(const Item& item);
   // One version; runs of blocks of one Seq become one item.
   Status AddBlock(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload);
-  // A kUnit's payload is written once, for its first block; the other blocks refer to it. After AddBlock of a kUnit unit()
-  // is its place.
+  // A kUnit's payload is written once, for its first block; the other blocks refer to it. After AddBlock of a kUnit
+  // unit() is its place.
   const Reference& unit() const { return unit_; }
   Status AddReference(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, const Reference& place);
 
@@ -69,14 +69,14 @@ class PackWriter {
   std::string body_;  // the frame being gathered
   uint32_t items_ = 0;
   Seq frame_last_;
-  BlocksItem open_;   // the item being gathered; no versions: none
+  BlocksItem open_;  // the item being gathered; no versions: none
   Seq open_seq_;
   std::string payload_;
 
   uint64_t seed_ = 0;
   std::unordered_map<uint64_t, Content> contents_;
   std::vector<std::pair<uint64_t, Content>> open_contents_;  // of open_: offset within payload_ until it is closed
-  Reference unit_;  // place of the newest kUnit payload
+  Reference unit_;                                           // place of the newest kUnit payload
 };
 
 }  // namespace dkfs::retain

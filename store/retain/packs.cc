@@ -13,8 +13,8 @@ constexpr size_t kSampleFrames = 32;
 constexpr double kWorthIt = 0.5, kWorthItOverBudget = 0.05;
 constexpr uint64_t kRecheckPart = 16;  // estimated again when the horizon moved by this part of what lies behind it
 constexpr size_t kMaxTogether = 64;
-constexpr size_t kManySmall = 8;       // so many packs below 1/16 of the limit are merged
-constexpr uint64_t kItemWeight = 64;   // bytes an item or version takes beside its payload, about
+constexpr size_t kManySmall = 8;      // so many packs below 1/16 of the limit are merged
+constexpr uint64_t kItemWeight = 64;  // bytes an item or version takes beside its payload, about
 
 struct Weights {
   uint64_t all = 0, dead = 0;
@@ -27,7 +27,8 @@ struct Weights {
 Status WeighVersion(const Context& context, Rule* rule, const keys::BlockKey& key, const BlockEntry& entry, bool shared,
                     Weights* weights) {
   bool needed = false;
-  Result<std::string> row = context.index->kv()->Get(Family::kBlock, keys::Block(key.file, key.layout, key.block, key.seq));
+  Result<std::string> row =
+      context.index->kv()->Get(Family::kBlock, keys::Block(key.file, key.layout, key.block, key.seq));
   if (!row.ok() && !row.status().IsNotFound()) return row.status();
   if (row.ok()) {
     BlockEntry indexed;
@@ -43,8 +44,8 @@ Status WeighVersion(const Context& context, Rule* rule, const keys::BlockKey& ke
 Status Weigh(const Context& context, Rule* rule, const Records::Record& record, const SegmentHeader& segment,
              Weights* weights) {
   for (const Item& item : record.items) {
-    const bool rows = !std::holds_alternative<BlocksItem>(item.body) && !std::holds_alternative<MomentsItem>(item.body) &&
-                      !std::holds_alternative<VoidItem>(item.body);
+    const bool rows = !std::holds_alternative<BlocksItem>(item.body) &&
+                      !std::holds_alternative<MomentsItem>(item.body) && !std::holds_alternative<VoidItem>(item.body);
     if (!rows) continue;
     DKFS_TRY_ASSIGN(bool needed, rule->Needs(item));
     weights->Add(kItemWeight, !needed);

@@ -1,9 +1,9 @@
 // Packs: the list of packs, and which of them are worth packing again.
 //
 // A pack's dead share is estimated by deciding the items of some of its frames with the rule of the passes (rule.h). A
-// pack written at horizon h holds nothing that is dead at h, so it is looked at again only when the horizon has moved by
-// a good part of what lies behind it. Packing again what is at least half dead rewrites no more than it frees.
-// Not thread-safe.
+// pack written at horizon h holds nothing that is dead at h, so it is looked at again only when the horizon has moved
+// by a good part of what lies behind it. Packing again what is at least half dead rewrites no more than it frees. Not
+// thread-safe.
 #pragma once
 
 #include <map>
@@ -41,7 +41,7 @@ class Packs {
  private:
   struct Pack {
     SegmentInfo info;
-    Seq checked;            // the horizon at which `dead` was found
+    Seq checked;  // the horizon at which `dead` was found
     double dead = 0;
     bool estimated = false;  // since Load
   };

@@ -20,7 +20,9 @@ bool HidesOthers(const Item& item) {
 }  // namespace
 
 Pass::Pass(const Context& context, Seq horizon, const Pins* pins, Sources* sources, Elsewhere elsewhere)
-    : context_(context), sources_(sources), elsewhere_(std::move(elsewhere)),
+    : context_(context),
+      sources_(sources),
+      elsewhere_(std::move(elsewhere)),
       rule_(context.index, horizon, pins,
             [sources](const BlockEntry& entry) {
               return sources->Contains(entry.location.segment) && !sources->damaged.contains(entry.location.segment);
@@ -54,8 +56,10 @@ Status Pass::Scan(const SegmentInfo& source) {
     if (!next.ok()) {
       if (!next.status().IsCorruption() && next.code() != ENOTSUP) return next.status();
       sources_->damaged.insert(source.id);
-      Log(LogLevel::kError, "pack_damaged", {{"segment", source.id.value}, {"error", next.status().ToString()},
-                                             {"hint", "the segment is kept; run dkfs-replay verify on the store"}});
+      Log(LogLevel::kError, "pack_damaged",
+          {{"segment", source.id.value},
+           {"error", next.status().ToString()},
+           {"hint", "the segment is kept; run dkfs-replay verify on the store"}});
       continue;
     }
     if (!*next) return Status::Ok();

@@ -1,6 +1,6 @@
-// Pass: reads its sources once, oldest first, and writes what is still needed into one pack. Metadata goes into the pack
-// as it is met, block versions after it, sorted (blocks.h). It changes nothing in the index but to drop rows of metadata
-// (all but ranges) that no kept moment needs; their items stand in the sources until those are deleted.
+// Pass: reads its sources once, oldest first, and writes what is still needed into one pack. Metadata goes into the
+// pack as it is met, block versions after it, sorted (blocks.h). It changes nothing in the index but to drop rows of
+// metadata (all but ranges) that no kept moment needs; their items stand in the sources until those are deleted.
 #pragma once
 
 #include <functional>
@@ -31,8 +31,8 @@ class Pass {
   // True when a segment outside the pass may hold items of the record at this Seq.
   using Elsewhere = std::function<bool(Seq)>;
   Pass(const Context& context, Seq horizon, const Pins* pins, Sources* sources, Elsewhere elsewhere);
-  // On success the pack stands published under its name, not yet in the index. Errors leave nothing behind but a temporary
-  // name, which goes too.
+  // On success the pack stands published under its name, not yet in the index. Errors leave nothing behind but a
+  // temporary name, which goes too.
   Result<PassResult> Run();
 
  private:

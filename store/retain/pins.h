@@ -1,7 +1,6 @@
 // Pins: moments of single files that must stay readable because units in packs are patches against them (T4).
-// A pin is a row in meta: base file, base Seq, and the pack whose units need it. It is written before the index points to
-// such a unit and goes with the pack's segment row.
-// Not thread-safe.
+// A pin is a row in meta: base file, base Seq, and the pack whose units need it. It is written before the index points
+// to such a unit and goes with the pack's segment row. Not thread-safe.
 #pragma once
 
 #include <map>

@@ -99,7 +99,8 @@ Status Publish::WriteDrops() {
 void Publish::NoteRanges(const std::vector<Item>& items) {
   for (const Item& item : items) {
     const auto* range = std::get_if<RangeItem>(&item.body);
-    if (range != nullptr && item.as_of <= horizon_ && ranges_.size() < kMaxRanges) ranges_.emplace_back(*range, item.as_of);
+    if (range != nullptr && item.as_of <= horizon_ && ranges_.size() < kMaxRanges)
+      ranges_.emplace_back(*range, item.as_of);
   }
 }
 

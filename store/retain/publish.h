@@ -1,7 +1,8 @@
 // Publish: makes the index point into a pack, and deletes the segments it replaces (T3).
 //
-//   1  one batch: "publishing" mark, the pack's segment row, its pins        a flush from here on may keep any part of 2
-//   2  the pack is read back; each version's row is repointed to it; the rows that still point into the sources are the
+//   1  one batch: "publishing" mark, the pack's segment row, its pins        a flush from here on may keep any part of
+//   2 2  the pack is read back; each version's row is repointed to it; the rows that still point into the sources are
+//   the
 //      versions that are not needed: they go, and then the ranges that hide nothing any more
 //   3  one batch: the mark, the sources' segment rows and their pins go
 //   4  Index::Flush

@@ -6,13 +6,16 @@
 //   gc      segments whose place a pack took are deleted after the index that points to the pack is durable
 //
 // Invariants
-//   T1  A version leaves the index only in the pass that rewrites the segment holding it; so what the index lists can be
+//   T1  A version leaves the index only in the pass that rewrites the segment holding it; so what the index lists can
+//   be
 //       read, and what the segments hold and the index does not is garbage nobody depends on.
 //   T2  A tombstone (or a range) goes only when the index holds nothing older that it hides.
-//   T3  A source is deleted only after a synced index flush that holds all its repointings. A pack without its segment row
+//   T3  A source is deleted only after a synced index flush that holds all its repointings. A pack without its segment
+//   row
 //       in the durable index is garbage of a crash and is removed at open; a source of an indexed pack likewise.
 //   T4  No version goes while a kept one needs it (a chain's base, a unit's base).
-//   T5  The horizon (oldest restorable moment) is durable before anything below it is dropped. Retention ages by monotonic
+//   T5  The horizon (oldest restorable moment) is durable before anything below it is dropped. Retention ages by
+//   monotonic
 //       time; across a restart by wall time, at most one hour.
 #pragma once
 
@@ -31,7 +34,7 @@ namespace dkfs {
 
 struct RetainOptions {
   std::chrono::seconds retain{24 * 3600};
-  uint64_t budget_bytes = 0;          // for all of the store; 0: none
+  uint64_t budget_bytes = 0;               // for all of the store; 0: none
   uint64_t pack_source_bytes = 256 << 20;  // journal bytes taken into one pack at most
   int compression_level = 3;
   Clock clock;
@@ -50,10 +53,10 @@ class Retainer {
   Retainer(std::string journal_path, Uuid store, Index* index, Journal* journal, SegmentReader* reader,
            Reconstructor* reconstructor, const RetainOptions& options);
   ~Retainer();
-  Status Load();          // horizon and ages from the index; removes what a crash left behind (T3)
-  void Tick();            // notes the age of the newest Seq; to be called about every 10 s, cheap
-  Result<bool> Step();    // one unit of work (one pack at most); false: nothing to do now
-  void Stop();            // makes a Step under way return soon, and every later one at once, with false
+  Status Load();        // horizon and ages from the index; removes what a crash left behind (T3)
+  void Tick();          // notes the age of the newest Seq; to be called about every 10 s, cheap
+  Result<bool> Step();  // one unit of work (one pack at most); false: nothing to do now
+  void Stop();          // makes a Step under way return soon, and every later one at once, with false
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes);
   RetainStats stats() const;
 

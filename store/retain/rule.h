@@ -1,12 +1,12 @@
 // Rule: what the moments from the horizon on still need. Pure with respect to the store; asks the index only.
 //
-// A row (version, inode, name, xattr) at Seq s is needed when a kept moment m >= horizon has it in force. Rows of one key
-// are in force from their Seq until the next one, so: s > horizon, or it is the row in force at the horizon itself (for a
-// block: and no range covers it up to there, and its file has not ended). Beside that a block version is needed when it
-// is in force at a pin of its file. Tombstones and ranges at or below the horizon are needed while they hide something
-// older that the index keeps (T2). The answers can only change with the horizon: whatever is recorded later has a higher
-// Seq, except contents captured late (adoption), which are older than everything they can be hidden by; therefore
-// ranges of files that are being adopted stay.
+// A row (version, inode, name, xattr) at Seq s is needed when a kept moment m >= horizon has it in force. Rows of one
+// key are in force from their Seq until the next one, so: s > horizon, or it is the row in force at the horizon itself
+// (for a block: and no range covers it up to there, and its file has not ended). Beside that a block version is needed
+// when it is in force at a pin of its file. Tombstones and ranges at or below the horizon are needed while they hide
+// something older that the index keeps (T2). The answers can only change with the horizon: whatever is recorded later
+// has a higher Seq, except contents captured late (adoption), which are older than everything they can be hidden by;
+// therefore ranges of files that are being adopted stay.
 //
 // Not thread-safe; caches what it learnt about files, so make a new one for each pass.
 #pragma once

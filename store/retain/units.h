@@ -1,11 +1,11 @@
-// Units: baselines of a file that took another's name by rename, written as librsync deltas against the file it replaced
-// (store/replay/unit.h), when that is much smaller.
+// Units: baselines of a file that took another's name by rename, written as librsync deltas against the file it
+// replaced (store/replay/unit.h), when that is much smaller.
 //
-// A unit rests on the base's versions as of a moment (a pin); those must never come to rest on the unit, nor become units
-// afterwards (readers follow kMaxUnitDepth of them). So:
-//   U1  the base moment lies in the window when the unit is made, and a pin keeps it readable as long as the unit lives;
-//   U2  a version in force at a pin, or at one made in this pass, does not become a unit;
-//   U3  a base holding units made in this pass is not used; its depth is read from the index (chain_length of a kUnit).
+// A unit rests on the base's versions as of a moment (a pin); those must never come to rest on the unit, nor become
+// units afterwards (readers follow kMaxUnitDepth of them). So:
+//   U1  the base moment lies in the window when the unit is made, and a pin keeps it readable as long as the unit
+//   lives; U2  a version in force at a pin, or at one made in this pass, does not become a unit; U3  a base holding
+//   units made in this pass is not used; its depth is read from the index (chain_length of a kUnit).
 // U2 makes the graph of units grow only at its leaves: no cycle, and no unit gets deeper later.
 // Not thread-safe.
 #pragma once
@@ -36,8 +36,8 @@ class Units {
   Units(const Context& context, Seq horizon, const Pins* pins, PackWriter* writer, Plain plain)
       : context_(context), horizon_(horizon), pins_(pins), writer_(writer), plain_(std::move(plain)) {}
 
-  // Takes a baseline, the only version of its block in the pass, in (file, layout, block) order. It is written, as part of
-  // a unit or plainly, by the time of Close.
+  // Takes a baseline, the only version of its block in the pass, in (file, layout, block) order. It is written, as part
+  // of a unit or plainly, by the time of Close.
   Status Offer(const Baseline& baseline);
   Status Close();
   // A unit that is carried over as it is needs its base as before.
@@ -72,9 +72,9 @@ class Units {
   const Pins* const pins_;
   PackWriter* const writer_;
   const Plain plain_;
-  FileId known_;                // the file base_ is of
+  FileId known_;  // the file base_ is of
   std::optional<Base> base_;
-  std::vector<Baseline> run_;   // consecutive blocks of known_
+  std::vector<Baseline> run_;       // consecutive blocks of known_
   std::set<Pins::Moment> made_;     // base moments units of this pass need
   std::map<FileId, Seq> becoming_;  // files that got units in this pass: the lowest Seq of such a version
 };

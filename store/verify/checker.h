@@ -15,8 +15,8 @@ class Checker {
   Checker(Store* store, const VerifyOptions& options, VerifyResult* result)
       : store_(store), parts_(*store->parts()), options_(options), result_(*result) {}
 
-  Status Segments();  // segments.cc
-  Status Versions();  // versions.cc
+  Status Segments();    // segments.cc
+  Status Versions();    // versions.cc
   Status Tree(Seq at);  // tree.cc
 
   void Damage(const std::string& text) {
@@ -41,8 +41,8 @@ class Checker {
   const VerifyOptions& options_;
   VerifyResult& result_;
   FileId shifts_of_;
-  std::map<uint64_t, uint8_t> shifts_;             // layout -> block shift, of one file
-  std::map<uint64_t, uint64_t> segment_sizes_;     // SegmentId -> bytes
+  std::map<uint64_t, uint8_t> shifts_;          // layout -> block shift, of one file
+  std::map<uint64_t, uint64_t> segment_sizes_;  // SegmentId -> bytes
 };
 
 }  // namespace dkfs::verify

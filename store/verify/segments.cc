@@ -9,8 +9,11 @@ namespace dkfs::verify {
 class SegmentCheck {
  public:
   explicit SegmentCheck(Checker* checker)
-      : checker_(*checker), kv_(*checker->parts_.index->kv()), journal_(checker->store_->path() + "/journal"),
-        horizon_(checker->oldest()), last_(checker->newest()) {}
+      : checker_(*checker),
+        kv_(*checker->parts_.index->kv()),
+        journal_(checker->store_->path() + "/journal"),
+        horizon_(checker->oldest()),
+        last_(checker->newest()) {}
 
   Status Run() {
     Result<std::vector<ListedSegment>> segments = ListSegments(journal_);
@@ -79,11 +82,14 @@ class SegmentCheck {
       return Expect(Family::kInode, keys::Inode(inode->file, seq), seq, where, "inode", inode->file);
     }
     if (const auto* name = std::get_if<NameItem>(&item.body)) {
-      DKFS_TRY(Expect(Family::kName, keys::Name(name->parent, name->name, seq), seq, where, "name '" + name->name + "' in", name->parent));
-      return Expect(Family::kEntry, keys::Entry(name->parent, name->entry, seq), seq, where, "entry '" + name->name + "' in", name->parent);
+      DKFS_TRY(Expect(Family::kName, keys::Name(name->parent, name->name, seq), seq, where,
+                      "name '" + name->name + "' in", name->parent));
+      return Expect(Family::kEntry, keys::Entry(name->parent, name->entry, seq), seq, where,
+                    "entry '" + name->name + "' in", name->parent);
     }
     if (const auto* xattr = std::get_if<XattrItem>(&item.body)) {
-      return Expect(Family::kXattr, keys::Xattr(xattr->file, xattr->name, seq), seq, where, "attribute " + xattr->name + " of", xattr->file);
+      return Expect(Family::kXattr, keys::Xattr(xattr->file, xattr->name, seq), seq, where,
+                    "attribute " + xattr->name + " of", xattr->file);
     }
     if (const auto* blocks = std::get_if<BlocksItem>(&item.body)) {
       for (size_t i = 0; i < blocks->versions.size(); ++i) {
@@ -95,7 +101,8 @@ class SegmentCheck {
     return Status::Ok();
   }
 
-  Status Expect(Family family, const std::string& key, Seq seq, const std::string& where, const std::string& what, FileId file) {
+  Status Expect(Family family, const std::string& key, Seq seq, const std::string& where, const std::string& what,
+                FileId file) {
     Result<std::string> row = kv_.Get(family, key);
     if (row.ok()) return Status::Ok();
     if (!row.status().IsNotFound() && !row.status().IsCorruption()) return row.status();
@@ -117,7 +124,8 @@ class SegmentCheck {
       if (!status.ok()) {
         checker_.Damage("index: segment row: " + status.ToString());
       } else if (!checker_.segment_sizes_.contains(id.value)) {
-        checker_.Damage(journal_ + "/" + SegmentName(id, static_cast<SegmentKind>(value.kind)) + ": segment is missing");
+        checker_.Damage(journal_ + "/" + SegmentName(id, static_cast<SegmentKind>(value.kind)) +
+                        ": segment is missing");
       }
     }
     return cursor.status();

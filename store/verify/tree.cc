@@ -28,7 +28,8 @@ Status Checker::CheckInode(FileId file, const InodeState& state, Seq at) {
   if (state.nlink == 0 && links.empty()) return Status::Ok();  // an orphan
   const size_t expected = S_ISDIR(state.mode) ? 1 : state.nlink;
   if (links.size() != expected) {
-    Damage(Name(file, at) + ": has " + std::to_string(links.size()) + " names, its link count is " + std::to_string(state.nlink));
+    Damage(Name(file, at) + ": has " + std::to_string(links.size()) + " names, its link count is " +
+           std::to_string(state.nlink));
   }
   for (const Store::LinkName& link : links) {
     Result<NameValue> found = store_->Lookup(link.parent, link.name, at);

@@ -1,9 +1,9 @@
 // Verify: checks a store's invariants, read-only. Not a repair: it changes nothing and needs no mount.
 //
-// Checked: FORMAT and the index's own files; every segment header, record and frame (checksums, order); that what records
-// say stands in the index, for every moment that can be restored; that every version's payload is there, and (unless
-// `quick`) decodes to the checksum it was recorded with; that names, entries and link counts agree, at the oldest and at
-// the newest moment.
+// Checked: FORMAT and the index's own files; every segment header, record and frame (checksums, order); that what
+// records say stands in the index, for every moment that can be restored; that every version's payload is there, and
+// (unless `quick`) decodes to the checksum it was recorded with; that names, entries and link counts agree, at the
+// oldest and at the newest moment.
 #pragma once
 
 #include <functional>

@@ -28,9 +28,11 @@ Status Checker::CheckVersion(const keys::BlockKey& key, const BlockEntry& entry)
   const std::string what = "block " + std::to_string(key.block) + " of ";
   if (entry.version.stored_bytes > 0) {
     auto segment = segment_sizes_.find(entry.location.segment.value);
-    const uint64_t end = entry.location.frame != 0 ? entry.location.frame : uint64_t{entry.location.offset} + entry.version.stored_bytes;
+    const uint64_t end =
+        entry.location.frame != 0 ? entry.location.frame : uint64_t{entry.location.offset} + entry.version.stored_bytes;
     if (segment == segment_sizes_.end() || end > segment->second) {
-      Damage(what + Name(key.file, key.seq) + ": its payload in segment " + std::to_string(entry.location.segment.value) +
+      Damage(what + Name(key.file, key.seq) + ": its payload in segment " +
+             std::to_string(entry.location.segment.value) +
              (segment == segment_sizes_.end() ? " is missing" : " is cut off"));
       return Status::Ok();
     }

@@ -94,7 +94,9 @@ bool FakeKernel::IsAnswered(uint64_t unique) {
   return answers_.contains(unique);
 }
 
-Answer FakeKernel::Call(uint32_t opcode, uint64_t node, const std::string& body) { return Await(Send(opcode, node, body)); }
+Answer FakeKernel::Call(uint32_t opcode, uint64_t node, const std::string& body) {
+  return Await(Send(opcode, node, body));
+}
 
 fuse_init_out FakeKernel::Init(uint64_t flags) {
   fuse_init_in in{};

@@ -1,5 +1,5 @@
-// FakeKernel: the other end of a FUSE connection, over a SOCK_SEQPACKET pair. No mount, no root. It remembers every request
-// it sent and checks that each that wants an answer gets exactly one.
+// FakeKernel: the other end of a FUSE connection, over a SOCK_SEQPACKET pair. No mount, no root. It remembers every
+// request it sent and checks that each that wants an answer gets exactly one.
 #pragma once
 
 #include <linux/fuse.h>

@@ -31,9 +31,9 @@ TEST_F(NegotiationTest, WantedFlagsAreOn) {
 
 TEST_F(NegotiationTest, UnwantedFlagsAreOff) {
   fuse_init_out out = Negotiate(false);
-  for (uint32_t flag : {FUSE_AUTO_INVAL_DATA, FUSE_ATOMIC_O_TRUNC, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS,
-                        FUSE_WRITEBACK_CACHE, FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE,
-                        FUSE_HANDLE_KILLPRIV}) {
+  for (uint32_t flag :
+       {FUSE_AUTO_INVAL_DATA, FUSE_ATOMIC_O_TRUNC, FUSE_POSIX_LOCKS, FUSE_FLOCK_LOCKS, FUSE_WRITEBACK_CACHE,
+        FUSE_SPLICE_READ, FUSE_SPLICE_WRITE, FUSE_SPLICE_MOVE, FUSE_HANDLE_KILLPRIV}) {
     EXPECT_EQ(0u, out.flags & flag) << std::hex << flag;
   }
 }

@@ -133,7 +133,8 @@ TEST_F(RequestsTest, SetAttrCarriesExactlyWhatWasAsked) {
 
 TEST_F(RequestsTest, XattrSizesFollowTheProtocol) {
   uint64_t node = Create("a");
-  EXPECT_EQ(0, kernel_->Call(FUSE_SETXATTR, node, Raw(fuse_setxattr_in{5, 0, 0, 0}) + Name("user.k") + "va\0ue"s).error);
+  EXPECT_EQ(0,
+            kernel_->Call(FUSE_SETXATTR, node, Raw(fuse_setxattr_in{5, 0, 0, 0}) + Name("user.k") + "va\0ue"s).error);
   EXPECT_EQ(5u, GetXattr(node, "user.k", 0).As<fuse_getxattr_out>().size);
   EXPECT_EQ("va\0ue"s, GetXattr(node, "user.k", 5).payload);
   EXPECT_EQ("va\0ue"s, GetXattr(node, "user.k", 500).payload);
@@ -153,7 +154,8 @@ TEST_F(RequestsTest, XattrListsFollowTheProtocol) {
 
 TEST_F(RequestsTest, AclFlagIsPassedOn) {
   uint64_t node = Create("a");
-  kernel_->Call(FUSE_SETXATTR, node, Raw(fuse_setxattr_in{1, 0, FUSE_SETXATTR_ACL_KILL_SGID, 0}) + Name("user.k") + "v");
+  kernel_->Call(FUSE_SETXATTR, node,
+                Raw(fuse_setxattr_in{1, 0, FUSE_SETXATTR_ACL_KILL_SGID, 0}) + Name("user.k") + "v");
   EXPECT_TRUE(World().last_acl_kill);
 }
 
@@ -161,7 +163,8 @@ TEST_F(RequestsTest, ForgetNeverUnderflows) {
   uint64_t node = Create("a");
   kernel_->Send(FUSE_FORGET, node, Raw(fuse_forget_in{1000}));
   kernel_->Send(FUSE_FORGET, 123456, Raw(fuse_forget_in{1}));
-  kernel_->Send(FUSE_BATCH_FORGET, 0, Raw(fuse_batch_forget_in{2, 0}) + Raw(fuse_forget_one{node, 5}) + Raw(fuse_forget_one{77, 1}));
+  kernel_->Send(FUSE_BATCH_FORGET, 0,
+                Raw(fuse_batch_forget_in{2, 0}) + Raw(fuse_forget_one{node, 5}) + Raw(fuse_forget_one{77, 1}));
   EXPECT_EQ(0, kernel_->Call(FUSE_GETATTR, 1, Raw(fuse_getattr_in{})).error);
 }
 

@@ -1,5 +1,5 @@
-// A FileSystem of its own for the trampolines' tests: it stands in for fs/ops at link time, keeps everything in memory, and
-// lets tests hold barriers, fail calls and look at what arrived.
+// A FileSystem of its own for the trampolines' tests: it stands in for fs/ops at link time, keeps everything in memory,
+// and lets tests hold barriers, fail calls and look at what arrived.
 #pragma once
 
 #include <deque>
@@ -26,15 +26,15 @@ struct StubWorld {
   std::mutex mutex;
   std::map<uint64_t, StubNode> nodes;
   uint64_t next = 2;
-  std::optional<Status> fail;      // every call answers this
-  bool explode = false;            // the next call throws
+  std::optional<Status> fail;  // every call answers this
+  bool explode = false;        // the next call throws
   bool hold_barriers = false;
-  bool drop_barriers = false;      // forgets the callback
+  bool drop_barriers = false;  // forgets the callback
   std::deque<std::function<void(Status)>> barriers;
   Caller last_caller;
   SetAttrRequest last_setattr;
   bool last_kill = false, last_acl_kill = false, last_from_cache = false, last_append = false;
-  uintptr_t last_data = 0;         // address of the last write's bytes
+  uintptr_t last_data = 0;  // address of the last write's bytes
 };
 
 StubWorld& World();

@@ -1,8 +1,9 @@
+#include "store/replay/restore.h"
+
 #include <unistd.h>
 
 #include <iostream>
 
-#include "store/replay/restore.h"
 #include "store/store.h"
 #include "tools/dkfs-replay/commands.h"
 #include "tools/dkfs-replay/options.h"
@@ -21,10 +22,11 @@ bool ParseRequest(const Arguments& arguments, Request* request) {
       "to", po::value(&request->out)->required()->value_name("OUT"), "where to write; new or empty")(
       "at", po::value(&request->at)->default_value("latest")->value_name("WHEN"),
       "latest, seq:N, @UNIXSECONDS, 2026-01-31T14:03:07Z or '2026-01-31 14:03:07' (local time)")(
-      "keep-going", po::bool_switch(&request->options.keep_going), "write what can be written although something is damaged");
+      "keep-going", po::bool_switch(&request->options.keep_going),
+      "write what can be written although something is damaged");
   po::variables_map values;
-  if (!Parse(arguments, options, "path", "dkfs-replay restore --store STORE --to OUT [--at WHEN] [--keep-going] [PATH...]",
-             &values)) {
+  if (!Parse(arguments, options, "path",
+             "dkfs-replay restore --store STORE --to OUT [--at WHEN] [--keep-going] [PATH...]", &values)) {
     return false;
   }
   if (values.count("path") != 0) request->options.paths = values["path"].as<std::vector<std::string>>();
@@ -56,7 +58,8 @@ int Finish(const Status& status, const Request& request, const RestoreResult& re
   }
   if (result.problems == 0) return Fail(status);
   Complain("restore incomplete: " + std::to_string(result.problems) + " problems, " + std::to_string(result.files) +
-           " files written to " + request.out + (request.options.keep_going ? "" : "; --keep-going goes on past damage"));
+           " files written to " + request.out +
+           (request.options.keep_going ? "" : "; --keep-going goes on past damage"));
   return status.IsCorruption() || status.code() == ENODATA ? kDamaged : kOther;
 }
 

@@ -20,8 +20,8 @@ int VerifyStore(const Arguments& arguments) {
   Status status = Verify(store, options, &result);
   if (!status.ok()) return Fail(status);
   std::cout << result.segments << " segments, " << result.records << " records, " << result.versions << " versions, "
-            << result.inodes << " inodes: " << (result.damages == 0 ? "no damage" : std::to_string(result.damages) + " damages")
-            << "\n";
+            << result.inodes
+            << " inodes: " << (result.damages == 0 ? "no damage" : std::to_string(result.damages) + " damages") << "\n";
   return result.damages == 0 ? kOk : kDamaged;
 }
 

@@ -1,5 +1,5 @@
-// dkfsctl: asks the daemon of a mounted directory, through the socket in its store. The store is found in the mount table;
-// the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages.
+// dkfsctl: asks the daemon of a mounted directory, through the socket in its store. The store is found in the mount
+// table; the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>

@@ -27,7 +27,8 @@ std::string Difference(const ModelTree& a, const ModelTree& b) {
       const auto one = data.blocks.find(block), two = other->second.blocks.find(block);
       const bool has_one = one != data.blocks.end(), has_two = two != other->second.blocks.end();
       if (has_one != has_two || (has_one && one->second != two->second)) {
-        return IdText(file) + " block " + std::to_string(block) + (has_one ? " data" : " zeros") + (has_two ? "/data" : "/zeros");
+        return IdText(file) + " block " + std::to_string(block) + (has_one ? " data" : " zeros") +
+               (has_two ? "/data" : "/zeros");
       }
     }
     return IdText(file) + " blocks beyond the model's";
@@ -81,9 +82,10 @@ void Driver::Begin() {
 void Driver::PutInode(FileId file) { record_.Inode(file, now_.files[file].state); }
 
 void Driver::Step() {
-  static constexpr Change kChanges[] = {&Driver::Create,     &Driver::Remove,     &Driver::Rename,   &Driver::Link,
-                                        &Driver::WriteBlocks, &Driver::WriteBlocks, &Driver::WriteDelta, &Driver::WriteDelta,
-                                        &Driver::WriteDelta, &Driver::Truncate,   &Driver::SetXattr};
+  static constexpr Change kChanges[] = {&Driver::Create,     &Driver::Remove,      &Driver::Rename,
+                                        &Driver::Link,       &Driver::WriteBlocks, &Driver::WriteBlocks,
+                                        &Driver::WriteDelta, &Driver::WriteDelta,  &Driver::WriteDelta,
+                                        &Driver::Truncate,   &Driver::SetXattr};
   record_.Clear();
   payloads_.clear();
   payloads_.reserve(64);
@@ -176,7 +178,9 @@ void Driver::Rename() {
   if (target != now_.names.end()) {
     const ModelName lost = target->second;
     ModelFile& loser = now_.files[lost.child];
-    if (!S_ISREG(loser.state.mode) || loser.state.nlink != 1 || S_ISDIR(now_.files[name.child].state.mode) || lost.child == name.child) return;
+    if (!S_ISREG(loser.state.mode) || loser.state.nlink != 1 || S_ISDIR(now_.files[name.child].state.mode) ||
+        lost.child == name.child)
+      return;
     record_.NameGone(parent, lost.entry, to);
     record_.InodeGone(lost.child);
     now_.files.erase(lost.child);
@@ -220,13 +224,15 @@ void Driver::WriteBlocks() {
   const FileId file = AnyFile();
   if (!file) return;
   ModelFile& data = now_.files[file];
-  const uint64_t first = random_.Below(kModelBlocks), count = 1 + random_.Below(std::min<uint64_t>(6, kModelBlocks - first));
+  const uint64_t first = random_.Below(kModelBlocks),
+                 count = 1 + random_.Below(std::min<uint64_t>(6, kModelBlocks - first));
   std::vector<BlockVersion> versions;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string block = random_.OneIn(6) ? std::string(kModelBlock, '\0') : RandomBlock();
     const bool hole = IsAllZero(AsBytes(block));
     const size_t stored = hole ? 0 : block.find_last_not_of('\0') + 1;  // a short payload is zero padded
-    versions.push_back({hole ? BlockKind::kHole : BlockKind::kBaseline, 0, static_cast<uint32_t>(stored), Hash64(AsBytes(block)), Seq{}});
+    versions.push_back({hole ? BlockKind::kHole : BlockKind::kBaseline, 0, static_cast<uint32_t>(stored),
+                        Hash64(AsBytes(block)), Seq{}});
     payloads_.push_back(block.substr(0, stored));
     if (hole) {
       data.blocks.erase(first + i);
@@ -258,8 +264,8 @@ void Driver::WriteDelta() {
   ASSERT_TRUE(codec::DiffRanges(AsBytes(before), AsBytes(after), kModelBlock, &ranges));
   // After a range the block is zeros, and so is what a delta stands on.
   const bool zeros = held == data.blocks.end();
-  const BlockVersion version{BlockKind::kDelta, static_cast<uint8_t>(zeros ? 1 : chain + 1), static_cast<uint32_t>(ranges.size()),
-                             Hash64(AsBytes(after)), zeros ? Seq{} : base};
+  const BlockVersion version{BlockKind::kDelta, static_cast<uint8_t>(zeros ? 1 : chain + 1),
+                             static_cast<uint32_t>(ranges.size()), Hash64(AsBytes(after)), zeros ? Seq{} : base};
   payloads_.push_back(ranges);
   const Bytes part = AsBytes(payloads_.back());
   record_.Blocks(file, LayoutId{1}, kModelShift, it->first, std::span(&version, 1), std::span(&part, 1));

@@ -39,8 +39,8 @@ class Driver {
  public:
   explicit Driver(uint64_t seed) : random_(seed) {}
   void Use(Store* store) { store_ = store; }
-  void Begin();      // the root
-  void Step();       // one random record
+  void Begin();  // the root
+  void Step();   // one random record
   Random& random() { return random_; }
   const std::map<Seq, ModelTree>& moments() const { return moments_; }
   Seq last() const { return moments_.empty() ? Seq{} : moments_.rbegin()->first; }
@@ -69,7 +69,8 @@ class Driver {
   std::map<Seq, ModelTree> moments_;
   RecordBuilder record_;
   std::vector<std::string> payloads_;  // borrowed by record_ until Commit
-  std::map<FileId, std::map<uint64_t, std::pair<Seq, int>>> versions_;  // block -> newest version, its chain; Seq 0: this record
+  std::map<FileId, std::map<uint64_t, std::pair<Seq, int>>>
+      versions_;  // block -> newest version, its chain; Seq 0: this record
 };
 
 }  // namespace dkfs::test

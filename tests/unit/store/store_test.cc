@@ -58,7 +58,8 @@ class StoreTest : public testing::Test {
   }
   Seq AppendBlock(FileId file, uint64_t block, char fill) {
     const std::string bytes(size_t{1} << kDefaultBlockShift, fill);
-    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(bytes.size()), Hash64(AsBytes(bytes)), Seq{}};
+    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(bytes.size()), Hash64(AsBytes(bytes)),
+                               Seq{}};
     const Bytes payload = AsBytes(bytes);
     RecordBuilder record;
     record.Blocks(file, LayoutId{1}, kDefaultBlockShift, block, std::span(&version, 1), std::span(&payload, 1));
@@ -68,7 +69,8 @@ class StoreTest : public testing::Test {
   }
   std::string ReadBlock(FileId file, uint64_t block, Seq at = kLatest) {
     std::string out(size_t{1} << kDefaultBlockShift, '?');
-    Status status = store_->ReadBlock(file, FileState(1 << 20), block, at, {reinterpret_cast<std::byte*>(out.data()), out.size()});
+    Status status =
+        store_->ReadBlock(file, FileState(1 << 20), block, at, {reinterpret_cast<std::byte*>(out.data()), out.size()});
     return status.ok() ? std::string(1, out[0]) : status.ToString();
   }
   std::vector<std::string> Segments() {
@@ -241,7 +243,8 @@ TEST_F(StoreTest, NextDataSkipsHolesAndStopsAtUncapturedContent) {
   EXPECT_EQ(*store_->NextData(file, state, 10), 10u);
   EXPECT_EQ(store_->NextData(file, state, 12).status().code(), ENXIO);
   std::string out(size_t{1} << kDefaultBlockShift, '?');
-  EXPECT_EQ(store_->ReadBlock(file, state, 8, kLatest, {reinterpret_cast<std::byte*>(out.data()), out.size()}).code(), ENODATA);
+  EXPECT_EQ(store_->ReadBlock(file, state, 8, kLatest, {reinterpret_cast<std::byte*>(out.data()), out.size()}).code(),
+            ENODATA);
   EXPECT_TRUE(store_->ReadBlock(file, state, 4, kLatest, {reinterpret_cast<std::byte*>(out.data()), out.size()}).ok());
 }
 
@@ -262,10 +265,14 @@ TEST_F(StoreTest, AFlippedPayloadIsDamageOfThatBlockOnly) {
   EXPECT_NE(damage.find("file 2 block 1"), std::string::npos) << damage;
   EXPECT_NE(damage.find("as of seq"), std::string::npos) << damage;
   std::vector<std::string> runs;
-  ASSERT_TRUE(store_->ReadBlocks(file, FileState(3 << kDefaultBlockShift), 0, 3, kLatest, [&](const Store::BlockRun& run) {
-    runs.push_back(std::to_string(run.first) + (run.status.IsCorruption() ? " damage" : " data"));
-    return true;
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->ReadBlocks(file, FileState(3 << kDefaultBlockShift), 0, 3, kLatest,
+                               [&](const Store::BlockRun& run) {
+                                 runs.push_back(std::to_string(run.first) +
+                                                (run.status.IsCorruption() ? " damage" : " data"));
+                                 return true;
+                               })
+                  .ok());
   EXPECT_EQ(runs, (std::vector<std::string>{"0 data", "1 damage", "2 data"}));
 }
 

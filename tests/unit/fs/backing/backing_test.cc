@@ -135,8 +135,9 @@ TEST_F(BackingTest, ExtendedAttributesWithoutOurs) {
   if (set.code() == EOPNOTSUPP) GTEST_SKIP() << "no user attributes on this file system";
   ASSERT_TRUE(set.ok()) << set.ToString();
   ASSERT_TRUE(backing_->SetXattr("f", "user.empty", "").ok());
-  EXPECT_THAT(*backing_->ListXattrs("f"), UnorderedElementsAre(std::pair<std::string, std::string>("user.a", std::string(2000, 'v')),
-                                                              std::pair<std::string, std::string>("user.empty", "")));
+  EXPECT_THAT(*backing_->ListXattrs("f"),
+              UnorderedElementsAre(std::pair<std::string, std::string>("user.a", std::string(2000, 'v')),
+                                   std::pair<std::string, std::string>("user.empty", "")));
   ASSERT_TRUE(backing_->RemoveXattr("f", "user.a").ok());
   EXPECT_EQ(backing_->RemoveXattr("f", "user.a").code(), ENODATA);
   EXPECT_EQ(backing_->ReadIdentity(), std::nullopt);

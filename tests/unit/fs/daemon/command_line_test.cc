@@ -28,7 +28,8 @@ TEST(CommandLineTest, ValuesAreNotTakenForTheDirectory) {
 }
 
 TEST(CommandLineTest, ClustersAreTakenApart) {
-  EXPECT_EQ((Args{"/usr/bin/dkfs", "--store", "/store", "-f", "-d", "-o", "ro", "/data"}), Normal({"-fdo", "ro", "data"}));
+  EXPECT_EQ((Args{"/usr/bin/dkfs", "--store", "/store", "-f", "-d", "-o", "ro", "/data"}),
+            Normal({"-fdo", "ro", "data"}));
   EXPECT_EQ((Args{"/usr/bin/dkfs", "--store", "/store", "-f", "-o", "ro", "/data"}), Normal({"-foro", "data"}));
 }
 

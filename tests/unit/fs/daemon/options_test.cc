@@ -51,8 +51,8 @@ TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
 }
 
 TEST_F(OptionsTest, FlagsAreRead) {
-  auto options = Parse({"--store", "/s", "--order=fsync", "--retain", "7d", "--budget", "10G", "--metrics-addr", "off", "-f",
-                        "-d", "/data"});
+  auto options = Parse({"--store", "/s", "--order=fsync", "--retain", "7d", "--budget", "10G", "--metrics-addr", "off",
+                        "-f", "-d", "/data"});
   ASSERT_TRUE(options.ok()) << options.status().ToString();
   EXPECT_EQ("/s", options->store);
   EXPECT_EQ(Order::kFsync, options->order);
@@ -77,7 +77,8 @@ TEST_F(OptionsTest, FlagsWinOverEnvironmentOverFile) {
 }
 
 TEST_F(OptionsTest, MountWordsSetTheSameThings) {
-  auto options = Parse({"-o", "store=/s,order=fsync,ro,nosuid,defaults,_netdev,x-systemd.automount", "-o", "rw", "/data"});
+  auto options =
+      Parse({"-o", "store=/s,order=fsync,ro,nosuid,defaults,_netdev,x-systemd.automount", "-o", "rw", "/data"});
   ASSERT_TRUE(options.ok()) << options.status().ToString();
   EXPECT_EQ("/s", options->store);
   EXPECT_EQ(Order::kFsync, options->order);
@@ -148,7 +149,8 @@ TEST(MountHelperTest, OnlySloppyForgivesUnknownWords) {
 
 TEST(MountHelperTest, MistakesAreRefused) {
   bool fake = false;
-  for (const Args& args : {Args{}, {"none"}, {"none", "/a", "/b"}, {"relative", "/a"}, {"none", "/a", "--x"}, {"none", "/a", "-o"}}) {
+  for (const Args& args :
+       {Args{}, {"none"}, {"none", "/a", "/b"}, {"relative", "/a"}, {"none", "/a", "--x"}, {"none", "/a", "-o"}}) {
     EXPECT_FALSE(ArgsOfMountHelper(args, &fake).ok());
   }
 }

@@ -19,7 +19,8 @@ class AsideTest : public ::testing::Test {
     ASSERT_NE(::mkdtemp(root_.data()), nullptr);
     stdfs::create_directories(root_ + "/dir/a");
     stdfs::create_directory(root_ + "/store");
-    backing_ = std::make_unique<Backing>(UniqueFd(::open((root_ + "/dir").c_str(), O_RDONLY | O_DIRECTORY)), root_ + "/dir");
+    backing_ =
+        std::make_unique<Backing>(UniqueFd(::open((root_ + "/dir").c_str(), O_RDONLY | O_DIRECTORY)), root_ + "/dir");
   }
   void TearDown() override { stdfs::remove_all(root_); }
   void Put(const std::string& path, const std::string& content) { std::ofstream(root_ + "/dir/" + path) << content; }

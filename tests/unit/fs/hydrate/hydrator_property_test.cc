@@ -23,8 +23,13 @@ class Play {
       const std::string& dir = dirs[Below(dirs.size())];
       const std::string path = (dir.empty() ? "" : dir + "/") + "n" + std::to_string(i);
       switch (Below(6)) {
-        case 0: m_->MakeDir(path); dirs.push_back(path); break;
-        case 1: m_->MakeSpecial(path, S_IFLNK | 0777, "target" + std::to_string(i)); break;
+        case 0:
+          m_->MakeDir(path);
+          dirs.push_back(path);
+          break;
+        case 1:
+          m_->MakeSpecial(path, S_IFLNK | 0777, "target" + std::to_string(i));
+          break;
         case 2:
           if (!files_.empty()) {
             m_->Link(Pick(), path);
@@ -32,14 +37,19 @@ class Play {
             break;
           }
           [[fallthrough]];
-        default: m_->MakeFile(path, Noise(Below(60'000))); files_.push_back(path); break;
+        default:
+          m_->MakeFile(path, Noise(Below(60'000)));
+          files_.push_back(path);
+          break;
       }
     }
   }
   void ChangeStore() {
     for (size_t n = Below(10); n > 0 && !files_.empty(); --n) {
-      if (Below(4) == 0) m_->Truncate(Pick(), Below(70'000));
-      else m_->Write(Pick(), Below(60'000), Noise(1 + Below(20'000)));
+      if (Below(4) == 0)
+        m_->Truncate(Pick(), Below(70'000));
+      else
+        m_->Write(Pick(), Below(60'000), Noise(1 + Below(20'000)));
     }
   }
   void DamageDir() {
@@ -52,12 +62,25 @@ class Play {
       std::error_code ignored;
       const bool regular = stdfs::is_regular_file(stdfs::symlink_status(path));
       switch (Below(6)) {
-        case 0: stdfs::remove_all(path); break;
-        case 1: if (regular) stdfs::resize_file(path, Below(70'000)); break;
-        case 2: stdfs::rename(path, other, ignored); break;
-        case 3: if (regular) stdfs::create_hard_link(path, path.string() + "x", ignored); break;
-        case 4: stdfs::remove_all(path); stdfs::create_directory(path); break;
-        default: if (regular) m_->Damage(path.lexically_relative(m_->PathIn("")), Below(60'000), Noise(Below(9000))); break;
+        case 0:
+          stdfs::remove_all(path);
+          break;
+        case 1:
+          if (regular) stdfs::resize_file(path, Below(70'000));
+          break;
+        case 2:
+          stdfs::rename(path, other, ignored);
+          break;
+        case 3:
+          if (regular) stdfs::create_hard_link(path, path.string() + "x", ignored);
+          break;
+        case 4:
+          stdfs::remove_all(path);
+          stdfs::create_directory(path);
+          break;
+        default:
+          if (regular) m_->Damage(path.lexically_relative(m_->PathIn("")), Below(60'000), Noise(Below(9000)));
+          break;
       }
     }
   }

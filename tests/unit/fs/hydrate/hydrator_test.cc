@@ -95,7 +95,8 @@ TEST_F(HydratorTest, HoleyFileLeavesItsNameWhileBlocksAreAbsent) {
   m_->FillDir();
   m_->Start(false);
   EXPECT_EQ(*m_->Read("one", 0, 5), m_->tree["one"].content.substr(0, 5));
-  for (const char* name : {"one", "a/two", "a/b/three"}) EXPECT_FALSE(std::filesystem::exists(m_->PathIn(name))) << name;
+  for (const char* name : {"one", "a/two", "a/b/three"})
+    EXPECT_FALSE(std::filesystem::exists(m_->PathIn(name))) << name;
   FinishAndExpect();
 }
 

@@ -35,7 +35,8 @@ void WriteWhole(const std::string& path, const std::string& content) {
 }
 
 // Versions for the blocks of [first, end) of `content`.
-void AddBlocks(RecordBuilder* record, FileId file, const InodeState& state, const std::string& content, size_t first, size_t end) {
+void AddBlocks(RecordBuilder* record, FileId file, const InodeState& state, const std::string& content, size_t first,
+               size_t end) {
   std::vector<BlockVersion> versions;
   std::vector<Bytes> payload;
   for (size_t block = first; block < end; ++block) {
@@ -192,7 +193,8 @@ void HydrateModel::SetXattr(const std::string& path, const std::string& name, co
 void HydrateModel::Damage(const std::string& path, size_t offset, const std::string& bytes) {
   UniqueFd fd(::open(PathIn(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_TRUE(fd.valid()) << path;
-  ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)), static_cast<ssize_t>(bytes.size()));
+  ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)),
+            static_cast<ssize_t>(bytes.size()));
 }
 
 void HydrateModel::EmptyDir() {
@@ -260,7 +262,8 @@ Result<std::string> HydrateModel::Read(const std::string& path, uint64_t offset,
   const uint64_t first = offset / kBlock;
   DKFS_TRY(hydrator->MakePresent(*ref, first, (end - 1) / kBlock - first + 1));
   std::string out(end - offset, '\0');
-  DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(ref->backing.get(), {reinterpret_cast<std::byte*>(out.data()), out.size()}, offset, path));
+  DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(ref->backing.get(),
+                                               {reinterpret_cast<std::byte*>(out.data()), out.size()}, offset, path));
   EXPECT_EQ(n, out.size());
   return out;
 }

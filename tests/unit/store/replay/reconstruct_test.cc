@@ -34,8 +34,8 @@ class ReconstructTest : public testing::Test {
   static std::string Block(const std::string& text) { return text + std::string(kBytes - text.size(), '\0'); }
 
   // Puts a payload into the segment and its version into the index.
-  void Put(FileId file, uint64_t block, uint64_t seq, BlockKind kind, const std::string& payload, const std::string& result,
-           uint64_t base = 0) {
+  void Put(FileId file, uint64_t block, uint64_t seq, BlockKind kind, const std::string& payload,
+           const std::string& result, uint64_t base = 0) {
     const BlockVersion version{kind, 0, static_cast<uint32_t>(payload.size()), Hash64(AsBytes(result)), Seq{base}};
     PutEntry(file, block, seq, {version, {SegmentId{1}, 0, static_cast<uint32_t>(segment_.size())}});
     segment_ += payload;
@@ -61,7 +61,8 @@ class ReconstructTest : public testing::Test {
     SegmentReader reader(dir_.path());
     Reconstructor reconstructor(index_.get(), &reader);
     std::string out(kBytes, '?');
-    Status status = reconstructor.Block(kFile, state_, block, Seq{at}, {reinterpret_cast<std::byte*>(out.data()), out.size()}, newest);
+    Status status = reconstructor.Block(kFile, state_, block, Seq{at},
+                                        {reinterpret_cast<std::byte*>(out.data()), out.size()}, newest);
     return status.ok() ? out.substr(0, out.find('\0')) : "!" + status.ToString();
   }
   std::string Runs(uint64_t first, uint64_t end, uint64_t at) {
@@ -70,7 +71,10 @@ class ReconstructTest : public testing::Test {
     Reconstructor reconstructor(index_.get(), &reader);
     std::string text;
     Status status = reconstructor.Blocks(kFile, state_, first, end, Seq{at}, [&](const BlockRun& run) {
-      const char* sort = run.hole ? "hole" : run.status.ok() ? "data" : run.status.code() == ENODATA ? "uncaptured" : "damage";
+      const char* sort = run.hole                       ? "hole"
+                         : run.status.ok()              ? "data"
+                         : run.status.code() == ENODATA ? "uncaptured"
+                                                        : "damage";
       text += std::to_string(run.first) + "+" + std::to_string(run.count) + " " + sort + "; ";
       EXPECT_EQ(run.data.size(), run.hole || !run.status.ok() ? 0 : run.count * kBytes);
       return true;
@@ -166,7 +170,13 @@ TEST_F(ReconstructTest, AUnitIsPatchedFromTheFileItReplaced) {
   Put(kBase, 0, 1, BlockKind::kBaseline, "base one", Block("base one"));
   Put(kBase, 1, 1, BlockKind::kBaseline, "base two", Block("base two"));
   Put(kBase, 1, 8, BlockKind::kBaseline, "later", Block("later"));
-  UnitHeader header{kBase, kLayout, kMinBlockShift, Seq{4}, 0, static_cast<uint32_t>(base.size()), 10 * kBytes,
+  UnitHeader header{kBase,
+                    kLayout,
+                    kMinBlockShift,
+                    Seq{4},
+                    0,
+                    static_cast<uint32_t>(base.size()),
+                    10 * kBytes,
                     static_cast<uint32_t>(now.size())};
   std::string payload;
   EncodeUnitHeader(header, &payload);
@@ -175,8 +185,9 @@ TEST_F(ReconstructTest, AUnitIsPatchedFromTheFileItReplaced) {
   segment_ += payload;
   const std::string expected[] = {Block("base ONE"), Block("base two"), Block("tail")};
   for (uint64_t i = 0; i < 3; ++i) {
-    PutEntry(kFile, 10 + i, 5, {{BlockKind::kUnit, 0, static_cast<uint32_t>(payload.size()), Hash64(AsBytes(expected[i])), Seq{}},
-                                {SegmentId{1}, 0, place}});
+    PutEntry(kFile, 10 + i, 5,
+             {{BlockKind::kUnit, 0, static_cast<uint32_t>(payload.size()), Hash64(AsBytes(expected[i])), Seq{}},
+              {SegmentId{1}, 0, place}});
   }
   EXPECT_EQ(Read(10, 9), "base ONE");
   EXPECT_EQ(Read(11, 9), "base two");
@@ -197,7 +208,8 @@ TEST_F(ReconstructTest, AStreamGivesRunsOfOneSort) {
   Put(kFile, 13, 3, BlockKind::kHole, "", Block(""));
   PutRange(4, 15, 17);
   Put(kFile, 18, 5, BlockKind::kBaseline, "wrong", Block("right"));
-  EXPECT_EQ(Runs(8, 22, 9), "8+2 hole; 10+3 data; 13+1 hole; 14+1 data; 15+2 hole; 17+1 data; 18+1 damage; 19+1 data; 20+2 hole; ");
+  EXPECT_EQ(Runs(8, 22, 9),
+            "8+2 hole; 10+3 data; 13+1 hole; 14+1 data; 15+2 hole; 17+1 data; 18+1 damage; 19+1 data; 20+2 hole; ");
   EXPECT_EQ(Runs(0, 100, 1), "0+100 hole; ");
 }
 
@@ -211,17 +223,20 @@ TEST_F(ReconstructTest, AStreamOverManyBlocksGivesEveryByte) {
   SegmentReader reader(dir_.path());
   Reconstructor reconstructor(index_.get(), &reader);
   uint64_t next = 0, data = 0;
-  ASSERT_TRUE(reconstructor.Blocks(kFile, state_, 0, 3000, Seq{9}, [&](const BlockRun& run) {
-    EXPECT_EQ(run.first, next);
-    next = run.first + run.count;
-    for (uint64_t i = 0; i < run.count && !run.hole; ++i, ++data) {
-      const std::string_view text = AsString(run.data.subspan(i * kBytes, kBytes));
-      EXPECT_TRUE(text.starts_with("block ")) << run.first + i;
-      const uint64_t number = std::stoull(std::string(text.substr(6, 6)));
-      EXPECT_EQ(number * 2 - number % 3, run.first + i);
-    }
-    return true;
-  }).ok());
+  ASSERT_TRUE(reconstructor
+                  .Blocks(kFile, state_, 0, 3000, Seq{9},
+                          [&](const BlockRun& run) {
+                            EXPECT_EQ(run.first, next);
+                            next = run.first + run.count;
+                            for (uint64_t i = 0; i < run.count && !run.hole; ++i, ++data) {
+                              const std::string_view text = AsString(run.data.subspan(i * kBytes, kBytes));
+                              EXPECT_TRUE(text.starts_with("block ")) << run.first + i;
+                              const uint64_t number = std::stoull(std::string(text.substr(6, 6)));
+                              EXPECT_EQ(number * 2 - number % 3, run.first + i);
+                            }
+                            return true;
+                          })
+                  .ok());
   EXPECT_EQ(next, 3000u);
   EXPECT_GT(data, 900u);
 }

@@ -58,7 +58,8 @@ class RestoreTest : public testing::Test {
   }
   void Write(FileId file, uint64_t block, const std::string& text) {
     std::string bytes = text + std::string(kBytes - text.size(), '\0');
-    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(text.size()), Hash64(AsBytes(bytes)), Seq{}};
+    const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(text.size()), Hash64(AsBytes(bytes)),
+                               Seq{}};
     const Bytes payload = AsBytes(text);
     record_.Blocks(file, LayoutId{1}, kMinBlockShift, block, std::span(&version, 1), std::span(&payload, 1));
     Append();

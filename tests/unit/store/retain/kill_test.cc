@@ -38,8 +38,8 @@ bool RunVictim(const std::string& path, const FakeTime& time, const std::string&
     setenv("RETAIN_PATH", path.c_str(), 1);
     setenv("RETAIN_TIME", std::to_string(time.ns).c_str(), 1);
     setenv("DKFS_FAULTS", faults.c_str(), 1);
-    execl("/proc/self/exe", "retain_test", "--gtest_filter=RetainKill.DISABLED_Victim", "--gtest_also_run_disabled_tests",
-          "--gtest_brief=1", nullptr);
+    execl("/proc/self/exe", "retain_test", "--gtest_filter=RetainKill.DISABLED_Victim",
+          "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);
     _exit(127);
   }
   int status = 0;
@@ -86,10 +86,10 @@ TEST_P(RetainKillAt, AnswersAreTheSameAndNothingIsLeft) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Points, RetainKillAt,
-                         testing::Values("retain.pack=kill@1", "retain.pack=kill@2", "retain.fold=kill@1", "retain.drop=kill@1",
-                                         "retain.drop=kill@2", "retain.publish=kill@1", "retain.repoint=kill@1",
-                                         "retain.flush=kill@1", "retain.delete=kill@1", "index.flush=kill@1",
-                                         "index.flush=kill@2"));
+                         testing::Values("retain.pack=kill@1", "retain.pack=kill@2", "retain.fold=kill@1",
+                                         "retain.drop=kill@1", "retain.drop=kill@2", "retain.publish=kill@1",
+                                         "retain.repoint=kill@1", "retain.flush=kill@1", "retain.delete=kill@1",
+                                         "index.flush=kill@1", "index.flush=kill@2"));
 
 }  // namespace
 }  // namespace dkfs::retain_test

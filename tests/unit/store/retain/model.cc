@@ -17,14 +17,25 @@ void Model::Change() {
   State state = Now();
   if (state.empty() || (state.size() < 3 && Dice(3) == 0)) return Create(std::move(state));
   switch (Dice(16)) {
-    case 0: return state.size() < 6 ? Create(std::move(state)) : Unlink(std::move(state));
-    case 1: return Unlink(std::move(state));
-    case 2: return RenameOver(std::move(state));
-    case 3: return Xattr(std::move(state));
-    case 4: return Zero(std::move(state));
-    case 5: return Voided(std::move(state));
-    case 6: case 7: case 8: case 9: return Write(std::move(state));
-    default: return Delta(std::move(state));
+    case 0:
+      return state.size() < 6 ? Create(std::move(state)) : Unlink(std::move(state));
+    case 1:
+      return Unlink(std::move(state));
+    case 2:
+      return RenameOver(std::move(state));
+    case 3:
+      return Xattr(std::move(state));
+    case 4:
+      return Zero(std::move(state));
+    case 5:
+      return Voided(std::move(state));
+    case 6:
+    case 7:
+    case 8:
+    case 9:
+      return Write(std::move(state));
+    default:
+      return Delta(std::move(state));
   }
 }
 
@@ -79,8 +90,8 @@ void Model::Delta(State state) {
   std::string ranges;
   if (!codec::DiffRanges(AsBytes(before), AsBytes(now), kBlock, &ranges)) return;
   BlocksItem blocks{FileId{id}, file.inode.layout, 12, block, {}};
-  blocks.versions.push_back({BlockKind::kDelta, static_cast<uint8_t>(newest.second + 1), static_cast<uint32_t>(ranges.size()),
-                             Hash64(AsBytes(now)), newest.first});
+  blocks.versions.push_back({BlockKind::kDelta, static_cast<uint8_t>(newest.second + 1),
+                             static_cast<uint32_t>(ranges.size()), Hash64(AsBytes(now)), newest.first});
   file.blocks[block] = std::make_shared<std::string>(now);
   newest = {rig_->next(), newest.second + 1};
   Commit({Item{Seq{}, blocks, 0, AsBytes(ranges)}}, std::move(state));
@@ -116,7 +127,8 @@ void Model::RenameOver(State state) {
   const Item renamed = InodeOf(id, file);
   file.inode.replaced_at = rig_->next();  // 0 stands for the record itself
   const Item gone{Seq{}, InodeItem{FileId{over}, {}}, 0, {}};
-  const std::vector<Item> items{NameOf(id, before, true), NameOf(over, victim, true), NameOf(id, file, false), renamed, gone};
+  const std::vector<Item> items{NameOf(id, before, true), NameOf(over, victim, true), NameOf(id, file, false), renamed,
+                                gone};
   Commit(items, std::move(state));
 }
 

@@ -47,7 +47,10 @@ class Model {
   std::string RandomBlock();
   Item InodeOf(uint64_t id, const File& file) { return {Seq{}, InodeItem{FileId{id}, file.inode}, 0, {}}; }
   Item NameOf(uint64_t id, const File& f, bool gone) {
-    return {Seq{}, NameItem{kRootFile, f.entry, f.name, gone ? FileId{} : FileId{id}, static_cast<uint8_t>(gone ? 0 : 8)}, 0, {}};
+    return {Seq{},
+            NameItem{kRootFile, f.entry, f.name, gone ? FileId{} : FileId{id}, static_cast<uint8_t>(gone ? 0 : 8)},
+            0,
+            {}};
   }
   void Commit(const std::vector<Item>& items, State state) {
     const Seq seq = rig_->Append(items);

@@ -40,8 +40,8 @@ class RetainerTest : public testing::Test {
       BlocksItem blocks{FileId{file}, LayoutId{1}, kDefaultBlockShift, at / kBlock, {}};
       for (size_t b = 0; b < part.size(); b += kBlock) {
         const std::string one = part.substr(b, kBlock);
-        blocks.versions.push_back({BlockKind::kBaseline, 0, static_cast<uint32_t>(one.size()),
-                                   HashZeroPadded(AsBytes(one), kBlock), Seq{}});
+        blocks.versions.push_back(
+            {BlockKind::kBaseline, 0, static_cast<uint32_t>(one.size()), HashZeroPadded(AsBytes(one), kBlock), Seq{}});
       }
       last = rig_->Append({Item{Seq{}, blocks, 0, AsBytes(part)}});
     }

@@ -2,8 +2,8 @@
 // tests move. Opening again after Drop() is what a kill of the process leaves behind.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/uio.h>
 
 #include <memory>
@@ -17,9 +17,9 @@
 
 namespace dkfs::retain_test {
 
-#define ASSERT_OK(expr)                                    \
-  do {                                                     \
-    const ::dkfs::Status assert_status = (expr);           \
+#define ASSERT_OK(expr)                                          \
+  do {                                                           \
+    const ::dkfs::Status assert_status = (expr);                 \
     ASSERT_TRUE(assert_status.ok()) << assert_status.ToString(); \
   } while (0)
 
@@ -35,7 +35,10 @@ struct FakeTime {
   void Pass(std::chrono::seconds s) { ns += static_cast<uint64_t>(s.count()) * 1'000'000'000; }
   Clock clock() {
     Clock c;
-    c.wall = [this] { return TimeSpec{static_cast<int64_t>(1'700'000'000 + ns / 1'000'000'000), static_cast<uint32_t>(ns % 1'000'000'000)}; };
+    c.wall = [this] {
+      return TimeSpec{static_cast<int64_t>(1'700'000'000 + ns / 1'000'000'000),
+                      static_cast<uint32_t>(ns % 1'000'000'000)};
+    };
     c.monotonic_ns = [this] { return ns; };
     return c;
   }
@@ -43,7 +46,8 @@ struct FakeTime {
 
 class Rig {
  public:
-  explicit Rig(std::string path, FakeTime* time, RetainOptions options = {}) : path_(std::move(path)), time_(time), options_(options) {
+  explicit Rig(std::string path, FakeTime* time, RetainOptions options = {})
+      : path_(std::move(path)), time_(time), options_(options) {
     options_.clock = time->clock();
   }
 
@@ -71,8 +75,8 @@ class Rig {
     DKFS_TRY(index->ApplyAll());
     reader = std::make_unique<SegmentReader>(journal_path());
     reconstructor = std::make_unique<Reconstructor>(index.get(), reader.get());
-    retainer = std::make_unique<Retainer>(journal_path(), uuid, index.get(), journal.get(), reader.get(), reconstructor.get(),
-                                          options_);
+    retainer = std::make_unique<Retainer>(journal_path(), uuid, index.get(), journal.get(), reader.get(),
+                                          reconstructor.get(), options_);
     return retainer->Load();
   }
 
@@ -89,8 +93,11 @@ class Rig {
   Seq Append(const std::vector<Item>& items) {
     std::string body;
     for (const Item& item : items) EncodeItem(item, &body);
-    struct iovec part{body.data(), body.size()};
-    Journal::Body b{&part, 1, static_cast<uint32_t>(body.size()), static_cast<uint32_t>(items.size()), Hash64(AsBytes(body))};
+    struct iovec part {
+      body.data(), body.size()
+    };
+    Journal::Body b{&part, 1, static_cast<uint32_t>(body.size()), static_cast<uint32_t>(items.size()),
+                    Hash64(AsBytes(body))};
     std::vector<Item> decoded;
     const Status status = DecodeItems(AsBytes(body), &decoded);
     EXPECT_TRUE(status.ok()) << status.ToString();
@@ -152,7 +159,8 @@ class Rig {
           *last = std::max(*last, Seq{moments->first.value + moments->times.size() - 1});
         }
         value.last = std::max(value.last, record.header.seq);
-        index->Enqueue({record.header.seq, id, record.offset, record.header.length, record.header.time, kind}, record.items);
+        index->Enqueue({record.header.seq, id, record.offset, record.header.length, record.header.time, kind},
+                       record.items);
         DKFS_TRY(index->ApplyAll());
       }
       value.bytes = static_cast<uint64_t>(Value(file::Stat(AT_FDCWD, journal_path() + "/" + name)).st_size);
