@@ -154,6 +154,11 @@ Result<Attr> FileSystem::GetAttr(FileId file) {
   DKFS_TRY(Find(file).status());
   return AttrOf(file.value);
 }
+uint32_t FileSystem::CachedMode(FileId file) {
+  std::lock_guard lock(World().mutex);
+  auto it = World().nodes.find(file.value);
+  return it == World().nodes.end() ? 0 : it->second.state.mode;
+}
 Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request) {
   std::lock_guard lock(World().mutex);
   World().last_caller = caller;
