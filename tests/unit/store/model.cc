@@ -55,10 +55,11 @@ ModelTree TreeOf(Store& store, Seq at) {
       EXPECT_TRUE(listed.ok()) << listed.ToString();
       continue;
     }
+    auto& blocks = data.blocks;  // clang does not capture structured bindings
     Status read = store.ReadBlocks(file, data.state, 0, kModelBlocks, at, [&](const Store::BlockRun& run) {
       EXPECT_TRUE(run.status.ok()) << run.status.ToString();
       for (uint64_t i = 0; !run.hole && run.status.ok() && i < run.count; ++i) {
-        data.blocks[run.first + i] = std::string(AsString(run.data.subspan(i * kModelBlock, kModelBlock)));
+        blocks[run.first + i] = std::string(AsString(run.data.subspan(i * kModelBlock, kModelBlock)));
       }
       return true;
     });
