@@ -14,6 +14,7 @@
 #include "fs/daemon/mount_point.h"
 #include "store/base/fault.h"
 #include "store/base/log.h"
+#include "store/base/trace.h"
 
 namespace dkfs {
 namespace {
@@ -60,6 +61,8 @@ void CloseInherited(int keep) {
 }
 
 int ServeHere(const Options& options, const Places& places, Readiness ready) {
+  if (Status traced = Trace::OpenFromEnvironment(); !traced.ok())
+    return ReportFailure(Failure::Usage(traced.ToString()), options.has_command);
   ::umask(0);  // modes are the callers' business
   if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), options.has_command);
   Failure failure;
