@@ -5,15 +5,18 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "store/base/fault.h"
+
 namespace dkfs {
 namespace {
 
 constexpr size_t kBatchBytes = 256 << 10;
 
-std::string Join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
 uint8_t TypeOf(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
 
 }  // namespace
+
+std::string Join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
 
 Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, const struct stat& st) {
   InodeState state = Backing::StateOf(st);
@@ -134,7 +137,9 @@ Status AdoptWalk::Entry(const std::string& path, FileId parent, const std::strin
 Status AdoptWalk::FlushIfLarge() { return record_.bytes() >= kBatchBytes ? Flush() : Status::Ok(); }
 
 Status AdoptWalk::Flush() {
-  if (!record_.empty()) DKFS_TRY(store_->Append(record_).status());
+  if (record_.empty()) return Status::Ok();
+  DKFS_TRY(Fault::Pass("adopt.record"));
+  DKFS_TRY(store_->Append(record_).status());
   record_.Clear();
   return Status::Ok();
 }

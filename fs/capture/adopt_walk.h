@@ -58,6 +58,8 @@ class AdoptWalk {
   uint64_t bytes_ = 0;
 };
 
+// The path, below DIR ("": DIR itself), of `name` in the directory at `path`.
+std::string Join(const std::string& path, const std::string& name);
 // The state of the backing entry as adoption records it (btime, symlink target and kAdopting content included).
 Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, const struct stat& st);
 

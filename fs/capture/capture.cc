@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
@@ -147,6 +148,7 @@ Result<Seq> Capture::Append(Inode& inode, uint64_t first_block, const InodeState
     scratch->record.Blocks(inode.id, after.layout, after.block_shift, first_block, scratch->versions, scratch->payload);
   }
   scratch->record.Inode(inode.id, after);
+  DKFS_TRY(Fault::Pass("capture.append"));
   DKFS_TRY_ASSIGN(const Seq seq, store_->Append(scratch->record));
   for (ChainCache::Entry& entry : scratch->chain) {
     entry.seq = seq;
@@ -255,6 +257,7 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
                             Seq{1});
     }
     if (scratch.record.empty()) continue;
+    DKFS_TRY(Fault::Pass("adopt.capture"));
     DKFS_TRY_ASSIGN(highest, store_->Append(scratch.record));
   }
   return highest;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fs/capture/adopt_walk.h"
+#include "store/base/fault.h"
 #include "store/base/log.h"
 
 namespace dkfs {
@@ -15,8 +16,6 @@ struct StoredEntry {
   EntryId entry;
   EntryValue value;
 };
-
-std::string Join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
 
 Result<std::vector<StoredEntry>> StoredNames(Store* store, FileId dir) {
   std::vector<StoredEntry> names;
@@ -131,6 +130,7 @@ Status Drift::Compare(Inode& inode, const std::string& path) {
   for (const auto& [name, value] : xattrs_before) {
     if (!kept.contains(name)) record.XattrGone(inode.id, name);
   }
+  DKFS_TRY(Fault::Pass("drift.capture"));
   DKFS_TRY_ASSIGN(const Seq seq, store_->Append(record));
   if (after.replaced) after.replaced_at = seq;
   inode.state = after;

@@ -14,6 +14,7 @@
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mount_words.h"
 #include "fs/daemon/upkeep.h"
+#include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/log.h"
 
@@ -244,6 +245,7 @@ Failure Daemon::Cover() {
 void Daemon::OnReady(Readiness* ready) {
   StartBackground();
   Log(LogLevel::kInfo, "mounted", {{"dir", places_.dir}, {"pid", getpid()}, {"version", DKFS_VERSION}});
+  Fault::Pass("daemon.ready").Ignore("the mount is there: only kill and pause mean something here");
   ready->Ready();
   if (options_.foreground) return;
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -285,8 +287,9 @@ void Daemon::StopBackground() {
 Failure Daemon::Finish() {
   finishing_ = true;
   Log(LogLevel::kInfo, "unmounted", {{"dir", places_.dir}});
+  Status complete = Fault::Pass("daemon.unmount");
   StopBackground();
-  Status complete = CompleteBacking();
+  if (complete.ok()) complete = CompleteBacking();
   if (!complete.ok()) {
     Log(LogLevel::kWarn, "directory_incomplete",
         {{"dir", places_.dir}, {"error", complete.ToString()}, {"hint", "the store has everything: mount again"}});

@@ -21,8 +21,14 @@ BlockSpan SpanOf(const InodeState& state, uint64_t offset, uint64_t length) {
 }
 
 Status WriteBacking(int fd, Bytes data, uint64_t offset) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
   DKFS_TRY(Fault::Pass("backing.write"));
   return file::WriteAt(fd, data, offset, "backing file");
+}
+
+Status CutBacking(int fd, uint64_t size) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
+  return ftruncate(fd, static_cast<off_t>(size)) == 0 ? Status::Ok() : Status::FromErrno("truncate the backing file");
 }
 
 // Exactly what was asked for: a short answer would tell the kernel that the file ends there.
@@ -170,9 +176,7 @@ Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState
   DKFS_TRY(MakeWritable(inode));
   if (after.size < old_size && after.size % block_size != 0) DKFS_TRY(MakePresent(inode, after.size, 1));
   DKFS_TRY_ASSIGN(const Seq seq, capture.Resize(inode, after, caller.request));
-  if (ftruncate(inode.backing.get(), static_cast<off_t>(after.size)) != 0) {
-    return Undo(inode, seq, 0, 0, Status::FromErrno("truncate the backing file"));
-  }
+  if (Status s = CutBacking(inode.backing.get(), after.size); !s.ok()) return Undo(inode, seq, 0, 0, s);
   hydrator->MarkResized(inode, old_size, after.size);
   if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
     Status::FromErrno("chmod of the backing file")

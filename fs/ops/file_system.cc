@@ -1,6 +1,7 @@
 #include "fs/ops/file_system.h"
 
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 #include "store/base/log.h"
 
 namespace dkfs {
@@ -113,6 +114,7 @@ Attr FileSystem::Impl::Answer(Inode& inode) {
 }
 
 void FileSystem::Impl::Publish(Inode& inode, const InodeState& state, Seq seq) {
+  Fault::Pass("ops.applied").Ignore("it is done: only kill and pause mean something here");
   inode.state = state;
   if (backing_error.load(std::memory_order_relaxed) != 0) backing_error.store(0);  // it takes changes again
   uint64_t before = inode.last_seq.load(std::memory_order_relaxed);
@@ -125,6 +127,7 @@ void FileSystem::Impl::Publish(Inode& inode, const InodeState& state, Seq seq) {
 }
 
 void FileSystem::Impl::FollowAttributes(Inode& inode) {
+  Fault::Pass("ops.recorded").Ignore("as a refusal of the backing directory would be");
   if (inode.presence == Presence::kUnknown) return;  // hydration will carry them
   std::string path = Backing::PartialPath(inode.id);
   if (inode.presence == Presence::kPresent) {

@@ -3,6 +3,7 @@
 
 #include "fs/ops/acl.h"
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 
 namespace dkfs {
 
@@ -72,6 +73,7 @@ Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& call
 
 Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made,
                                      UniqueFd* fd) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
   switch (spec.mode & S_IFMT) {
     case S_IFREG: {
       DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -231,11 +233,11 @@ Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& ino
   record.Name(dir.id, store->NewEntry(), name, inode.id, DirentType(after.mode));
   record.Inode(dir.id, dir_after);
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
-  Status linked;
-  if (tmpfile) {
+  Status linked = Fault::Pass("ops.recorded");
+  if (linked.ok() && tmpfile) {
     linked = backing->LinkFd(inode.backing.get(), path);
     if (linked.ok()) linked = backing->ApplyOwnerAndMode(path, after);
-  } else if (inode.presence != Presence::kPartial) {
+  } else if (linked.ok() && inode.presence != Presence::kPartial) {
     linked = backing->Link(old_path, path);
     // A backing file that hydration has not made yet gets all its names when it is.
     if (linked.IsNotFound() && inode.presence == Presence::kUnknown) linked = Status::Ok();

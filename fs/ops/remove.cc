@@ -1,5 +1,6 @@
 // Names that end: unlink and rmdir, and what becomes of an inode without names.
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 
 namespace dkfs {
 
@@ -91,7 +92,8 @@ Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& c
   const InodeState child_after = LoseName(child, dir_after.ctime, &record);
   record.Inode(dir.id, dir_after);
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
-  Status removed = is_dir ? backing->RemoveDir(path) : backing->Unlink(path);
+  Status removed = Fault::Pass("ops.recorded");
+  if (removed.ok()) removed = is_dir ? backing->RemoveDir(path) : backing->Unlink(path);
   if (!removed.ok() && !removed.IsNotFound()) {
     RecordBuilder undo;
     undo.Void(seq);

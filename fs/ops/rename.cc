@@ -2,6 +2,7 @@
 #include <linux/fs.h>
 
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 
 namespace dkfs {
 
@@ -161,6 +162,7 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
 
 // Backing entries that hydration has not made yet are not there to be renamed; they will be made under the new name.
 Status FileSystem::Impl::RenameBacking(const RenamePlan& plan) NO_THREAD_SAFETY_ANALYSIS {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
   if (plan.exchange) {
     Status s = backing->Rename(plan.from_path, plan.to_path, RENAME_EXCHANGE);
     if (!s.IsNotFound()) return s;

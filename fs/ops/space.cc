@@ -2,6 +2,7 @@
 #include <linux/falloc.h>
 
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 
 namespace dkfs {
 namespace {
@@ -11,6 +12,11 @@ Status AllocateBacking(int fd, int mode, uint64_t offset, uint64_t length) {
     if (errno != EINTR) return Status::FromErrno("fallocate on the backing file");
   }
   return Status::Ok();
+}
+
+Status AllocateRecorded(int fd, int mode, uint64_t offset, uint64_t length) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
+  return AllocateBacking(fd, mode, offset, length);
 }
 
 constexpr size_t kMaxCopy = 1 << 20;  // one record
@@ -34,7 +40,7 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
     after.size = offset + length;
     after.mtime = after.ctime = WallNow();
     DKFS_TRY_ASSIGN(const Seq seq, impl_->capture.Resize(inode, after, caller.request));
-    if (Status s = AllocateBacking(inode.backing.get(), mode, offset, length); !s.ok()) {
+    if (Status s = AllocateRecorded(inode.backing.get(), mode, offset, length); !s.ok()) {
       return impl_->Undo(inode, seq, 0, 0, s);
     }
     impl_->hydrator->MarkResized(inode, old_size, after.size);
@@ -68,7 +74,7 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
                                     : capture.Resize(inode, after, caller.request);
   if (!seq.ok()) return seq.status();
   if (secured) DKFS_TRY(store->Sync(*seq));
-  if (Status s = AllocateBacking(inode.backing.get(), mode, offset, length); !s.ok()) {
+  if (Status s = AllocateRecorded(inode.backing.get(), mode, offset, length); !s.ok()) {
     return Undo(inode, *seq, offset, zero_length, s);
   }
   if (after.size != old_size) hydrator->MarkResized(inode, old_size, after.size);

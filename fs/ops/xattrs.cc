@@ -3,6 +3,7 @@
 
 #include "fs/ops/acl.h"
 #include "fs/ops/impl.h"
+#include "store/base/fault.h"
 
 namespace dkfs {
 namespace {
@@ -24,6 +25,7 @@ Status CheckXattrName(std::string_view name) {
 
 // The backing entry of a hydrated inode gets (or with null loses) the attribute.
 Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const std::string* value) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
   if (inode.presence == Presence::kUnknown || inode.state.nlink == 0) return Status::Ok();
   std::string path = Backing::PartialPath(inode.id);
   if (inode.presence == Presence::kPresent) {

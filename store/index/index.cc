@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/base/fault.h"
+
 namespace dkfs {
 namespace {
 
@@ -125,6 +127,7 @@ Status Index::ApplyRepoints(const std::vector<Repoint>& repoints) {
     if (!now.ok()) return now.status();
     if (*now == values::Encode(repoint.from)) batch.Put(Family::kBlock, key, values::Encode(repoint.to));
   }
+  DKFS_TRY(Fault::Pass("index.repoint"));
   return WriteOut(&batch);
 }
 

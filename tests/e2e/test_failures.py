@@ -146,3 +146,39 @@ def test_backing_write_error_leaves_the_old_content(fs):
     fs.lose_dir()
     fs.mount()
     assert path.read_bytes() == bytes(want)
+
+
+def allocate(path, size):
+    with open(path, "r+b") as f:
+        os.posix_fallocate(f.fileno(), 0, size)
+
+
+@pytest.mark.parametrize("change", [
+    lambda d: os.close(os.open(d / "new", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)),
+    lambda d: os.mkdir(d / "new"),
+    lambda d: os.symlink("target", d / "new"),
+    lambda d: os.link(d / "f", d / "new"),
+    lambda d: os.rename(d / "f", d / "g"),
+    lambda d: os.unlink(d / "f"),
+    lambda d: os.rmdir(d / "empty"),
+    lambda d: os.truncate(d / "f", 5000),
+    lambda d: os.truncate(d / "f", 50_000),
+    lambda d: os.setxattr(d / "f", "user.x", b"1"),
+    lambda d: allocate(d / "f", 90_000),
+], ids="create mkdir symlink link rename unlink rmdir shrink grow setxattr allocate".split())
+def test_a_change_the_directory_refuses_is_undone(fs, change):
+    fs.env["DKFS_FAULTS"] = "ops.recorded=EDQUOT@4"  # after mkdir, create and write
+    fs.mount()
+    (fs.dir / "empty").mkdir()
+    (fs.dir / "f").write_bytes(b"f" * 20_000)
+    before = tree(fs.dir)
+    with pytest.raises(OSError) as e:
+        change(fs.dir)
+    assert e.value.errno == errno.EDQUOT
+    assert_same(tree(fs.dir), before)
+    fs.kill()
+    fs.lose_dir()
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert_same(tree(fs.dir), before)
+    change(fs.dir)
