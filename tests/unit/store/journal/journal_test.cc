@@ -1,5 +1,6 @@
 #include <atomic>
 #include <latch>
+#include <algorithm>
 #include <thread>
 
 #include "tests/unit/store/journal/rig.h"
