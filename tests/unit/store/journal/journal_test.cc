@@ -1,6 +1,6 @@
+#include <algorithm>
 #include <atomic>
 #include <latch>
-#include <algorithm>
 #include <thread>
 
 #include "tests/unit/store/journal/rig.h"

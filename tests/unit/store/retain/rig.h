@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
