@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "fs/daemon/control_socket.h"
 #include "fs/daemon/daemon.h"
 #include "fs/daemon/status_report.h"
@@ -90,11 +92,18 @@ void ControlServer::Serve(Client* client) {
       break;
     }
     if (!request->has_value()) break;
-    if (TextOf(**request, "command") == "unmount") {
-      MutexLock lock(mutex_);  // before the answer, so that the announcement cannot be missed
-      client->waits_for_close = true;
+    const bool unmount = TextOf(**request, "command") == "unmount";
+    if (unmount) {
+      MutexLock lock(mutex_);  // before it is carried out, so that the announcement cannot be missed
+      client->waits_for_close = client->answering = true;
     }
-    if (!WriteLine(client->socket.get(), Answer(**request)).ok()) break;
+    const Status answered = WriteLine(client->socket.get(), Answer(**request));
+    if (unmount) {
+      MutexLock lock(mutex_);
+      client->answering = false;
+      answered_.SignalAll();
+    }
+    if (!answered.ok()) break;
   }
   ::shutdown(client->socket.get(), SHUT_RDWR);
   MutexLock lock(mutex_);
@@ -116,6 +125,9 @@ void ControlServer::AnnounceClosed(const Status& status) {
   json line = AnswerOf(status);
   line["event"] = "closed";
   MutexLock lock(mutex_);
+  // umount(2) may return long after the session has ended; it waits for the kernel, never for us.
+  const auto answering = [](const Client& client) { return client.answering; };
+  while (std::any_of(clients_.begin(), clients_.end(), answering)) answered_.Wait(mutex_);
   for (Client& client : clients_) {
     if (client.waits_for_close && !client.gone) WriteLine(client.socket.get(), line).Ignore("the client left");
   }

@@ -1,10 +1,10 @@
 // ControlServer: answers dkfsctl on STORE/control.sock. One thread accepts, one more for each client.
 //
-//   status                 -> "status": see status_report.h
-//   sync                   -> when everything recorded so far is synced
-//   unmount                -> when the mount is gone; later a line {"event": "closed", "ok": ...} when the store is
-//   closed aside-list             -> "aside": [{"time", "place", "entries", "bytes"}] aside-remove, "time"   -> ""
-//   removes all
+//   status                -> "status": see status_report.h
+//   sync                  -> when everything recorded so far is synced
+//   unmount               -> when the mount is gone; later, always after it, {"event": "closed", "ok": ...}
+//   aside-list            -> "aside": [{"time", "place", "entries", "bytes"}]
+//   aside-remove, "time"  -> "": removes all
 #pragma once
 
 #include <list>
@@ -33,6 +33,7 @@ class ControlServer {
   struct Client {
     UniqueFd socket;
     bool waits_for_close = false;
+    bool answering = false;  // an unmount: its answer comes before the announcement
     bool gone = false;
     std::thread thread;
   };
@@ -46,6 +47,7 @@ class ControlServer {
   UniqueFd listener_;
   std::thread acceptor_;
   Mutex mutex_;
+  CondVar answered_;
   std::list<Client> clients_ GUARDED_BY(mutex_);
 };
 
