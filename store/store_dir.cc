@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "store/base/file.h"
+#include "store/base/io_trace.h"
 #include "store/moments.h"
 
 namespace dkfs {
@@ -117,6 +118,7 @@ Result<StoreDir> StoreDir::Open(const std::string& path, Access access, bool cre
     if (!create) return Status::Error(ENOENT, path + ": no dkfs store here");
   }
   DKFS_TRY(dir.Lock(access));
+  if (access == Access::kWrite) DKFS_TRY(IoTrace::Begin(path));
   // Looked at again under the lock: another process may have made the store meanwhile.
   if (create && file::Stat(dir.fd(), kFormat).status().IsNotFound()) DKFS_TRY(dir.Create(now));
   DKFS_TRY(dir.LoadFormat());

@@ -79,7 +79,7 @@ constexpr std::string_view kNames[] = {
     "daemon.unmount",
 };
 
-enum class Action { kError, kKill, kPause, kShort };
+enum class Action { kError, kKill, kPause, kShort, kSkip };
 
 struct Armed {
   std::string name;
@@ -125,6 +125,8 @@ bool ParseAction(std::string_view text, Armed* out) {
     out->action = Action::kPause;
   } else if (text == "short") {
     out->action = Action::kShort;
+  } else if (text == "skip") {
+    out->action = Action::kSkip;
   } else if (const auto code = ErrnoOf(text)) {
     out->error = *code;
   } else {
@@ -168,7 +170,7 @@ void WaitUntilReleased(State* state, std::string_view name) REQUIRES(state->mute
   while (state->generation == generation && !IsReleased(*state, name)) state->changed.Wait(state->mutex);
 }
 
-Status Do(State* state, const Armed& armed, size_t* bytes) REQUIRES(state->mutex) {
+Status Do(State* state, const Armed& armed, size_t* bytes, bool* skip) REQUIRES(state->mutex) {
   switch (armed.action) {
     case Action::kError:
       return Status::Error(armed.error, "fault point " + armed.name);
@@ -181,6 +183,9 @@ Status Do(State* state, const Armed& armed, size_t* bytes) REQUIRES(state->mutex
     case Action::kShort:
       if (bytes != nullptr && *bytes > 1) *bytes /= 2;
       return Status::Ok();
+    case Action::kSkip:
+      if (skip != nullptr) *skip = true;
+      return Status::Ok();
   }
   return Status::Ok();
 }
@@ -189,7 +194,7 @@ Status Do(State* state, const Armed& armed, size_t* bytes) REQUIRES(state->mutex
 
 std::atomic<bool> Fault::armed_{false};
 
-Status Fault::PassSlow(std::string_view name, size_t* bytes) {
+Status Fault::PassSlow(std::string_view name, size_t* bytes, bool* skip) {
 #ifndef NDEBUG
   DKFS_CHECK(IsKnown(name));
 #endif
@@ -201,7 +206,7 @@ Status Fault::PassSlow(std::string_view name, size_t* bytes) {
   state.changed.SignalAll();
   for (const Armed& armed : state.armed) {
     // Do may wait and `armed` be replaced meanwhile: it is not touched after that.
-    if (armed.name == name && armed.first <= pass && pass <= armed.last) return Do(&state, armed, bytes);
+    if (armed.name == name && armed.first <= pass && pass <= armed.last) return Do(&state, armed, bytes, skip);
   }
   return Status::Ok();
 }

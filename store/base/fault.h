@@ -5,7 +5,8 @@
 // NAME=ACTION@N: on the Nth pass (1 based; * every pass; N+ from the Nth on) do ACTION: an errno name, `kill`
 // (SIGKILL to itself), `pause` (tests in the same process; released by Fault::Release), or `short` (a transfer moves
 // about half of its bytes; the caller goes on with the rest in a further pass, so
-// "file.write=short@3,file.write=kill@4" tears the third write). Several actions may be armed at one point; the first
+// "file.write=short@3,file.write=kill@4" tears the third write), or `skip` (a sync answers success without syncing).
+// Several actions may be armed at one point; the first
 // that matches a pass is done. Every name is listed in Fault::Names(), which the crash tests enumerate; an unlisted
 // name aborts in debug builds. Thread-safety: all functions may be called from any thread.
 #pragma once
@@ -31,6 +32,12 @@ class Fault {
     if (!armed_.load(std::memory_order_relaxed)) return Status::Ok();
     return PassSlow(name, bytes);
   }
+  // The same for a sync: an armed `skip` sets *skip, and the caller reports success without syncing.
+  static Status PassSync(std::string_view name, bool* skip) {
+    *skip = false;
+    if (!armed_.load(std::memory_order_relaxed)) return Status::Ok();
+    return PassSlow(name, nullptr, skip);
+  }
   // Replaces what is armed. EINVAL names the bad part. "" disarms everything. Counts start anew and
   // paused threads go.
   static Status Arm(std::string_view spec);
@@ -41,7 +48,7 @@ class Fault {
   static std::span<const std::string_view> Names();
 
  private:
-  static Status PassSlow(std::string_view name, size_t* bytes);
+  static Status PassSlow(std::string_view name, size_t* bytes, bool* skip = nullptr);
   static std::atomic<bool> armed_;
 };
 

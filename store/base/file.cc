@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "store/base/fault.h"
+#include "store/base/io_trace.h"
 
 namespace dkfs::file {
 namespace {
@@ -28,6 +29,50 @@ Status Do(std::string_view point, std::string_view operation, std::string_view w
   if (Status fault = Fault::Pass(point); !fault.ok()) return fault.Prefix(Sentence(operation, what));
   while (call() < 0) {
     if (errno != EINTR) return Status::FromErrno(Sentence(operation, what));
+  }
+  return Status::Ok();
+}
+
+// The same for a call that changes a file or a name; `done` tells the trace.
+template <class Call, class Done>
+Status Change(std::string_view point, std::string_view operation, std::string_view what, Call call, Done done) {
+  if (Status fault = Fault::Pass(point); !fault.ok()) return fault.Prefix(Sentence(operation, what));
+  const IoTrace::Scope trace;
+  while (call() < 0) {
+    if (errno != EINTR) return Status::FromErrno(Sentence(operation, what));
+  }
+  done(trace);
+  return Status::Ok();
+}
+
+template <class Call>
+Status DoSync(std::string_view point, std::string_view operation, std::string_view what, IoTrace::Sync::What kind,
+              int fd, Call call) {
+  bool skip;
+  if (Status fault = Fault::PassSync(point, &skip); !fault.ok()) return fault.Prefix(Sentence(operation, what));
+  if (skip) return Status::Ok();
+  const IoTrace::Sync trace(kind, fd);
+  while (call(fd) < 0) {
+    if (errno != EINTR) return Status::FromErrno(Sentence(operation, what));
+  }
+  trace.Ended();
+  return Status::Ok();
+}
+
+// Opening may make or empty the file.
+Status OpenToChange(int dirfd, const std::string& path, int flags, mode_t mode, int* fd) {
+  DKFS_TRY(Fault::Pass("file.open").Prefix(Sentence("open", path)));
+  const IoTrace::Scope trace;
+  struct stat before {};
+  const bool existed = IoTrace::on() && ::fstatat(dirfd, path.c_str(), &before, 0) == 0;
+  do {
+    *fd = ::openat(dirfd, path.c_str(), flags | O_CLOEXEC, mode);
+  } while (*fd < 0 && errno == EINTR);
+  if (*fd < 0) return Status::FromErrno(Sentence("open", path));
+  if (!existed) {
+    trace.Created(*fd);
+  } else if ((flags & O_TRUNC) != 0) {
+    trace.Truncated(*fd, 0);
   }
   return Status::Ok();
 }
@@ -69,12 +114,14 @@ Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset
     parts = &cut;
     count = 1;
   }
+  const IoTrace::Scope trace;
   ssize_t n;
   do {
     n = ::pwritev(fd, parts, std::min(count, IOV_MAX), static_cast<off_t>(offset));
   } while (n < 0 && errno == EINTR);
   if (n < 0) return Status::FromErrno(Sentence("write", what));
   if (n == 0) return Status::Error(EIO, Sentence("write of nothing to", what));
+  trace.Wrote(fd, parts, count, offset, static_cast<size_t>(n));
   return static_cast<size_t>(n);
 }
 
@@ -82,6 +129,10 @@ Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset
 
 Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode) {
   int fd = -1;
+  if ((flags & (O_CREAT | O_TRUNC)) != 0) {
+    DKFS_TRY(OpenToChange(dirfd, path, flags, mode, &fd));
+    return UniqueFd(fd);
+  }
   DKFS_TRY(Do("file.open", "open", path, [&] { return fd = ::openat(dirfd, path.c_str(), flags | O_CLOEXEC, mode); }));
   return UniqueFd(fd);
 }
@@ -123,35 +174,45 @@ Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, st
 }
 
 Status Datasync(int fd, std::string_view what) {
-  return Do("file.datasync", "fdatasync", what, [&] { return ::fdatasync(fd); });
+  return DoSync("file.datasync", "fdatasync", what, IoTrace::Sync::What::kFile, fd, ::fdatasync);
 }
 
 Status Sync(int fd, std::string_view what) {
-  return Do("file.sync", "fsync", what, [&] { return ::fsync(fd); });
+  return DoSync("file.sync", "fsync", what, IoTrace::Sync::What::kFile, fd, ::fsync);
 }
 
 Status SyncFs(int fd, std::string_view what) {
-  return Do("file.syncfs", "syncfs", what, [&] { return ::syncfs(fd); });
+  return DoSync("file.syncfs", "syncfs", what, IoTrace::Sync::What::kAll, fd, ::syncfs);
 }
 
 Status Truncate(int fd, uint64_t size, std::string_view what) {
-  return Do("file.truncate", "truncate", what, [&] { return ::ftruncate(fd, static_cast<off_t>(size)); });
+  return Change(
+      "file.truncate", "truncate", what, [&] { return ::ftruncate(fd, static_cast<off_t>(size)); },
+      [&](const IoTrace::Scope& trace) { trace.Truncated(fd, size); });
 }
 
 Status Allocate(int fd, uint64_t size, std::string_view what) {
-  return Do("file.allocate", "allocate", what, [&] { return ::fallocate(fd, 0, 0, static_cast<off_t>(size)); });
+  return Change(
+      "file.allocate", "allocate", what, [&] { return ::fallocate(fd, 0, 0, static_cast<off_t>(size)); },
+      [&](const IoTrace::Scope& trace) { trace.Allocated(fd, size); });
 }
 
 Status Rename(int dirfd, const std::string& from, const std::string& to) {
-  return Do("file.rename", "rename", from, [&] { return ::renameat(dirfd, from.c_str(), dirfd, to.c_str()); });
+  return Change(
+      "file.rename", "rename", from, [&] { return ::renameat(dirfd, from.c_str(), dirfd, to.c_str()); },
+      [&](const IoTrace::Scope& trace) { trace.Renamed(dirfd, from, to); });
 }
 
 Status Unlink(int dirfd, const std::string& path) {
-  return Do("file.unlink", "unlink", path, [&] { return ::unlinkat(dirfd, path.c_str(), 0); });
+  return Change(
+      "file.unlink", "unlink", path, [&] { return ::unlinkat(dirfd, path.c_str(), 0); },
+      [&](const IoTrace::Scope& trace) { trace.Named(IoOp::kUnlink, dirfd, path); });
 }
 
 Status MakeDir(int dirfd, const std::string& path, mode_t mode) {
-  return Do("file.mkdir", "mkdir", path, [&] { return ::mkdirat(dirfd, path.c_str(), mode); });
+  return Change(
+      "file.mkdir", "mkdir", path, [&] { return ::mkdirat(dirfd, path.c_str(), mode); },
+      [&](const IoTrace::Scope& trace) { trace.Named(IoOp::kMakeDir, dirfd, path); });
 }
 
 Status MakeDirs(const std::string& path, mode_t mode) {
@@ -168,7 +229,7 @@ Status MakeDirs(const std::string& path, mode_t mode) {
 
 Status SyncDir(int dirfd, const std::string& path) {
   DKFS_TRY_ASSIGN(const UniqueFd dir, Open(dirfd, path, O_RDONLY | O_DIRECTORY));
-  return Do("file.syncdir", "fsync", path, [&] { return ::fsync(dir.get()); });
+  return DoSync("file.syncdir", "fsync", path, IoTrace::Sync::What::kDir, dir.get(), ::fsync);
 }
 
 Result<struct stat> Stat(int dirfd, const std::string& path, int flags) {

@@ -3,14 +3,17 @@
 
 #include "store/base/fault.h"
 #include "store/base/file.h"
+#include "store/base/io_trace.h"
 
 namespace dkfs::file {
 namespace {
 
 Status RemoveDir(int dirfd, const std::string& name) {
   DKFS_TRY(Fault::Pass("file.unlink").Prefix("rmdir " + name));
-  if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) == 0) return Status::Ok();
-  return Status::FromErrno("rmdir " + name);
+  const IoTrace::Scope trace;
+  if (::unlinkat(dirfd, name.c_str(), AT_REMOVEDIR) != 0) return Status::FromErrno("rmdir " + name);
+  trace.Named(IoOp::kRemoveDir, dirfd, name);
+  return Status::Ok();
 }
 
 // Every name is taken relative to the open directory that holds it, never through a link, so a tree that changes under

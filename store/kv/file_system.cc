@@ -1,5 +1,7 @@
 #include "store/kv/file_system.h"
 
+#include <fcntl.h>
+
 #include "store/base/fault.h"
 #include "store/kv/convert.h"
 
@@ -17,8 +19,11 @@ using rocksdb::Slice;
 // Appends are written at a place, so that one cut short by a full disk can be repeated.
 class StoreFile : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  StoreFile(std::unique_ptr<FSWritableFile> file, StoreFileSystem* fs)
-      : FSWritableFileOwnerWrapper(std::move(file)), fs_(fs), size_(target()->GetFileSize(IOOptions(), nullptr)) {}
+  StoreFile(std::unique_ptr<FSWritableFile> file, StoreFileSystem* fs, std::string path)
+      : FSWritableFileOwnerWrapper(std::move(file)),
+        fs_(fs),
+        path_(std::move(path)),
+        size_(target()->GetFileSize(IOOptions(), nullptr)) {}
 
   IOStatus Append(const Slice& data, const IOOptions& options, IODebugContext* debug) override {
     return PositionedAppend(data, size_, options, debug);
@@ -29,7 +34,12 @@ class StoreFile : public rocksdb::FSWritableFileOwnerWrapper {
   }
   IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
                             IODebugContext* debug) override {
-    IOStatus status = fs_->Guard("kv.write", [&] { return target()->PositionedAppend(data, offset, options, debug); });
+    IOStatus status = fs_->Guard("kv.write", [&] {
+      const IoTrace::Scope trace;
+      IOStatus written = target()->PositionedAppend(data, offset, options, debug);
+      if (written.ok()) trace.Wrote(path_, AsBytes({data.data(), data.size()}), offset);
+      return written;
+    });
     if (status.ok()) size_ = offset + data.size();
     return status;
   }
@@ -38,44 +48,60 @@ class StoreFile : public rocksdb::FSWritableFileOwnerWrapper {
     return PositionedAppend(data, offset, options, debug);
   }
   IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
-    IOStatus status = fs_->Guard("kv.write", [&] { return target()->Truncate(size, options, debug); });
+    IOStatus status = fs_->Guard("kv.write", [&] {
+      const IoTrace::Scope trace;
+      IOStatus cut = target()->Truncate(size, options, debug);
+      if (cut.ok()) trace.Truncated(path_, size);
+      return cut;
+    });
     if (status.ok()) size_ = size;
     return status;
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    return fs_->Guard("kv.sync", [&] { return target()->Sync(options, debug); });
+    return fs_->GuardSync("kv.sync", IoTrace::Sync::What::kFile, path_, [&] { return target()->Sync(options, debug); });
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return fs_->Guard("kv.sync", [&] { return target()->Fsync(options, debug); });
+    return fs_->GuardSync("kv.sync", IoTrace::Sync::What::kFile, path_,
+                          [&] { return target()->Fsync(options, debug); });
   }
+  // Makes nothing durable.
   IOStatus RangeSync(uint64_t offset, uint64_t bytes, const IOOptions& options, IODebugContext* debug) override {
     return fs_->Guard("kv.sync", [&] { return target()->RangeSync(offset, bytes, options, debug); });
   }
 
  private:
   StoreFileSystem* fs_;
+  const std::string path_;
   uint64_t size_;
 };
 
 class StoreDirectory : public rocksdb::FSDirectoryWrapper {
  public:
-  StoreDirectory(std::unique_ptr<FSDirectory> target, StoreFileSystem* fs)
-      : FSDirectoryWrapper(std::move(target)), fs_(fs) {}
+  StoreDirectory(std::unique_ptr<FSDirectory> target, StoreFileSystem* fs, std::string path)
+      : FSDirectoryWrapper(std::move(target)), fs_(fs), path_(std::move(path)) {}
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    return fs_->Guard("kv.sync", [&] { return FSDirectoryWrapper::Fsync(options, debug); });
+    return fs_->GuardSync("kv.sync", IoTrace::Sync::What::kDir, path_,
+                          [&] { return FSDirectoryWrapper::Fsync(options, debug); });
   }
   IOStatus FsyncWithDirOptions(const IOOptions& options, IODebugContext* debug,
                                const rocksdb::DirFsyncOptions& how) override {
-    return fs_->Guard("kv.sync", [&] { return FSDirectoryWrapper::FsyncWithDirOptions(options, debug, how); });
+    return fs_->GuardSync("kv.sync", IoTrace::Sync::What::kDir, path_,
+                          [&] { return FSDirectoryWrapper::FsyncWithDirOptions(options, debug, how); });
   }
 
  private:
   StoreFileSystem* fs_;
+  const std::string path_;
 };
 
-IOStatus Wrap(IOStatus status, std::unique_ptr<FSWritableFile>* file, StoreFileSystem* fs) {
-  if (status.ok()) *file = std::make_unique<StoreFile>(std::move(*file), fs);
+IOStatus Wrap(IOStatus status, std::unique_ptr<FSWritableFile>* file, StoreFileSystem* fs, const std::string& path) {
+  if (status.ok()) *file = std::make_unique<StoreFile>(std::move(*file), fs, path);
   return status;
+}
+
+// Writes beside write(2) and its kin would be traced too late or not at all.
+void CheckWrites(const rocksdb::FileOptions& options) {
+  DKFS_CHECK(!options.use_mmap_writes && !options.use_direct_writes);
 }
 
 }  // namespace
@@ -102,9 +128,10 @@ void StoreFileSystem::Refuse() {
   TryAgain();
 }
 
-IOStatus StoreFileSystem::Enter(std::string_view name) {
+IOStatus StoreFileSystem::Enter(std::string_view name, bool* skip) {
   if (refuse_.load(std::memory_order_relaxed)) return IOStatus::Aborted("closing");
-  Status fault = Fault::Pass(name);
+  bool unused;
+  Status fault = Fault::PassSync(name, skip == nullptr ? &unused : skip);
   if (fault.ok()) return IOStatus::OK();
   return fault.code() == ENOSPC ? IOStatus::NoSpace(fault.ToString()) : IOStatus::IOError(fault.ToString());
 }
@@ -137,36 +164,114 @@ IOStatus StoreFileSystem::Leave(IOStatus status) {
 
 IOStatus StoreFileSystem::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                           std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) {
-  return Wrap(Guard("kv.write", [&] { return target()->NewWritableFile(path, options, file, debug); }), file, this);
+  CheckWrites(options);
+  IOStatus made = Guard("kv.write", [&] {
+    const IoTrace::Scope trace;
+    IOStatus status = target()->NewWritableFile(path, options, file, debug);  // takes the place of an old one
+    if (status.ok()) trace.Created(path);
+    return status;
+  });
+  return Wrap(std::move(made), file, this, path);
 }
 
 IOStatus StoreFileSystem::ReopenWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                              std::unique_ptr<FSWritableFile>* file, IODebugContext* debug) {
-  return Wrap(Guard("kv.write", [&] { return target()->ReopenWritableFile(path, options, file, debug); }), file, this);
+  CheckWrites(options);
+  IOStatus made = Guard("kv.write", [&] {
+    const IoTrace::Scope trace;
+    const bool existed = target()->FileExists(path, IOOptions(), debug).ok();
+    IOStatus status = target()->ReopenWritableFile(path, options, file, debug);
+    if (status.ok() && !existed) trace.Created(path);
+    return status;
+  });
+  return Wrap(std::move(made), file, this, path);
 }
 
 IOStatus StoreFileSystem::ReuseWritableFile(const std::string& path, const std::string& old_path,
                                             const rocksdb::FileOptions& options, std::unique_ptr<FSWritableFile>* file,
                                             IODebugContext* debug) {
-  return Wrap(Guard("kv.write", [&] { return target()->ReuseWritableFile(path, old_path, options, file, debug); }),
-              file, this);
+  CheckWrites(options);
+  IOStatus made = Guard("kv.write", [&] {
+    const IoTrace::Scope trace;
+    IOStatus status = target()->ReuseWritableFile(path, old_path, options, file, debug);
+    if (status.ok()) trace.Renamed(AT_FDCWD, old_path, path);
+    return status;
+  });
+  return Wrap(std::move(made), file, this, path);
+}
+
+IOStatus StoreFileSystem::NewRandomRWFile(const std::string&, const rocksdb::FileOptions&,
+                                          std::unique_ptr<rocksdb::FSRandomRWFile>*, IODebugContext*) {
+  return IOStatus::NotSupported("writing at random");
+}
+
+IOStatus StoreFileSystem::NewMemoryMappedFileBuffer(const std::string&,
+                                                    std::unique_ptr<rocksdb::MemoryMappedFileBuffer>*) {
+  return IOStatus::NotSupported("writing through a mapping");
 }
 
 IOStatus StoreFileSystem::NewDirectory(const std::string& path, const IOOptions& options,
                                        std::unique_ptr<FSDirectory>* directory, IODebugContext* debug) {
   IOStatus status = target()->NewDirectory(path, options, directory, debug);
-  if (status.ok()) *directory = std::make_unique<StoreDirectory>(std::move(*directory), this);
+  if (status.ok()) *directory = std::make_unique<StoreDirectory>(std::move(*directory), this, path);
   return status;
 }
 
 IOStatus StoreFileSystem::RenameFile(const std::string& from, const std::string& to, const IOOptions& options,
                                      IODebugContext* debug) {
-  return Guard("kv.rename", [&] { return target()->RenameFile(from, to, options, debug); });
+  return Guard("kv.rename", [&] {
+    const IoTrace::Scope trace;
+    IOStatus status = target()->RenameFile(from, to, options, debug);
+    if (status.ok()) trace.Renamed(AT_FDCWD, from, to);
+    return status;
+  });
 }
 
 IOStatus StoreFileSystem::Truncate(const std::string& path, size_t size, const IOOptions& options,
                                    IODebugContext* debug) {
-  return Guard("kv.write", [&] { return target()->Truncate(path, size, options, debug); });
+  return Guard("kv.write", [&] {
+    const IoTrace::Scope trace;
+    IOStatus status = target()->Truncate(path, size, options, debug);
+    if (status.ok()) trace.Truncated(path, size);
+    return status;
+  });
+}
+
+IOStatus StoreFileSystem::LinkFile(const std::string& from, const std::string& to, const IOOptions& options,
+                                   IODebugContext* debug) {
+  const IoTrace::Scope trace;
+  IOStatus status = target()->LinkFile(from, to, options, debug);
+  if (status.ok()) trace.Linked(from, to);
+  return status;
+}
+
+IOStatus StoreFileSystem::DeleteFile(const std::string& path, const IOOptions& options, IODebugContext* debug) {
+  const IoTrace::Scope trace;
+  IOStatus status = target()->DeleteFile(path, options, debug);
+  if (status.ok()) trace.Named(IoOp::kUnlink, AT_FDCWD, path);
+  return status;
+}
+
+IOStatus StoreFileSystem::CreateDir(const std::string& path, const IOOptions& options, IODebugContext* debug) {
+  const IoTrace::Scope trace;
+  IOStatus status = target()->CreateDir(path, options, debug);
+  if (status.ok()) trace.Named(IoOp::kMakeDir, AT_FDCWD, path);
+  return status;
+}
+
+IOStatus StoreFileSystem::CreateDirIfMissing(const std::string& path, const IOOptions& options, IODebugContext* debug) {
+  const IoTrace::Scope trace;
+  const bool existed = target()->FileExists(path, options, debug).ok();
+  IOStatus status = target()->CreateDirIfMissing(path, options, debug);
+  if (status.ok() && !existed) trace.Named(IoOp::kMakeDir, AT_FDCWD, path);
+  return status;
+}
+
+IOStatus StoreFileSystem::DeleteDir(const std::string& path, const IOOptions& options, IODebugContext* debug) {
+  const IoTrace::Scope trace;
+  IOStatus status = target()->DeleteDir(path, options, debug);
+  if (status.ok()) trace.Named(IoOp::kRemoveDir, AT_FDCWD, path);
+  return status;
 }
 
 }  // namespace dkfs

@@ -1,4 +1,5 @@
-// StoreFileSystem: all of RocksDB's writing, syncing and renaming passes through here, so that tests can fail it.
+// StoreFileSystem: all of RocksDB's writing, syncing and renaming passes through here, so that tests can fail it
+// and trace it.
 //
 // A full disk is not an error to RocksDB (after one it flushes what nobody allowed, or never again): the background
 // thread that meets ENOSPC waits here until somebody calls TryAgain, and then repeats the same write at the same place.
@@ -13,6 +14,7 @@
 #include <memory>
 #include <string>
 
+#include "store/base/io_trace.h"
 #include "store/base/mutex.h"
 #include "store/base/status.h"
 
@@ -42,6 +44,22 @@ class StoreFileSystem : public rocksdb::FileSystemWrapper {
     }
   }
 
+  // The same for a sync, which the trace sees begin and end.
+  template <class Call>
+  rocksdb::IOStatus GuardSync(std::string_view name, IoTrace::Sync::What what, const std::string& path,
+                              const Call& call) EXCLUDES(mutex_) {
+    for (;;) {
+      bool skip = false;
+      rocksdb::IOStatus status = Enter(name, &skip);
+      if (status.ok() && !skip) {
+        const IoTrace::Sync trace(what, path);
+        status = call();
+        if (status.ok()) trace.Ended();
+      }
+      if (status.ok() || !WaitForSpace(status)) return Leave(std::move(status));
+    }
+  }
+
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* debug) override;
@@ -59,9 +77,25 @@ class StoreFileSystem : public rocksdb::FileSystemWrapper {
                                rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus Truncate(const std::string& path, size_t size, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus LinkFile(const std::string& from, const std::string& to, const rocksdb::IOOptions& options,
+                             rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus CreateDir(const std::string& path, const rocksdb::IOOptions& options,
+                              rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus CreateDirIfMissing(const std::string& path, const rocksdb::IOOptions& options,
+                                       rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus DeleteDir(const std::string& path, const rocksdb::IOOptions& options,
+                              rocksdb::IODebugContext* debug) override;
+  // Ways of writing that nothing here uses and that this layer would not see.
+  rocksdb::IOStatus NewRandomRWFile(const std::string& path, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSRandomRWFile>* file,
+                                    rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewMemoryMappedFileBuffer(const std::string& path,
+                                              std::unique_ptr<rocksdb::MemoryMappedFileBuffer>* buffer) override;
 
  private:
-  rocksdb::IOStatus Enter(std::string_view name);
+  rocksdb::IOStatus Enter(std::string_view name, bool* skip = nullptr);
   bool WaitForSpace(const rocksdb::IOStatus& status) EXCLUDES(mutex_);  // true: try again
   rocksdb::IOStatus Leave(rocksdb::IOStatus status);
 

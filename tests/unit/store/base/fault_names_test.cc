@@ -21,7 +21,8 @@ std::string Read(const std::filesystem::path& path) {
 }
 
 std::vector<std::string> PointsIn(const std::string& text) {
-  static const std::regex kPoint(R"re((?:Pass|PassTransfer|Guard|Enter|Do)\(\s*"([a-z_]+\.[a-z_]+)")re");
+  static const std::regex kPoint(
+      R"re((?:Pass|PassTransfer|PassSync|Guard|Enter|Do|DoSync|Change|GuardSync)\(\s*"([a-z_]+\.[a-z_]+)")re");
   std::vector<std::string> points;
   for (std::sregex_iterator it(text.begin(), text.end(), kPoint), end; it != end; ++it) points.push_back((*it)[1]);
   return points;
