@@ -275,8 +275,7 @@ Worker::Delay Store::Impl::FlushRound() {
 Worker::Delay Store::Impl::MaintainRound() {
   Result<bool> did = Maintain();
   Note(Work::kMaintain, did.status());
-  if (!did.ok()) return milliseconds(10'000);
-  return *did ? milliseconds(0) : milliseconds(10'000);
+  return did.ok() && *did ? milliseconds(0) : options.maintain_every;
 }
 
 }  // namespace dkfs

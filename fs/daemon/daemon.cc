@@ -13,6 +13,7 @@
 #include "fs/daemon/metrics.h"
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mount_words.h"
+#include "fs/daemon/test_knobs.h"
 #include "fs/daemon/upkeep.h"
 #include "store/base/fault.h"
 #include "store/base/file.h"
@@ -111,6 +112,7 @@ Failure Daemon::OpenStore() {
   StoreOptions store_options;
   store_options.retain = options_.retain;
   store_options.budget_bytes = options_.budget_bytes;
+  ApplyTestKnobs(&store_options);
   auto store = Store::Open(places_.store, store_options);
   for (auto waited = kRetry; store.code() == EBUSY && waited <= kDyingPatience; waited += kRetry) {
     std::this_thread::sleep_for(kRetry);

@@ -12,6 +12,7 @@
 #include "fs/daemon/command_runner.h"
 #include "fs/daemon/daemon.h"
 #include "fs/daemon/mount_point.h"
+#include "fs/daemon/test_knobs.h"
 #include "store/base/fault.h"
 #include "store/base/log.h"
 #include "store/base/trace.h"
@@ -70,6 +71,7 @@ int ServeHere(const Options& options, const Places& places, Readiness ready) {
     Daemon daemon(options, places);
     failure = daemon.Run(&ready);
   }
+  WriteFaultPasses();
   if (failure.failed() && options.foreground && !options.has_command) return ReportFailure(failure, false);
   return failure.exit_code;
 }
