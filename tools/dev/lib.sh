@@ -31,7 +31,15 @@ build_preset() {
 in_namespace() {
   local bin=$1
   shift
-  unshare -mpf --mount-proc --kill-child --propagation private env DKFS_BIN="$bin" "$@"
+  if mountpoint -q /; then
+    unshare -mpf --mount-proc --kill-child --propagation private env DKFS_BIN="$bin" "$@"
+  else
+    # A plain chroot: its root is no mount, so its propagation cannot be changed; a private copy of it can be entered.
+    # shellcheck disable=SC2016
+    unshare -mpf --kill-child --propagation unchanged sh -c '
+      mount --rbind / /mnt && mount --make-rprivate /mnt && mount -t proc proc /mnt/proc &&
+        exec chroot /mnt env -C "$PWD" "$@"' sh DKFS_BIN="$bin" "$@"
+  fi
 }
 
 # tracked REGEX: the files of this checkout by name, also those not committed yet; without git all outside build/.
