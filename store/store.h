@@ -150,7 +150,8 @@ class Store {
     uint64_t first = 0, count = 0;
     bool hole = false;  // zeros; no data
     Status status;      // EUCLEAN damaged, ENODATA never captured
-    Bytes data;         // count blocks, valid until the callback returns
+    Bytes data;         // count blocks, valid until the callback returns, or as long as `owner` is held
+    std::shared_ptr<const void> owner;
   };
   Status ReadBlocks(FileId file, const InodeState& state, uint64_t first, uint64_t count, Seq at,
                     const std::function<bool(const BlockRun&)>& each);

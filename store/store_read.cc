@@ -96,7 +96,7 @@ Status Store::ReadBlock(FileId file, const InodeState& state, uint64_t block, Se
 Status Store::ReadBlocks(FileId file, const InodeState& state, uint64_t first, uint64_t count, Seq at,
                          const std::function<bool(const BlockRun&)>& each) {
   return impl_->reconstructor->Blocks(file, state, first, first + count, at, [&](const dkfs::BlockRun& run) {
-    return each({run.first, run.count, run.hole, run.status, run.data});
+    return each({run.first, run.count, run.hole, run.status, run.data, run.owner});
   });
 }
 

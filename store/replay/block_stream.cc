@@ -1,5 +1,6 @@
 // Reading a file from end to end: the index is asked for a window of versions at a time, and payloads that stand one
-// after another in a segment, as sequential writes leave them, are read with one call.
+// after another, as sequential writes and packing leave them, are read with one call, or given out where they were
+// decompressed. Each block is checked against its version where it lies (R1); nothing is copied or cleared before.
 #include <algorithm>
 
 #include "store/base/hash.h"
@@ -10,7 +11,6 @@ namespace dkfs {
 namespace {
 
 constexpr size_t kWindow = 512;  // versions asked of the index at once
-constexpr size_t kRunBytes = 1 << 20;
 
 struct Found {
   uint64_t block;
@@ -18,7 +18,7 @@ struct Found {
   BlockEntry entry;
 };
 
-bool IsRaw(const Found& f) { return f.entry.version.kind == BlockKind::kBaseline && f.entry.location.frame == 0; }
+bool IsBaseline(const Found& f) { return f.entry.version.kind == BlockKind::kBaseline; }
 
 }  // namespace
 
@@ -32,7 +32,7 @@ class BlockStream {
         at_(at),
         each_(each),
         block_bytes_(size_t{1} << state.block_shift),
-        run_blocks_(kRunBytes >> state.block_shift) {}
+        run_blocks_(std::max<size_t>(1, Reconstructor::kRunBytes >> state.block_shift)) {}
 
   Status Run(uint64_t first, uint64_t end) {
     DKFS_TRY(ranges_.Load(from_->index_, file_, state_.layout, at_));
@@ -72,7 +72,7 @@ class BlockStream {
       } else {
         DKFS_TRY_ASSIGN(count, CountTogether(i));
         FlushHole();
-        if (more_) EmitData(i, count);
+        EmitData(i, count);
       }
       next_ = found.block + count;
       i += count;
@@ -86,10 +86,10 @@ class BlockStream {
     return range > found.seq;
   }
 
-  // How many versions from `i` on are of consecutive blocks with data, so that they go out as one run.
+  // How many versions from `i` on are of consecutive blocks with data.
   Result<size_t> CountTogether(size_t i) const {
     size_t count = 1;
-    while (i + count < window_.size() && count < run_blocks_ && window_[i + count].block == window_[i].block + count) {
+    while (i + count < window_.size() && window_[i + count].block == window_[i].block + count) {
       DKFS_TRY_ASSIGN(bool zeros, IsZeros(window_[i + count]));
       if (zeros) break;
       ++count;
@@ -98,53 +98,85 @@ class BlockStream {
   }
 
   void EmitData(size_t i, size_t count) {
-    buffer_.resize(std::max(buffer_.size(), count * block_bytes_));
-    size_t good = 0;  // blocks of the run so far, from `begin` on
-    size_t begin = 0;
-    for (size_t k = 0; more_ && k < count;) {
-      const size_t together = ReadTogether(i + k, count - k, k);
-      for (size_t j = k; more_ && j < k + together; ++j) {
-        Status status = Check(window_[i + j], j);
-        if (status.ok()) {
-          ++good;
-          continue;
-        }
-        EmitRun(window_[i].block + begin, good, Status::Ok(), begin);
-        if (more_) EmitRun(window_[i].block + j, 1, std::move(status), j);
-        begin = j + 1;
-        good = 0;
-      }
-      k += together;
+    for (size_t end = i + count; more_ && i < end;) {
+      const size_t together = Gather(i, end);
+      for (size_t k = 0; more_ && k < together; ++k) EmitBlock(window_[i + k], k * block_bytes_);
+      i += together;
     }
-    EmitRun(window_[i].block + begin, good, Status::Ok(), begin);
+    FlushRun();
   }
 
-  // Reads the raw baselines from window_[i] on that stand side by side, at most `limit`, to place `at` of the buffer.
-  // Whatever went wrong shows in Check. At least 1.
-  size_t ReadTogether(size_t i, size_t limit, size_t at) {
-    read_ok_ = false;
-    if (!IsRaw(window_[i])) return 1;
+  // Block `found`, whose bytes should stand at `at` of what was gathered.
+  void EmitBlock(const Found& found, size_t at) {
+    if (gathered_ok_ && Hash64(gathered_.bytes.subspan(at, block_bytes_)) == found.entry.version.checksum) {
+      return AddToRun(found.block, gathered_.bytes.data() + at, gathered_.owner);
+    }
+    // The long way, which also tells what is wrong.
+    const MutableBytes block = gathered_place_.empty() ? Room(1) : gathered_place_.subspan(at, block_bytes_);
+    Status status = from_->Version({file_, state_.layout, state_.block_shift, found.block}, found.seq, 0, block);
+    if (status.ok()) return AddToRun(found.block, block.data(), buffer_);
+    FlushRun();
+    if (more_) Give({found.block, 1, false, std::move(status), {}, {}});
+  }
+
+  // Gets the baselines from window_[i] on that stand side by side, up to `end`; whatever went wrong shows when they are
+  // checked. At least one version.
+  size_t Gather(size_t i, size_t end) {
+    const Location& first = window_[i].entry.location;
     size_t count = 1;
-    while (count < limit && FollowsRaw(window_[i + count - 1], window_[i + count])) ++count;
+    while (i + count < end && Follows(window_[i + count - 1], window_[i + count])) ++count;
+    gathered_ok_ = false;
+    gathered_place_ = {};
+    if (IsWhole(window_[i])) {
+      while (!IsWhole(window_[i + count - 1])) --count;
+      if (!from_->reader_->Share(first, count * block_bytes_, &gathered_).ok()) return count;
+      gathered_ok_ = gathered_.owner != nullptr;
+      if (gathered_ok_) return count;
+    }
+    gathered_place_ = Room(count);
+    count = gathered_place_.size() / block_bytes_;
+    gathered_ = {gathered_place_, buffer_};
     const BlockVersion& last = window_[i + count - 1].entry.version;
-    if (last.stored_bytes > block_bytes_) return count;
-    MutableBytes out = MutableBytes(buffer_).subspan(at * block_bytes_, (count - 1) * block_bytes_ + last.stored_bytes);
-    read_ok_ = from_->reader_->Read(window_[i].entry.location, out).ok();
-    std::fill_n(out.data() + out.size(), block_bytes_ - last.stored_bytes, std::byte{0});
+    if (!IsBaseline(window_[i]) || last.stored_bytes > block_bytes_) return count;
+    const size_t stored = (count - 1) * block_bytes_ + last.stored_bytes;
+    gathered_ok_ = from_->reader_->ReadToVerify(first, gathered_place_.first(stored)).ok();
+    std::fill(gathered_place_.begin() + static_cast<ptrdiff_t>(stored), gathered_place_.end(), std::byte{0});
     return count;
   }
 
-  bool FollowsRaw(const Found& a, const Found& b) const {
-    return IsRaw(b) && a.entry.version.stored_bytes == block_bytes_ &&
-           a.entry.location.segment == b.entry.location.segment &&
-           b.entry.location.offset == a.entry.location.offset + block_bytes_;
+  bool IsWhole(const Found& f) const { return IsBaseline(f) && f.entry.version.stored_bytes == block_bytes_; }
+  bool Follows(const Found& a, const Found& b) const {
+    const Location &at = a.entry.location, &next = b.entry.location;
+    return IsWhole(a) && IsBaseline(b) && at.segment == next.segment && at.frame == next.frame &&
+           next.offset == at.offset + block_bytes_;
   }
 
-  // Makes sure that place `at` of the buffer holds the version; otherwise the long way, which also tells what is wrong.
-  Status Check(const Found& found, size_t at) {
-    MutableBytes block = MutableBytes(buffer_).subspan(at * block_bytes_, block_bytes_);
-    if (read_ok_ && Hash64(block) == found.entry.version.checksum) return Status::Ok();
-    return from_->Version({file_, state_.layout, state_.block_shift, found.block}, found.seq, 0, block);
+  // A place for up to `blocks` blocks, behind the place given before if there is room.
+  MutableBytes Room(size_t blocks) {
+    if (buffer_ == nullptr || used_ == run_blocks_) {
+      buffer_ = from_->buffers_.Take(run_blocks_ * block_bytes_);
+      used_ = 0;
+    }
+    const size_t count = std::min(blocks, run_blocks_ - used_);
+    const MutableBytes room{buffer_.get() + used_ * block_bytes_, count * block_bytes_};
+    used_ += count;
+    return room;
+  }
+
+  // Good blocks go out as one run while they follow one another in the file and in memory.
+  void AddToRun(uint64_t block, const std::byte* data, const std::shared_ptr<const void>& owner) {
+    const bool follows = run_.count > 0 && run_.first + run_.count == block && run_.owner == owner &&
+                         run_.data.data() + run_.data.size() == data && run_.count < run_blocks_;
+    if (!follows) {
+      FlushRun();
+      run_ = {block, 0, false, Status::Ok(), {data, size_t{0}}, owner};
+    }
+    ++run_.count;
+    run_.data = {run_.data.data(), run_.data.size() + block_bytes_};
+  }
+  void FlushRun() {
+    if (more_ && run_.count > 0) Give(run_);
+    run_ = {};
   }
 
   // Blocks from next_ up to `end` that have no version.
@@ -159,7 +191,7 @@ class BlockStream {
       next_ = uncaptured;
       if (next_ == end) break;
       FlushHole();
-      if (more_) Give({next_, 1, false, Status::Error(ENODATA), {}});
+      if (more_) Give({next_, 1, false, Status::Error(ENODATA), {}, {}});
       ++next_;
     }
     return Status::Ok();
@@ -170,13 +202,8 @@ class BlockStream {
     hole_.count += count;
   }
   void FlushHole() {
-    if (more_ && hole_.count > 0) Give({hole_.first, hole_.count, true, Status::Ok(), {}});
+    if (more_ && hole_.count > 0) Give({hole_.first, hole_.count, true, Status::Ok(), {}, {}});
     hole_.count = 0;
-  }
-  void EmitRun(uint64_t first, size_t count, Status status, size_t at) {
-    if (!more_ || count == 0) return;
-    Bytes data = status.ok() ? Bytes(buffer_).subspan(at * block_bytes_, count * block_bytes_) : Bytes();
-    Give({first, count, false, std::move(status), data});
   }
   void Give(const BlockRun& run) { more_ = each_(run); }
 
@@ -189,11 +216,14 @@ class BlockStream {
   const size_t run_blocks_;
   RangeSet ranges_;
   std::vector<Found> window_;
-  std::vector<std::byte> buffer_;
+  BufferPool::Buffer buffer_;
+  size_t used_ = 0;  // blocks of it
+  SegmentReader::Shared gathered_;
+  MutableBytes gathered_place_;  // the same where it may be written to
+  bool gathered_ok_ = false;
   uint64_t next_ = 0;
   bool more_ = true;
-  bool read_ok_ = false;
-  BlockRun hole_;
+  BlockRun hole_, run_;
 };
 
 Status Reconstructor::Blocks(FileId file, const InodeState& state, uint64_t first, uint64_t end, Seq at,

@@ -122,7 +122,7 @@ Status Reconstructor::DecodeChain(const Place& place, Seq seq, int depth, Mutabl
   std::vector<std::byte> ranges;
   for (; next != chain.rend(); ++next) {
     ranges.resize(next->version.stored_bytes);
-    DKFS_TRY(reader_->Read(next->location, ranges));
+    DKFS_TRY(reader_->ReadToVerify(next->location, ranges));
     DKFS_TRY(codec::PatchRanges(ranges, out));
   }
   return Status::Ok();
@@ -158,7 +158,7 @@ Status Reconstructor::Bottom(const Place& place, const BlockEntry& entry, int de
     case BlockKind::kBaseline:
       if (version.stored_bytes > out.size()) return Status::Corruption("baseline larger than its block");
       Zero(out.subspan(version.stored_bytes));
-      return reader_->Read(entry.location, out.first(version.stored_bytes));
+      return reader_->ReadToVerify(entry.location, out.first(version.stored_bytes));
     case BlockKind::kUnit:
       return Unit(place, entry, depth, out);
     default:
@@ -170,7 +170,7 @@ Status Reconstructor::Unit(const Place& place, const BlockEntry& entry, int dept
   if (depth >= kMaxUnitDepth) return Status::Corruption("units stand on units too deep");
   if (entry.version.stored_bytes > kMaxRecordBytes) return Status::Corruption("unit larger than a record");
   std::vector<std::byte> payload(entry.version.stored_bytes);
-  DKFS_TRY(reader_->Read(entry.location, payload));
+  DKFS_TRY(reader_->ReadToVerify(entry.location, payload));
   UnitHeader header;
   Bytes delta;
   DKFS_TRY(DecodeUnit(payload, &header, &delta));

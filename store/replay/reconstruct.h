@@ -20,6 +20,7 @@
 #include "store/base/bytes.h"
 #include "store/base/status.h"
 #include "store/index/index.h"
+#include "store/replay/buffer_pool.h"
 #include "store/replay/segment_reader.h"
 
 namespace dkfs {
@@ -30,12 +31,16 @@ struct BlockRun {
   uint64_t count = 0;
   bool hole = false;  // zeros; no data
   Status status;      // not Ok: why these blocks cannot be given: damage (EUCLEAN), or ENODATA: never captured
-  Bytes data;         // count blocks, valid until the callback returns; empty for a hole or an error
+  Bytes data;         // count blocks, valid until the callback returns, or as long as `owner` is held; empty for a hole
+                      // or an error
+  std::shared_ptr<const void> owner;
 };
 
 class Reconstructor {
  public:
-  Reconstructor(Index* index, SegmentReader* reader) : index_(index), reader_(reader) {}
+  static constexpr size_t kRunBytes = 256 << 10;  // about a frame; stays in a core's cache between its readers
+
+  Reconstructor(Index* index, SegmentReader* reader) : index_(index), reader_(reader), buffers_(kRunBytes, 64) {}
 
   // Fills `out` (exactly one block of `state.block_shift`) with the block at `at`. A block without versions, or covered
   // by a newer range, is zeros. In a file whose content is kAdopting such a block below adopted_size is ENODATA: its
@@ -53,8 +58,8 @@ class Reconstructor {
   // True when some version of the block at or before `at` that is still kept has this checksum (a stale but explained
   // backing block), zeros counting as explained.
   Result<bool> Explains(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum);
-  // All blocks of [first, end) in order, in runs of at most 1 MiB of data (holes of any length), until `each` returns
-  // false. One pass over the index and large reads: the way to read a file from end to end. Memory is bounded. Errors
+  // All blocks of [first, end) in order, in runs of at most kRunBytes of data (or one block; holes of any length),
+  // until `each` returns false. One pass over the index and large reads: the way to read a file from end to end. Errors
   // of single blocks come in BlockRun::status and do not end the pass; the result is Ok unless the index itself fails.
   Status Blocks(FileId file, const InodeState& state, uint64_t first, uint64_t end, Seq at,
                 const std::function<bool(const BlockRun&)>& each);
@@ -85,6 +90,7 @@ class Reconstructor {
   Status Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth, MutableBytes out);
   Index* index_;
   SegmentReader* reader_;
+  BufferPool buffers_;
 };
 
 // The checksum of a block of zeros.

@@ -3,7 +3,8 @@
 // What comes out: types, names, contents with holes, hard links, symlinks, fifos, sockets, devices, modes, times to the
 // nanosecond, extended attributes with ACLs, and owners when run as root. Names from the store are checked and every
 // step goes by directory descriptors that never follow a link, so nothing can be written outside the output directory.
-// The output is not synced. Memory is bounded but for one entry for each inode with several names.
+// The output is not synced. Memory is bounded but for one entry for each inode with several names. A thread reads and
+// checks ahead while the caller's writes; what is written, reported and counted is the same each time.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,8 @@ namespace dkfs {
 struct RestoreOptions {
   bool keep_going = false;         // go on after a problem with single files or blocks
   std::vector<std::string> paths;  // relative to the mounted directory; empty: everything
-  // One line for each problem, naming the file, the offset where known, and the moment.
+  // Both functions are called in the caller's thread. One line for each problem, naming the file, the offset where
+  // known, and the moment.
   std::function<void(const std::string&)> on_problem = [](const std::string&) {};
   std::function<void(uint64_t files, uint64_t bytes)> on_progress = [](uint64_t, uint64_t) {};  // after each file
 };

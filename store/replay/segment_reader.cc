@@ -16,6 +16,7 @@ namespace dkfs {
 namespace {
 
 constexpr size_t kMaxOpenSegments = 16;
+constexpr size_t kMaxFronts = 4096;  // 16 bytes for each 256 KiB frame: of 1 GiB
 
 // A least-recently-used map; `Weight` of all entries together stays at or under the limit (but for a single entry).
 template <class Key, class Value>
@@ -71,17 +72,38 @@ struct OpenSegment {
   uint64_t salt = 0;
 };
 using SegmentRef = std::shared_ptr<const OpenSegment>;
-using Frame = std::shared_ptr<const std::vector<std::byte>>;
 
-Status DecodeBody(const RecordHeader& header, std::vector<std::byte> stored, std::vector<std::byte>* body) {
-  DKFS_TRY(CheckRecordBody(header, stored));
-  if (!(header.flags & kRecordCompressed)) {
-    *body = std::move(stored);
-    return Status::Ok();
-  }
-  if (header.body_bytes > kMaxRecordBytes) return Status::Corruption("frame larger than a record may be");
-  body->resize(header.body_bytes);
-  return codec::Decompress(stored, *body);
+// Allocated uncleared: it is filled at once.
+struct FrameBytes {
+  explicit FrameBytes(size_t bytes) : data(std::make_unique_for_overwrite<std::byte[]>(bytes)), size(bytes) {}
+  MutableBytes bytes() const { return {data.get(), size}; }
+  std::unique_ptr<std::byte[]> data;
+  size_t size;
+};
+using Frame = std::shared_ptr<const FrameBytes>;
+
+// What a frame's header says of where its payloads are.
+struct Front {
+  uint32_t body_bytes = 0;  // 0: not known; a frame has at least one item
+  bool compressed = false;
+};
+
+Status ReadHeader(const OpenSegment& segment, uint32_t frame, RecordHeader* header) {
+  std::array<std::byte, kRecordHeaderBytes> raw;
+  DKFS_TRY(file::ReadExactAt(segment.fd.get(), raw, frame, segment.path));
+  return DecodeRecordHeader(raw, segment.salt, header);
+}
+
+Result<Frame> ReadFrame(const OpenSegment& segment, uint32_t frame) {
+  RecordHeader header;
+  DKFS_TRY(ReadHeader(segment, frame, &header));
+  auto stored = std::make_shared<const FrameBytes>(header.stored_bytes);
+  DKFS_TRY(file::ReadExactAt(segment.fd.get(), stored->bytes(), uint64_t{frame} + kRecordHeaderBytes, segment.path));
+  DKFS_TRY(CheckRecordBody(header, stored->bytes()));
+  if (!(header.flags & kRecordCompressed)) return stored;
+  auto body = std::make_shared<const FrameBytes>(header.body_bytes);
+  DKFS_TRY(codec::Decompress(stored->bytes(), body->bytes()));
+  return body;
 }
 
 }  // namespace
@@ -89,19 +111,33 @@ Status DecodeBody(const RecordHeader& header, std::vector<std::byte> stored, std
 class SegmentReader::Impl {
  public:
   Impl(std::string journal_path, uint64_t cache_bytes)
-      : path_(std::move(journal_path)), segments_(kMaxOpenSegments), frames_(cache_bytes) {}
+      : path_(std::move(journal_path)), segments_(kMaxOpenSegments), fronts_(kMaxFronts), frames_(cache_bytes) {}
 
   Status Read(const Location& where, MutableBytes out) EXCLUDES(mutex_) {
-    if (where.frame == 0) {
-      DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
-      return file::ReadExactAt(segment->fd.get(), out, where.offset, segment->path);
-    }
+    if (where.frame == 0) return ReadPlain(where, where.offset, out);
     DKFS_TRY_ASSIGN(Frame frame, LoadFrame(where));
-    if (where.offset > frame->size() || out.size() > frame->size() - where.offset) {
-      return Status::Corruption(SegmentPath(where.segment) + ": payload beyond its frame at " +
-                                std::to_string(where.frame));
-    }
-    if (!out.empty()) std::memcpy(out.data(), frame->data() + where.offset, out.size());
+    DKFS_TRY(CheckInside(where, out.size(), frame->size));
+    if (!out.empty()) std::memcpy(out.data(), frame->data.get() + where.offset, out.size());
+    return Status::Ok();
+  }
+
+  Status ReadToVerify(const Location& where, MutableBytes out) EXCLUDES(mutex_) {
+    if (where.frame == 0) return ReadPlain(where, where.offset, out);
+    DKFS_TRY_ASSIGN(const Front front, LoadFront(where));
+    if (front.compressed) return Read(where, out);
+    DKFS_TRY(CheckInside(where, out.size(), front.body_bytes));
+    return ReadPlain(where, uint64_t{where.frame} + kRecordHeaderBytes + where.offset, out);
+  }
+
+  Status Share(const Location& where, size_t bytes, Shared* out) EXCLUDES(mutex_) {
+    *out = {};
+    if (where.frame == 0) return Status::Ok();
+    DKFS_TRY_ASSIGN(const Front front, LoadFront(where));
+    if (!front.compressed) return Status::Ok();
+    DKFS_TRY_ASSIGN(Frame frame, LoadFrame(where));
+    DKFS_TRY(CheckInside(where, bytes, frame->size));
+    out->bytes = Bytes(frame->bytes()).subspan(where.offset, bytes);
+    out->owner = std::move(frame);
     return Status::Ok();
   }
 
@@ -109,12 +145,24 @@ class SegmentReader::Impl {
     MutexLock lock(mutex_);
     segments_.EraseIf([&](SegmentId key) { return key == id; });
     frames_.EraseIf([&](const FrameKey& key) { return key.first == id; });
+    fronts_.EraseIf([&](const FrameKey& key) { return key.first == id; });
   }
 
  private:
   using FrameKey = std::pair<SegmentId, uint32_t>;
 
   std::string SegmentPath(SegmentId id) const { return path_ + "/" + SegmentName(id, SegmentKind::kJournal); }
+
+  Status CheckInside(const Location& where, size_t bytes, size_t frame_bytes) const {
+    if (where.offset <= frame_bytes && bytes <= frame_bytes - where.offset) return Status::Ok();
+    return Status::Corruption(SegmentPath(where.segment) + ": payload beyond its frame at " +
+                              std::to_string(where.frame));
+  }
+
+  Status ReadPlain(const Location& where, uint64_t offset, MutableBytes out) EXCLUDES(mutex_) {
+    DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
+    return file::ReadExactAt(segment->fd.get(), out, offset, segment->path);
+  }
 
   Result<SegmentRef> Segment(SegmentId id) EXCLUDES(mutex_) {
     {
@@ -131,7 +179,7 @@ class SegmentReader::Impl {
     auto segment = std::make_shared<OpenSegment>();
     for (SegmentKind kind : {SegmentKind::kJournal, SegmentKind::kPack}) {
       segment->path = path_ + "/" + SegmentName(id, kind);
-      Result<UniqueFd> fd = file::Open(AT_FDCWD, segment->path, O_RDONLY);
+      Result<UniqueFd> fd = file::OpenRegular(AT_FDCWD, segment->path);
       if (fd.ok()) {
         segment->fd = std::move(fd).value();
         DKFS_TRY_ASSIGN(segment->salt, ReadSalt(*segment));
@@ -151,6 +199,22 @@ class SegmentReader::Impl {
     return header.salt;
   }
 
+  Result<Front> LoadFront(const Location& where) EXCLUDES(mutex_) {
+    const FrameKey key{where.segment, where.frame};
+    {
+      MutexLock lock(mutex_);
+      if (const Front found = fronts_.Find(key); found.body_bytes > 0) return found;
+    }
+    DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
+    RecordHeader header;
+    Status status = ReadHeader(*segment, where.frame, &header);
+    if (!status.ok()) return status.Prefix(segment->path + " at " + std::to_string(where.frame));
+    const Front front{header.body_bytes, (header.flags & kRecordCompressed) != 0};
+    MutexLock lock(mutex_);
+    fronts_.Insert(key, front, 1);
+    return front;
+  }
+
   Result<Frame> LoadFrame(const Location& where) EXCLUDES(mutex_) {
     const FrameKey key{where.segment, where.frame};
     {
@@ -158,29 +222,17 @@ class SegmentReader::Impl {
       if (Frame found = frames_.Find(key)) return found;
     }
     DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
-    auto body = std::make_shared<std::vector<std::byte>>();
-    Status status = ReadFrame(*segment, where.frame, body.get());
-    if (!status.ok()) return status.Prefix(segment->path + " at " + std::to_string(where.frame));
-    Frame frame = std::move(body);
+    Result<Frame> frame = ReadFrame(*segment, where.frame);
+    if (!frame.ok()) return frame.status().Prefix(segment->path + " at " + std::to_string(where.frame));
     MutexLock lock(mutex_);
-    frames_.Insert(key, frame, frame->size());
+    frames_.Insert(key, *frame, (*frame)->size);
     return frame;
-  }
-
-  static Status ReadFrame(const OpenSegment& segment, uint32_t offset, std::vector<std::byte>* body) {
-    std::array<std::byte, kRecordHeaderBytes> raw;
-    DKFS_TRY(file::ReadExactAt(segment.fd.get(), raw, offset, segment.path));
-    RecordHeader header;
-    DKFS_TRY(DecodeRecordHeader(raw, segment.salt, &header));
-    if (header.stored_bytes > kMaxRecordBytes) return Status::Corruption("record larger than allowed");
-    std::vector<std::byte> stored(header.stored_bytes);
-    DKFS_TRY(file::ReadExactAt(segment.fd.get(), stored, offset + kRecordHeaderBytes, segment.path));
-    return DecodeBody(header, std::move(stored), body);
   }
 
   const std::string path_;
   Mutex mutex_;
   Lru<SegmentId, SegmentRef> segments_ GUARDED_BY(mutex_);
+  Lru<FrameKey, Front> fronts_ GUARDED_BY(mutex_);
   Lru<FrameKey, Frame> frames_ GUARDED_BY(mutex_);
 };
 
@@ -188,6 +240,10 @@ SegmentReader::SegmentReader(std::string journal_path, uint64_t cache_bytes)
     : impl_(std::make_unique<Impl>(std::move(journal_path), cache_bytes)) {}
 SegmentReader::~SegmentReader() = default;
 Status SegmentReader::Read(const Location& where, MutableBytes out) { return impl_->Read(where, out); }
+Status SegmentReader::ReadToVerify(const Location& where, MutableBytes out) { return impl_->ReadToVerify(where, out); }
+Status SegmentReader::Share(const Location& where, size_t bytes, Shared* out) {
+  return impl_->Share(where, bytes, out);
+}
 void SegmentReader::Forget(SegmentId id) { impl_->Forget(id); }
 
 }  // namespace dkfs

@@ -5,6 +5,7 @@
 
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
+#include "store/format/record.h"
 #include "store/format/segment.h"
 #include "store/replay/unit.h"
 #include "tests/support/temp_dir.h"
@@ -49,6 +50,33 @@ class ReconstructTest : public testing::Test {
     KvBatch batch;
     batch.Put(Family::kRange, keys::Range(kFile, Seq{seq}, 0), values::Encode(RangeItem{kFile, kLayout, first, end}));
     ASSERT_TRUE(index_->Write(&batch).ok());
+  }
+  // A frame as packing makes it, with baselines of the blocks from `first` on. Returns where its first payload stands
+  // in the segment if it is stored plainly.
+  size_t PutFrame(uint64_t first, const std::vector<std::string>& blocks, bool compressed) {
+    std::string body(48, 'i');  // an item's front, which nobody looks at here
+    segment_.resize(RoundUp(segment_.size(), 8));
+    const auto frame = static_cast<uint32_t>(segment_.size());
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const auto bytes = static_cast<uint32_t>(blocks[i].size());
+      const BlockVersion version{BlockKind::kBaseline, 0, bytes, HashZeroPadded(AsBytes(blocks[i]), kBytes), Seq{}};
+      PutEntry(kFile, first + i, 2, {version, {SegmentId{1}, frame, static_cast<uint32_t>(body.size())}});
+      body += blocks[i];
+    }
+    std::string stored;
+    EXPECT_TRUE(codec::Compress(AsBytes(body), 1, &stored).ok());
+    if (!compressed) stored = body;
+    RecordHeader header;
+    header.flags = compressed ? kRecordCompressed : 0;
+    header.stored_bytes = static_cast<uint32_t>(stored.size());
+    header.body_bytes = static_cast<uint32_t>(body.size());
+    header.length = static_cast<uint32_t>(RoundUp(kRecordHeaderBytes + stored.size(), 8));
+    header.item_count = 1;
+    header.body_checksum = Hash64(AsBytes(stored));
+    header.seq = Seq{2};
+    segment_ += AsString(EncodeRecordHeader(header, 0));
+    segment_ += stored;
+    return frame + kRecordHeaderBytes + 48;
   }
   static std::string Delta(const std::string& before, const std::string& after) {
     std::string out;
@@ -239,6 +267,60 @@ TEST_F(ReconstructTest, AStreamOverManyBlocksGivesEveryByte) {
                   .ok());
   EXPECT_EQ(next, 3000u);
   EXPECT_GT(data, 900u);
+}
+
+TEST_F(ReconstructTest, AStreamOverFramesGivesEveryByteAsLongAsItIsHeld) {
+  state_.size = 400 * kBytes;
+  std::string want(400 * kBytes, '\0');
+  for (uint64_t frame = 0; frame < 6; ++frame) {
+    std::vector<std::string> blocks;
+    for (uint64_t i = 0; i < 60; ++i) {
+      blocks.push_back(Block("block " + std::to_string(frame * 60 + i) + std::string(frame * i, 'x')));
+      if (i == 59) blocks.back().resize(2000);  // as of a file that ended there
+      std::copy(blocks.back().begin(), blocks.back().end(), want.begin() + (frame * 60 + i) * kBytes);
+    }
+    PutFrame(frame * 60, blocks, frame % 3 != 0);
+  }
+  for (uint64_t block : {0u, 17u, 70u, 71u, 200u}) {  // chains among them
+    const std::string before = want.substr(block * kBytes, kBytes), after = Block("delta");
+    Put(kFile, block, 5, BlockKind::kDelta, Delta(before, after), after, 2);
+    want.replace(block * kBytes, kBytes, after);
+  }
+  PutFile(dir_ / SegmentName(SegmentId{1}, SegmentKind::kJournal), segment_);
+  SegmentReader reader(dir_.path(), /*cache_bytes=*/1);
+  Reconstructor reconstructor(index_.get(), &reader);
+  std::vector<BlockRun> held;
+  ASSERT_TRUE(reconstructor
+                  .Blocks(kFile, state_, 0, 400, Seq{9},
+                          [&](const BlockRun& run) {
+                            held.push_back(run);
+                            return true;
+                          })
+                  .ok());
+  std::string got(400 * kBytes, '\0');
+  uint64_t next = 0;
+  for (const BlockRun& run : held) {
+    ASSERT_TRUE(run.status.ok()) << run.status.ToString();
+    EXPECT_EQ(run.first, next);
+    EXPECT_LE(run.data.size(), Reconstructor::kRunBytes);
+    next += run.count;
+    std::copy_n(AsString(run.data).begin(), run.data.size(), got.begin() + run.first * kBytes);
+  }
+  EXPECT_EQ(next, 400u);
+  EXPECT_TRUE(got == want);
+}
+
+TEST_F(ReconstructTest, ADamagedByteOfAPlainFrameCostsItsBlockOnly) {
+  const size_t at = PutFrame(0, std::vector<std::string>(10, Block("plain")), false);
+  PutFrame(10, std::vector<std::string>(10, Block("compressed")), true);
+  EXPECT_EQ(Runs(0, 20, 9), "0+10 data; 10+10 data; ");
+  segment_[at + 3 * kBytes + 100] ^= 1;
+  EXPECT_EQ(Runs(0, 20, 9), "0+3 data; 3+1 damage; 4+6 data; 10+10 data; ");
+  EXPECT_EQ(Read(2, 9), "plain");
+  EXPECT_EQ(Read(3, 9).substr(0, 1), "!");
+  segment_[segment_.size() - 20] ^= 1;
+  EXPECT_EQ(Read(12, 9).substr(0, 1), "!");
+  EXPECT_EQ(Read(2, 9), "plain");
 }
 
 TEST_F(ReconstructTest, ExplainsKnowsEveryKeptVersion) {

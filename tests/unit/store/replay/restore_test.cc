@@ -7,7 +7,9 @@
 #include <sys/xattr.h>
 
 #include <filesystem>
+#include <map>
 
+#include "store/base/fault.h"
 #include "store/base/hash.h"
 #include "tests/support/temp_dir.h"
 
@@ -188,6 +190,47 @@ TEST_F(RestoreTest, DamageNamesFileAndOffsetAndTheRestIsWritten) {
   EXPECT_EQ(content.substr(2 * kBytes, 5), "third");
   EXPECT_TRUE(fs::exists(dir_ / "goes-on/other"));
   EXPECT_EQ(result_.problems, 1u);
+}
+
+TEST_F(RestoreTest, MuchDataAndManyFilesComeBackInWhateverOrderThreadsRun) {
+  std::map<std::string, std::string> want;
+  for (int d = 0; d < 20; ++d) {
+    const std::string dir_name = "d" + std::to_string(d);
+    const FileId dir = Make(kRootFile, dir_name, S_IFDIR | 0700, 2);
+    for (int f = 0; f < 10; ++f) {
+      const std::string name = "f" + std::to_string(f);
+      const uint64_t blocks = static_cast<uint64_t>(f) * 40;  // more than the queue between the threads holds, in all
+      const FileId file = Make(dir, name, S_IFREG | 0600, 1, blocks * kBytes);
+      std::string& content = want[dir_name + "/" + name];
+      content.resize(blocks * kBytes);
+      for (uint64_t block = 0; block < blocks; block += 2) {
+        const std::string text = name + " block " + std::to_string(block);
+        Write(file, block, text);
+        content.replace(block * kBytes, text.size(), text);
+      }
+    }
+  }
+  ASSERT_TRUE(Restore(dir_ / "out").ok());
+  EXPECT_EQ(result_.files, 220u);
+  for (const auto& [path, content] : want) EXPECT_TRUE(ContentOf(dir_ / ("out/" + path)) == content) << path;
+}
+
+TEST_F(RestoreTest, WhatCannotBeMadeIsOneProblemAndTheRestIsWritten) {
+  const FileId dir = Make(kRootFile, "dir", S_IFDIR | 0700, 2);
+  Make(dir, "inside", S_IFREG | 0600);
+  const FileId file = Make(kRootFile, "file", S_IFREG | 0600, 1, kBytes);
+  Write(file, 0, "content");
+  Make(kRootFile, "other", S_IFREG | 0600);
+  RestoreOptions options;
+  options.keep_going = true;
+  ASSERT_TRUE(Fault::Arm("file.mkdir=EDQUOT@2,file.write=EIO@*").ok());  // the first makes the output
+  EXPECT_EQ(Restore(dir_ / "out", options).code(), EDQUOT);
+  ASSERT_TRUE(Fault::Arm("").ok());
+  ASSERT_EQ(problems_.size(), 2u);
+  EXPECT_NE(problems_[0].find("dir as of"), std::string::npos) << problems_[0];
+  EXPECT_NE(problems_[1].find("file as of"), std::string::npos) << problems_[1];
+  EXPECT_TRUE(fs::exists(dir_ / "out/other"));
+  EXPECT_EQ(result_.files, 3u) << "a directory that could not be made counts once, with all below it";
 }
 
 TEST_F(RestoreTest, ALinkInTheTreeIsNeverFollowed) {

@@ -1,0 +1,133 @@
+#include "store/replay/restore_writer.h"
+
+#include <sys/stat.h>
+
+#include "store/base/file.h"
+
+namespace dkfs {
+
+using Kind = RestoreStep::Kind;
+
+Status RestoreWriter::Open(const std::string& out) {
+  DKFS_TRY_ASSIGN(UniqueFd root, RestoreSink::OpenRoot(out));
+  levels_.push_back({std::move(root), "."});
+  return Status::Ok();
+}
+
+Status RestoreWriter::Problem(const Status& status, const std::string& path) {
+  const Status full = status.Prefix((path.empty() ? "." : path) + " as of seq " + std::to_string(at_.value));
+  ++result_.problems;
+  options_.on_problem(full.ToString());
+  if (first_.ok() || (full.IsCorruption() && !first_.IsCorruption())) first_ = full;
+  return options_.keep_going ? Status::Ok() : first_;
+}
+
+Status RestoreWriter::Count(const Status& status, const std::string& path) {
+  if (!status.ok()) DKFS_TRY(Problem(status, path));
+  ++result_.files;
+  options_.on_progress(result_.files, result_.bytes);
+  return Status::Ok();
+}
+
+Status RestoreWriter::Do(const RestoreStep& step) {
+  switch (step.kind) {
+    case Kind::kEnter:
+      return Enter(step);
+    case Kind::kFile:
+      return Begin(step);
+    case Kind::kEnd:
+      return in_file_ ? EndFile(step) : EndDirectory(step);
+    default:
+      break;
+  }
+  if (!levels_.back().fd) return Status::Ok();
+  switch (step.kind) {
+    case Kind::kData:
+      return Write(step);
+    case Kind::kDamage:
+      return Damage(step);
+    case Kind::kLink:
+      return Count(sink_.MakeLink(levels_.front().fd.get(), step.target, dir(), step.name), step.path);
+    case Kind::kOther:
+      return Count(Other(step), step.path);
+    case Kind::kFailed:
+      return Count(step.status, step.path);
+    default:
+      return Problem(step.status, step.path);
+  }
+}
+
+Status RestoreWriter::Enter(const RestoreStep& step) {
+  Level level{UniqueFd(), step.name};
+  Status status;
+  if (levels_.back().fd) {
+    Result<UniqueFd> made = sink_.MakeDir(dir(), step.name);
+    status = made.status();
+    if (made.ok()) level.fd = std::move(*made);
+    if (!status.ok()) status = Count(status, step.path);
+  }
+  levels_.push_back(std::move(level));
+  return status;
+}
+
+Status RestoreWriter::EndDirectory(const RestoreStep& step) {
+  const Level level = std::move(levels_.back());
+  levels_.pop_back();
+  if (!level.fd) return Status::Ok();  // counted when it failed
+  Status status = step.status;
+  if (status.ok()) status = sink_.Dress(level.fd.get(), dir(), step.name, step.state, step.xattrs);
+  return Count(status, step.path);
+}
+
+Status RestoreWriter::Begin(const RestoreStep& step) {
+  in_file_ = true;
+  file_path_ = step.path;
+  if (!levels_.back().fd) return Status::Ok();
+  Result<UniqueFd> made = sink_.MakeFile(dir(), step.name, step.state.size);
+  if (!made.ok()) return Count(made.status(), step.path);
+  file_ = std::move(*made);
+  return Status::Ok();
+}
+
+Status RestoreWriter::Write(const RestoreStep& step) {
+  if (!file_) return Status::Ok();
+  const Status written = file::WriteAt(file_.get(), step.data, step.offset, file_path_);
+  if (!written.ok()) {
+    file_.reset();
+    return Count(written, file_path_);
+  }
+  result_.bytes += step.data.size();
+  return Status::Ok();
+}
+
+Status RestoreWriter::Damage(const RestoreStep& step) {
+  if (!file_) return Status::Ok();
+  const Status why =
+      step.status.code() == ENODATA ? Status::Error(ENODATA, "its content was never captured") : step.status;
+  return Problem(why.Prefix("at offset " + std::to_string(step.offset)), file_path_);
+}
+
+Status RestoreWriter::EndFile(const RestoreStep& step) {
+  in_file_ = false;
+  if (!file_) return Status::Ok();  // counted when it failed
+  Status status = step.status;
+  if (status.ok()) status = sink_.Dress(file_.get(), dir(), step.name, step.state, step.xattrs);
+  file_.reset();
+  return Count(status, step.path);
+}
+
+Status RestoreWriter::Other(const RestoreStep& step) {
+  if (S_ISLNK(step.state.mode)) {
+    DKFS_TRY(sink_.MakeSymlink(dir(), step.name, step.state.symlink_target));
+  } else {
+    DKFS_TRY(sink_.MakeNode(dir(), step.name, step.state.mode, step.state.rdev));
+  }
+  DKFS_TRY(step.status);
+  return sink_.Dress(-1, dir(), step.name, step.state, step.xattrs);
+}
+
+Status RestoreWriter::DressRoot(const InodeState& state, const RestoreSink::Xattrs& xattrs) {
+  return sink_.Dress(dir(), dir(), ".", state, xattrs);
+}
+
+}  // namespace dkfs
