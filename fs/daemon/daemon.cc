@@ -112,6 +112,7 @@ Failure Daemon::OpenStore() {
   StoreOptions store_options;
   store_options.retain = options_.retain;
   store_options.budget_bytes = options_.budget_bytes;
+  store_options.on_sync = [this](uint64_t sync_ns, int group) { sync_stats_.Record(sync_ns, group); };
   ApplyTestKnobs(&store_options);
   auto store = Store::Open(places_.store, store_options);
   for (auto waited = kRetry; store.code() == EBUSY && waited <= kDyingPatience; waited += kRetry) {
@@ -135,7 +136,8 @@ Failure Daemon::OpenStore() {
 Failure Daemon::BeginAgainIfCutShort(const StoreOptions& store_options) {
   auto complete = Adopter::IsComplete(store_.get());
   if (!complete.ok()) return StoreFailure(places_.store, complete.status());
-  if (*complete || store_->fresh()) return Failure::None();
+  adopted_ = *complete;
+  if (adopted_ || store_->fresh()) return Failure::None();
   Status closed = store_->Close();
   store_.reset();
   for (const char* part : {"/index", "/journal"}) {
@@ -159,9 +161,6 @@ Failure Daemon::OpenDirectory() {
 }
 
 Failure Daemon::Assemble() {
-  auto adopted = Adopter::IsComplete(store_.get());
-  if (!adopted.ok()) return StoreFailure(places_.store, adopted.status());
-  adopted_ = *adopted;
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
   hydrate.trusted = IsTrusted();
@@ -256,7 +255,7 @@ void Daemon::OnReady(Readiness* ready) {
 
 // With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
-  upkeep_ = std::make_unique<Upkeep>(store_.get(), hydrator_.get(), log_file_.get());
+  upkeep_ = std::make_unique<Upkeep>(hydrator_.get(), log_file_.get());
   adopter_->StartContents(
       [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();
@@ -333,6 +332,7 @@ DaemonReport Daemon::Report() const {
   report.order = options_.order;
   report.store = store_->GetStatus();
   report.hydration = hydrator_->progress();
+  report.syncs = sync_stats_.Snapshot();
   report.backing_error = file_system_->backing_error();
   if (const Session* session = serving_.load()) report.requests = session->Requests();
   AdoptProgress adoption = adopter_->progress();

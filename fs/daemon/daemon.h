@@ -19,6 +19,7 @@
 #include "fs/daemon/failure.h"
 #include "fs/daemon/options.h"
 #include "fs/daemon/readiness.h"
+#include "fs/daemon/sync_stats.h"
 #include "fs/fuse/session.h"
 #include "fs/hydrate/aside.h"
 #include "fs/hydrate/hydrator.h"
@@ -45,6 +46,7 @@ struct DaemonReport {
   StoreStatus store;
   HydrateProgress hydration;
   RequestSnapshot requests{};
+  SyncSnapshot syncs;
   bool adopting = false;
   uint64_t unprotected_bytes = 0, total_bytes = 0;  // content not captured yet, and all content (adoption)
   std::string last_error;
@@ -97,6 +99,7 @@ class Daemon {
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
 
   // Destroyed from the bottom up: what uses comes after what is used.
+  SyncStats sync_stats_;
   std::unique_ptr<LogFile> log_file_;
   std::unique_ptr<Store> store_;
   UniqueFd dir_lock_;

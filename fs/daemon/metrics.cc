@@ -32,12 +32,6 @@ class Families {
   void Gauge(const std::string& name, const std::string& help, double value) {
     Add(name, help, MetricType::Gauge).metric.push_back(Value(value, {}));
   }
-  void Summary(const std::string& name, const std::string& help, uint64_t count, double sum) {
-    ClientMetric metric;
-    metric.summary.sample_count = count;
-    metric.summary.sample_sum = sum;
-    Add(name, help, MetricType::Summary).metric.push_back(std::move(metric));
-  }
   static ClientMetric Value(double value, Labels labels) {
     ClientMetric metric;
     metric.label = std::move(labels);
@@ -50,18 +44,20 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-ClientMetric HistogramOf(const OpSnapshot& op, Labels labels) {
+// `counts` are not cumulative and have one more element than `bounds`; `unit` of them make one of what is shown.
+template <size_t N>
+ClientMetric HistogramOf(const std::array<uint64_t, N>& bounds, const std::array<uint64_t, N + 1>& counts, uint64_t sum,
+                         double unit, Labels labels) {
   ClientMetric metric;
   metric.label = std::move(labels);
-  metric.histogram.sample_count = op.requests;
-  metric.histogram.sample_sum = static_cast<double>(op.total_ns) / kNsPerSecond;
   uint64_t cumulative = 0;
-  for (size_t b = 0; b < op.buckets.size(); ++b) {
-    cumulative += op.buckets[b];
-    double bound = b < kLatencyBoundsNs.size() ? static_cast<double>(kLatencyBoundsNs[b]) / kNsPerSecond
-                                               : std::numeric_limits<double>::infinity();
+  for (size_t b = 0; b < counts.size(); ++b) {
+    cumulative += counts[b];
+    double bound = b < N ? static_cast<double>(bounds[b]) / unit : std::numeric_limits<double>::infinity();
     metric.histogram.bucket.push_back({cumulative, bound});
   }
+  metric.histogram.sample_count = cumulative;
+  metric.histogram.sample_sum = static_cast<double>(sum) / unit;
   return metric;
 }
 
@@ -79,7 +75,8 @@ void AddRequests(const RequestSnapshot& requests, Families* out) {
     total.metric.push_back(metric);
     metric.counter.value = static_cast<double>(requests[i].errors);
     errors.metric.push_back(std::move(metric));
-    duration.metric.push_back(HistogramOf(requests[i], std::move(labels)));
+    duration.metric.push_back(
+        HistogramOf(kLatencyBoundsNs, requests[i].buckets, requests[i].total_ns, kNsPerSecond, std::move(labels)));
   }
   for (MetricFamily* family : {&total, &errors, &duration}) {
     out->Add(family->name, family->help, family->type).metric = std::move(family->metric);
@@ -89,10 +86,6 @@ void AddRequests(const RequestSnapshot& requests, Families* out) {
 void AddStore(const StoreStatus& s, Families* out) {
   out->Counter("dkfs_blueshift_records_total", "Records appended to the journal", s.records);
   out->Counter("dkfs_blueshift_appended_bytes_total", "Bytes of records appended to the journal", s.record_bytes);
-  out->Summary("dkfs_journal_sync_duration_seconds", "Device flushes of the journal", s.syncs,
-               static_cast<double>(s.sync_ns) / kNsPerSecond);
-  out->Summary("dkfs_journal_group_commit_size", "Barriers answered by one flush", s.syncs,
-               static_cast<double>(s.barriers));
   out->Gauge("dkfs_index_lag_records", "Records appended but not indexed yet",
              static_cast<double>(s.appended.value - std::min(s.indexed.value, s.appended.value)));
   out->Gauge("dkfs_index_lag_bytes", "Bytes of records not indexed yet", static_cast<double>(s.queue_bytes));
@@ -106,6 +99,13 @@ void AddStore(const StoreStatus& s, Families* out) {
   out->Gauge("dkfs_store_budget_bytes", "Most the store may take", static_cast<double>(s.budget_bytes));
   out->Counter("dkfs_store_packed_segments_total", "Segments packed", s.packed_segments);
   out->Counter("dkfs_store_deleted_segments_total", "Segments deleted", s.deleted_segments);
+}
+
+void AddSyncs(const SyncSnapshot& syncs, Families* out) {
+  out->Add("dkfs_journal_sync_duration_seconds", "Device flushes of the journal", MetricType::Histogram).metric = {
+      HistogramOf(kLatencyBoundsNs, syncs.durations, syncs.total_ns, kNsPerSecond, {})};
+  out->Add("dkfs_journal_group_commit_size", "Barriers answered by one flush", MetricType::Histogram).metric = {
+      HistogramOf(kGroupBounds, syncs.groups, syncs.barriers, 1, {})};
 }
 
 void AddHydration(const HydrateProgress& h, Families* out) {
@@ -129,6 +129,7 @@ class Collector : public prometheus::Collectable {
     Families out;
     AddRequests(report.requests, &out);
     AddStore(report.store, &out);
+    AddSyncs(report.syncs, &out);
     AddHydration(report.hydration, &out);
     out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet",
               static_cast<double>(report.unprotected_bytes));

@@ -1,5 +1,5 @@
-// Upkeep: what the daemon does once in a while: syncs what the kernel handed over by sync and syncfs (within 1 s),
-// writes fingerprints, rotates the log. One thread.
+// Upkeep: what the daemon does once in a while: writes fingerprints, rotates the log. One thread. (What the kernel
+// hands over by sync and syncfs is synced within 1 s by the store's own thread.)
 #pragma once
 
 #include <thread>
@@ -7,20 +7,18 @@
 #include "fs/daemon/log_file.h"
 #include "fs/hydrate/hydrator.h"
 #include "store/base/mutex.h"
-#include "store/store.h"
 
 namespace dkfs {
 
 class Upkeep {
  public:
-  Upkeep(Store* store, Hydrator* hydrator, LogFile* log);  // `log` may be null
+  Upkeep(Hydrator* hydrator, LogFile* log);  // `log` may be null
   ~Upkeep();
 
  private:
   void Run() EXCLUDES(mutex_);
   void Round();
 
-  Store* const store_;
   Hydrator* const hydrator_;
   LogFile* const log_;
   uint64_t rounds_ = 0;

@@ -41,7 +41,7 @@ enum class BlockKind : uint8_t {
 
 struct BlockVersion {
   BlockKind kind = BlockKind::kHole;
-  uint8_t chain_length = 0;   // deltas below this version down to its baseline, this one included; 0 for others
+  uint8_t chain_length = 0;   // kDelta: deltas down to the baseline, this one included; kUnit: its depth; else 0
   uint32_t stored_bytes = 0;  // payload length
   uint64_t checksum = 0;      // HashZeroPadded of the whole resulting block; for a hole too
   Seq base_seq;               // kDelta only

@@ -1,5 +1,6 @@
 """Prometheus metrics at --metrics-addr."""
 
+import os
 import socket
 import urllib.request
 
@@ -36,6 +37,7 @@ def test_metrics_count_what_happens(base):
             for _ in range(10):
                 f.write(b"x" * 8192)
                 f.flush()
+            os.fsync(f.fileno())
         made.ctl("sync", made.dir)
         text, after = scrape(port)
 
@@ -48,6 +50,13 @@ def test_metrics_count_what_happens(base):
         for family in ("dkfs_fuse_request_duration_seconds", "dkfs_journal_sync_duration_seconds",
                        "dkfs_journal_group_commit_size", "dkfs_index_lag", "dkfs_redshift_", "dkfs_store_bytes", "dkfs_degraded"):
             assert f"# TYPE {family}" in text or any(line.startswith(f"# TYPE {family}") for line in text.splitlines()), family
+        for family in ("dkfs_journal_sync_duration_seconds", "dkfs_journal_group_commit_size"):
+            assert f"# TYPE {family} histogram" in text
+            assert after[f"{family}_count"] == after[f'{family}_bucket{{le="+Inf"}}'] >= 1
+            assert after[f"{family}_sum"] > 0
+            counts = [v for k, v in after.items() if k.startswith(f"{family}_bucket")]
+            assert counts == sorted(counts) and len(counts) > 5, "cumulative"
+        assert 0 < after["dkfs_journal_sync_duration_seconds_sum"] < 60, "seconds"
         assert next(v for k, v in after.items() if k.startswith("dkfs_degraded")) == 0
     finally:
         made.close()
