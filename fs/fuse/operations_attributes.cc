@@ -58,7 +58,7 @@ void GetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) {
 
 void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
   Serve(req, FuseOp::kListXattr, [&](FileSystem& fs, Reply& reply) {
-    Result<std::vector<std::string>> names = fs.ListXattrs(FileOf(ino));
+    Result<std::vector<std::string>> names = fs.ListXattrs(CallerOf(req), FileOf(ino));
     if (!names.ok()) return reply.Error(names.status());
     std::string list;
     for (const std::string& name : *names) list.append(name).push_back('\0');

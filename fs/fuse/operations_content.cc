@@ -84,8 +84,11 @@ void FsyncDir(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(r
 
 void Allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info*) {
   Serve(req, FuseOp::kAllocate, [&](FileSystem& fs, Reply& reply) {
-    reply.Done(
-        fs.Allocate(CallerOf(req), FileOf(ino), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+    bool loses_bits = HasSetIdBits(fs, FileOf(ino));
+    Status status =
+        fs.Allocate(CallerOf(req), FileOf(ino), mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
+    if (loses_bits && status.ok()) ForgetAttributes(req, ino);
+    reply.Done(status);
   });
 }
 
@@ -93,8 +96,10 @@ void CopyRange(fuse_req_t req, fuse_ino_t from, off_t from_offset, fuse_file_inf
                fuse_file_info*, size_t length, int flags) {
   Serve(req, FuseOp::kCopyRange, [&](FileSystem& fs, Reply& reply) {
     if (flags != 0) return reply.Error(Status::Error(EINVAL));
+    bool loses_bits = HasSetIdBits(fs, FileOf(to));
     Result<size_t> copied = fs.CopyRange(CallerOf(req), FileOf(from), static_cast<uint64_t>(from_offset), FileOf(to),
                                          static_cast<uint64_t>(to_offset), std::min(length, kMaxCopyBytes));
+    if (loses_bits && copied.ok()) ForgetAttributes(req, to);
     copied.ok() ? reply.Written(*copied) : reply.Error(copied.status());
   });
 }

@@ -61,6 +61,9 @@ class Inode {
   enum class Known : int8_t { kUnknown, kNo, kYes };
   Known has_capability GUARDED_BY(lock) = Known::kUnknown;
 
+  // A directory: no entry made since its listing was last begun lies below this cookie; 0: not begun in this mount.
+  std::atomic<uint64_t> listing_end{0};
+
   std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
   std::atomic<uint32_t> opens{0};     // open handles of the kernel
 

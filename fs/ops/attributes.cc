@@ -1,8 +1,53 @@
 // Attributes: stat, chmod, chown, utimens, truncate by size.
+#include <stdio.h>
+
+#include <algorithm>
+#include <memory>
+#include <sstream>
+
 #include "fs/ops/acl.h"
 #include "fs/ops/impl.h"
 
 namespace dkfs {
+
+namespace {
+
+// The kernel hands over one group of the caller; the others stand in /proc. A caller that is gone is no member.
+bool IsMember(const Caller& caller, gid_t group) {
+  if (caller.uid == 0 || caller.gid == group) return true;
+  const std::string path = "/proc/" + std::to_string(caller.pid) + "/status";
+  std::unique_ptr<FILE, int (*)(FILE*)> file(fopen(path.c_str(), "re"), fclose);
+  constexpr std::string_view kGroups = "Groups:";
+  std::string line;
+  for (int c; file && (c = getc(file.get())) != EOF;) {
+    if (c != '\n') {
+      line.push_back(static_cast<char>(c));
+      continue;
+    }
+    if (line.starts_with(kGroups)) break;
+    line.clear();
+  }
+  if (!line.starts_with(kGroups)) return false;
+  std::istringstream groups(line.substr(kGroups.size()));
+  for (gid_t each; groups >> each;) {
+    if (each == group) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void KillSuidSgid(const Caller& caller, InodeState* state) {
+  state->mode &= ~uint32_t{S_ISUID};
+  if (!(state->mode & S_ISGID)) return;
+  if ((state->mode & S_IXGRP) || !IsMember(caller, state->gid)) state->mode &= ~uint32_t{S_ISGID};
+}
+
+void FileSystem::Impl::FollowMode(Inode& inode, const InodeState& after) {
+  if (after.mode == inode.state.mode || fchmod(inode.backing.get(), after.mode & 07777) == 0) return;
+  Status::FromErrno("chmod of the backing file")
+      .Ignore("the store holds the truth; written again with the fingerprint");
+}
 
 Result<Attr> FileSystem::GetAttr(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
@@ -22,17 +67,36 @@ uint32_t FileSystem::CachedMode(FileId file) {
 
 namespace {
 
+// The times that ext4 can keep: from 1901-12-13 to 2446-05-10, cut as the kernel's timestamp_truncate does. FUSE itself
+// knows no limits.
+TimeSpec Clamped(const TimeSpec& t) {
+  constexpr int64_t kFirst = -(int64_t{1} << 31), kLast = (int64_t{1} << 34) - (int64_t{1} << 31) - 1;
+  if (t.sec > kFirst && t.sec < kLast) return t;
+  return {std::clamp(t.sec, kFirst, kLast), 0};
+}
+
 // Everything of a request but the size.
-void Apply(const SetAttrRequest& request, const TimeSpec& now, InodeState* state) {
-  if (request.kill_suidgid) KillSuidSgid(state);
+void Apply(const Caller& caller, const SetAttrRequest& request, const TimeSpec& now, InodeState* state) {
+  if (request.kill_suidgid) KillSuidSgid(caller, state);
   if (request.mode) state->mode = (state->mode & S_IFMT) | (*request.mode & 07777);
   if (request.uid) state->uid = *request.uid;
   if (request.gid) state->gid = *request.gid;
   if (request.atime_now) state->atime = now;
   if (request.mtime_now) state->mtime = now;
-  if (request.atime) state->atime = *request.atime;
-  if (request.mtime) state->mtime = *request.mtime;
+  if (request.atime) state->atime = Clamped(*request.atime);
+  if (request.mtime) state->mtime = Clamped(*request.mtime);
   state->ctime = request.ctime ? *request.ctime : now;
+}
+
+bool ChangesNothing(const SetAttrRequest& r) {
+  return !r.mode && !r.uid && !r.gid && !r.size && !r.atime && !r.mtime && !r.ctime && !r.atime_now && !r.mtime_now &&
+         !r.kill_suidgid;
+}
+
+// A request that names nothing, of a file with set-id bits, is what the kernel makes of "take them away": chown(-1, -1)
+// by anybody, or an allocation by somebody who may write (which takes them away itself). True: let them go.
+bool MayTakeSetIdBits(const Caller& caller, const InodeState& state) {
+  return caller.uid == 0 || caller.uid == state.uid;
 }
 
 }  // namespace
@@ -44,7 +108,7 @@ Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAtt
       if (*request.size < inode.state.size) DKFS_TRY(fs.SecureAll(inode));
       InodeState after = inode.state;
       after.mtime = WallNow();
-      Apply(request, after.mtime, &after);
+      Apply(caller, request, after.mtime, &after);
       after.size = *request.size;
       Status done = fs.Truncate(caller, inode, after);
       if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
@@ -58,7 +122,13 @@ Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAtt
   SharedLock t(fs.tree);
   ExclusiveLock l(inode.lock);
   InodeState after = inode.state;
-  Apply(request, WallNow(), &after);
+  SetAttrRequest wanted = request;
+  if (!IsDir(after) && (after.mode & (S_ISUID | S_ISGID)) && ChangesNothing(request)) {
+    if (!MayTakeSetIdBits(caller, after))
+      return IsRegular(after) ? fs.MakeAttr(inode) : Result<Attr>(Status::Error(EPERM));
+    wanted.kill_suidgid = true;
+  }
+  Apply(caller, wanted, WallNow(), &after);
   RecordBuilder record;
   record.SetRequest(caller.request);
   record.Inode(file, after);

@@ -138,17 +138,14 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
 
   after.size = std::max(after.size, end);
   if (!(options.writeback_cache && from_cache)) after.mtime = after.ctime = WallNow();
-  if (kill_suidgid) KillSuidSgid(&after);
+  if (kill_suidgid) KillSuidSgid(caller, &after);
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
   if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
   if (Status s = WriteBacking(inode.backing.get(), data, offset); !s.ok()) {
     return Undo(inode, seq, offset, data.size(), s);
   }
   if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);
-  if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
-    Status::FromErrno("chmod of the backing file")
-        .Ignore("the store holds the truth; written again with the fingerprint");
-  }
+  FollowMode(inode, after);
   Publish(inode, after, seq);
   return data.size();
 }
@@ -178,10 +175,7 @@ Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState
   DKFS_TRY_ASSIGN(const Seq seq, capture.Resize(inode, after, caller.request));
   if (Status s = CutBacking(inode.backing.get(), after.size); !s.ok()) return Undo(inode, seq, 0, 0, s);
   hydrator->MarkResized(inode, old_size, after.size);
-  if (after.mode != inode.state.mode && fchmod(inode.backing.get(), after.mode & 07777) != 0) {
-    Status::FromErrno("chmod of the backing file")
-        .Ignore("the store holds the truth; written again with the fingerprint");
-  }
+  FollowMode(inode, after);
   Publish(inode, after, seq);
   return Status::Ok();
 }

@@ -62,6 +62,13 @@ void FileSystem::Impl::SetHint(Inode& inode, FileId parent, std::string_view nam
   inode.hint_name = name;
 }
 
+void FileSystem::Impl::DropHint(Inode& inode, FileId parent, std::string_view name) {
+  MutexLock l(inode.hint_mutex);
+  if (inode.hint_parent != parent || inode.hint_name != name) return;
+  inode.hint_parent = FileId{};
+  inode.hint_name.clear();
+}
+
 Result<std::string> FileSystem::Impl::PathOf(const Inode& inode) {
   std::string path;
   FileId at = inode.id;
@@ -136,11 +143,6 @@ void FileSystem::Impl::FollowAttributes(Inode& inode) {
     path = *found;
   }
   backing->ApplyOwnerAndMode(path, inode.state).Ignore("the store holds the truth; written again with the fingerprint");
-}
-
-void KillSuidSgid(InodeState* state) {
-  state->mode &= ~uint32_t{S_ISUID};
-  if (state->mode & S_IXGRP) state->mode &= ~uint32_t{S_ISGID};
 }
 
 Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }

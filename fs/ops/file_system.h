@@ -75,6 +75,8 @@ class FileSystem {
   ~FileSystem();
 
   // --- names. Each Attr returned by these counts one kernel lookup ---
+  // "." is `parent` itself, of whatever type, and ".." the directory that holds it: how the kernel finds an inode by
+  // its number alone, for file handles.
   Result<Attr> Lookup(FileId parent, std::string_view name);
   void Forget(FileId file, uint64_t count);
   Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode,
@@ -86,11 +88,12 @@ class FileSystem {
   Result<Attr> CreateTmpfile(const Caller& caller, FileId parent, mode_t mode, int open_flags);  // O_TMPFILE, and opens
   Status Unlink(const Caller& caller, FileId parent, std::string_view name);
   Status RemoveDir(const Caller& caller, FileId parent, std::string_view name);
-  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE; others EINVAL.
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT as renameat2(2) combines them; others EINVAL.
   Status Rename(const Caller& caller, FileId parent, std::string_view name, FileId new_parent,
                 std::string_view new_name, unsigned flags);
   Result<std::string> ReadLink(FileId file);
-  // Entries behind cookie `after` (0: from "."), until `each` returns false.
+  // Entries behind cookie `after` (0: from "."), until `each` returns false. Entries made after the last call from 0
+  // are not listed.
   Status ReadDir(FileId dir, uint64_t after, const std::function<bool(const DirEntry&)>& each);
   // For readdirplus: the attributes of an entry, counting one lookup.
   Result<Attr> LookupEntry(FileId file);
@@ -101,9 +104,10 @@ class FileSystem {
   uint32_t CachedMode(FileId file);
   Result<Attr> SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request);
   Result<std::string> GetXattr(FileId file, std::string_view name);
-  Result<std::vector<std::string>> ListXattrs(FileId file);
+  Result<std::vector<std::string>> ListXattrs(const Caller& caller, FileId file);  // trusted.* for root only
   Status SetXattr(const Caller& caller, FileId file, std::string_view name, std::string_view value, int flags,
                   bool acl_kill_sgid);
+  // ENODATA when there is none; an ACL that is not there may be removed.
   Status RemoveXattr(const Caller& caller, FileId file, std::string_view name);
 
   // --- content ---

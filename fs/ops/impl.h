@@ -41,9 +41,13 @@ class FileSystem::Impl {
   Result<std::string> PathOf(const Inode& inode) REQUIRES_SHARED(tree);
   Result<std::string> ChildPath(const Inode& dir, std::string_view name) REQUIRES_SHARED(tree);
   static void SetHint(Inode& inode, FileId parent, std::string_view name);
+  // The name has ended: while it is the hint, the way is asked of the store again (an orphan has none).
+  static void DropHint(Inode& inode, FileId parent, std::string_view name);
   Attr MakeAttr(Inode& inode) REQUIRES_SHARED(tree, inode.lock);
   // The answer of an operation that gives the kernel one more lookup of the inode.
   Attr Answer(Inode& inode) REQUIRES_SHARED(tree);
+
+  Result<Attr> LookupSelf(FileId file) EXCLUDES(tree);
 
   // --- making names (names.cc) ---
   struct NewInode {
@@ -61,6 +65,8 @@ class FileSystem::Impl {
   Result<Inherited> Inherit(const Caller& caller, const Inode& dir, const InodeState& dir_state, const NewInode& spec);
   Status LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name, const std::string& old_path,
                     const std::string& path);  // REQUIRES: tree, and the locks of both inodes
+  // What was recorded of an O_TMPFILE before it had a name.
+  Status CarryXattrs(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Status MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made, UniqueFd* fd);
 
   // --- removing names (remove.cc, rename.cc) ---
@@ -101,6 +107,9 @@ class FileSystem::Impl {
   // The record `seq` was made but the backing file did not take it.
   Status Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) REQUIRES(inode.lock);
   Status DropCapability(Inode& inode) REQUIRES(inode.lock);
+  // Allocation that changes no byte: only times and set-id bits are recorded.
+  Status AllocateOnly(const Caller& caller, Inode& inode, const InodeState& after, int mode, uint64_t offset,
+                      uint64_t length) REQUIRES(inode.lock);
 
   // --- publishing ---
   // The record is on its way: state, last_seq and what the backing directory still owes.
@@ -108,6 +117,8 @@ class FileSystem::Impl {
   // Attributes of a present inode follow the record into the backing directory. A failure is not the caller's: the
   // store holds the truth, and the fingerprint pass writes them again.
   void FollowAttributes(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+  // The same for a mode that lost bits, through the open backing file. REQUIRES: before Publish.
+  void FollowMode(Inode& inode, const InodeState& after) REQUIRES(inode.lock);
   Status FollowXattr(Inode& inode, std::string_view name, const std::string* value) REQUIRES_SHARED(tree)
       REQUIRES(inode.lock);
 };
@@ -131,7 +142,9 @@ class InodeLocks {
   std::vector<Inode*> inodes_;
 };
 
-void KillSuidSgid(InodeState* state);
+// What a change of content or owner takes away: set-user-ID, and set-group-ID where the group may execute or the caller
+// is no member of the group (as the kernel's setattr_should_drop_sgid).
+void KillSuidSgid(const Caller& caller, InodeState* state);
 inline bool IsDir(const InodeState& state) { return S_ISDIR(state.mode); }
 inline bool IsRegular(const InodeState& state) { return S_ISREG(state.mode); }
 inline uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }

@@ -7,8 +7,24 @@
 
 namespace dkfs {
 
+Result<Attr> FileSystem::Impl::LookupSelf(FileId file) {
+  DKFS_TRY_ASSIGN(InodeRef ref, Get(file));
+  SharedLock t(tree);
+  {
+    SharedLock l(ref->lock);
+    if (ref->state.nlink == 0 && ref->opens.load() == 0) return Status::Error(ENOENT);
+  }
+  return Answer(*ref);
+}
+
 Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
   Impl& fs = *impl_;
+  if (name == ".") return fs.LookupSelf(parent);
+  if (name == "..") {
+    if (parent == kRootFile) return fs.LookupSelf(parent);
+    DKFS_TRY_ASSIGN(const std::vector<Store::LinkName> links, fs.store->Links(parent));
+    return links.empty() ? Status::Error(ENOENT) : fs.LookupSelf(links.front().parent);
+  }
   DKFS_TRY_ASSIGN(InodeRef dir, fs.Get(parent));
   if (name.size() > kMaxNameBytes) return Status::Error(ENAMETOOLONG);
   if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
@@ -219,6 +235,12 @@ Result<Attr> FileSystem::Link(const Caller& caller, FileId file, FileId new_pare
   return fs.Answer(inode);
 }
 
+Status FileSystem::Impl::CarryXattrs(Inode& inode, const std::string& path) {
+  DKFS_TRY_ASSIGN(auto all, store->ListXattrs(inode.id));
+  for (auto& [name, value] : all) DKFS_TRY(backing->SetXattr(path, name, value));
+  return Status::Ok();
+}
+
 Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name,
                                     const std::string& old_path, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
   if (IsDir(inode.state)) return Status::Error(EPERM);
@@ -237,6 +259,7 @@ Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& ino
   if (linked.ok() && tmpfile) {
     linked = backing->LinkFd(inode.backing.get(), path);
     if (linked.ok()) linked = backing->ApplyOwnerAndMode(path, after);
+    if (linked.ok()) linked = CarryXattrs(inode, path);
   } else if (linked.ok() && inode.presence != Presence::kPartial) {
     linked = backing->Link(old_path, path);
     // A backing file that hydration has not made yet gets all its names when it is.
@@ -268,6 +291,9 @@ Status FileSystem::ReadDir(FileId dir, uint64_t after, const std::function<bool(
     SharedLock l(ref->lock);
     if (!IsDir(ref->state)) return Status::Error(ENOTDIR);
   }
+  // A listing ends where it stood when it was begun (or another was, since), or somebody who makes or renames an entry
+  // for each one listed would never come to the end.
+  if (after == 0) ref->listing_end.store(fs.store->NewEntry().value);
   FileId parent = dir;
   if (dir != kRootFile) {
     MutexLock h(ref->hint_mutex);
@@ -276,8 +302,9 @@ Status FileSystem::ReadDir(FileId dir, uint64_t after, const std::function<bool(
   if (after < 1 && !each({EntryId{1}, dir, ".", DT_DIR})) return Status::Ok();
   if (after < 2 && !each({EntryId{2}, parent, "..", DT_DIR})) return Status::Ok();
   const EntryId from{std::max<uint64_t>(after, kFirstEntry.value - 1)};
+  const uint64_t end = ref->listing_end.load();
   return fs.store->List(dir, from, kLatest, [&](EntryId entry, const EntryValue& value) {
-    return each({entry, value.child, value.name, value.type});
+    return (end == 0 || entry.value < end) && each({entry, value.child, value.name, value.type});
   });
 }
 

@@ -1,4 +1,5 @@
-// Rename: plain, over an existing name, RENAME_NOREPLACE and RENAME_EXCHANGE.
+// Rename: plain, over an existing name, RENAME_NOREPLACE, RENAME_EXCHANGE and RENAME_WHITEOUT (which leaves the
+// character device 0:0 at the old name, as a union file system wants it).
 #include <linux/fs.h>
 
 #include "fs/ops/impl.h"
@@ -15,6 +16,7 @@ struct FileSystem::Impl::RenamePlan {
   std::string_view from_name, to_name;
   std::string from_path, to_path;
   bool exchange = false;
+  bool whiteout = false;
 };
 
 namespace {
@@ -42,25 +44,25 @@ Result<bool> FileSystem::Impl::IsBelow(FileId dir, FileId ancestor) {
 Status FileSystem::Rename(const Caller& caller, FileId parent, std::string_view name, FileId new_parent,
                           std::string_view new_name, unsigned flags) {
   Impl& fs = *impl_;
-  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) || flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
-    return Status::Error(EINVAL);
-  }
+  if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) return Status::Error(EINVAL);
+  if ((flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE) return Status::Error(EINVAL);
   if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
   DKFS_TRY(fs.CheckNewName(new_parent, new_name));
-  if (flags == 0) DKFS_TRY(fs.SecureBeforeRemoval(new_parent, new_name));
+  if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE))) DKFS_TRY(fs.SecureBeforeRemoval(new_parent, new_name));
 
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef from_dir, fs.DirectoryForChange(parent));
   DKFS_TRY_ASSIGN(InodeRef to_dir, fs.DirectoryForChange(new_parent));
   Impl::RenamePlan plan;
   plan.exchange = flags == RENAME_EXCHANGE;
+  plan.whiteout = (flags & RENAME_WHITEOUT) != 0;
   plan.from_name = name;
   plan.to_name = new_name;
   DKFS_TRY_ASSIGN(plan.from, fs.store->Lookup(parent, name));
   Result<NameValue> at_target = fs.store->Lookup(new_parent, new_name);
   if (!at_target.ok() && !at_target.status().IsNotFound()) return at_target.status();
   if (at_target.ok()) plan.to = *at_target;
-  if (at_target.ok() && flags == RENAME_NOREPLACE) return Status::Error(EEXIST);
+  if (at_target.ok() && (flags & RENAME_NOREPLACE)) return Status::Error(EEXIST);
   if (!at_target.ok() && plan.exchange) return Status::Error(ENOENT);
   if (at_target.ok() && plan.to.child == plan.from.child) return Status::Ok();  // two names of one inode stay
 
@@ -106,14 +108,15 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
 
   RecordBuilder record;
   record.SetRequest(caller.request);
-  record.NameGone(from_dir.id, plan.from.entry, plan.from_name);
-  if (victim != nullptr) record.NameGone(to_dir.id, plan.to.entry, plan.to_name);
-  record.Name(to_dir.id, store->NewEntry(), plan.to_name, child.id, plan.from.type);
+  // A name that stands before and after keeps its entry, only its inode changes: a listing under way shows it once.
+  if (!plan.exchange && !plan.whiteout) record.NameGone(from_dir.id, plan.from.entry, plan.from_name);
+  const EntryId to_entry = victim != nullptr ? plan.to.entry : store->NewEntry();
+  record.Name(to_dir.id, to_entry, plan.to_name, child.id, plan.from.type);
 
   InodeState child_after = child.state, victim_after;
   child_after.ctime = now;
   if (victim != nullptr && plan.exchange) {
-    record.Name(from_dir.id, store->NewEntry(), plan.from_name, victim->id, plan.to.type);
+    record.Name(from_dir.id, plan.from.entry, plan.from_name, victim->id, plan.to.type);
     victim_after = victim->state;
     victim_after.ctime = now;
     record.Inode(victim->id, victim_after);
@@ -125,6 +128,15 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
     }
   }
   record.Inode(child.id, child_after);
+  const NewInode device{.mode = S_IFCHR, .rdev = 0, .target = {}, .open = false};
+  Inherited whiteout;
+  FileId whiteout_file;
+  if (plan.whiteout) {
+    DKFS_TRY_ASSIGN(whiteout, Inherit(caller, from_dir, from_dir.state, device));
+    whiteout_file = store->NewFile();
+    record.Inode(whiteout_file, whiteout.state);
+    record.Name(from_dir.id, plan.from.entry, plan.from_name, whiteout_file, DT_CHR);
+  }
 
   InodeState from_after = from_dir.state, to_after = to_dir.state;
   InodeState& to_ref = &from_dir == &to_dir ? from_after : to_after;
@@ -153,7 +165,19 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
   if (victim != nullptr) {
     Publish(*victim, victim_after, seq);
     if (plan.exchange) SetHint(*victim, from_dir.id, plan.from_name);
+    if (!plan.exchange) DropHint(*victim, to_dir.id, plan.to_name);
     if (!plan.exchange) AfterLastName(*victim);
+  }
+  if (plan.whiteout) {
+    InodeRef made = inodes->Add(whiteout_file, whiteout.state);
+    SetHint(*made, from_dir.id, plan.from_name);
+    UniqueFd none;
+    Status there = MakeBacking(plan.from_path, device, whiteout, &none);
+    ExclusiveLock l(made->lock);
+    if (there.ok()) made->presence = Presence::kPresent;
+    made->compared = true;
+    Publish(*made, whiteout.state, seq);
+    there.Ignore("hydration makes it");
   }
   Publish(from_dir, from_after, seq);
   if (&from_dir != &to_dir) Publish(to_dir, to_after, seq);

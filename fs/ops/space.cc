@@ -19,6 +19,15 @@ Status AllocateRecorded(int fd, int mode, uint64_t offset, uint64_t length) {
   return AllocateBacking(fd, mode, offset, length);
 }
 
+// What each allocation does to the attributes, whatever it does to the content. FUSE hands no flag for the set-id bits
+// over; root has CAP_FSETID.
+InodeState Touched(const Caller& caller, const InodeState& state) {
+  InodeState after = state;
+  after.mtime = after.ctime = WallNow();
+  if (caller.uid != 0) KillSuidSgid(caller, &after);
+  return after;
+}
+
 constexpr size_t kMaxCopy = 1 << 20;  // one record
 
 }  // namespace
@@ -33,30 +42,43 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
     if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
       return impl_->ZeroLocked(caller, inode, mode, offset, length);
     }
-    InodeState after = inode.state;
+    InodeState after = Touched(caller, inode.state);
     const bool grows = (mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + length > after.size;
-    if (!grows) return AllocateBacking(inode.backing.get(), mode, offset, length);
+    if (!grows) return impl_->AllocateOnly(caller, inode, after, mode, offset, length);
     const uint64_t old_size = after.size;
     after.size = offset + length;
-    after.mtime = after.ctime = WallNow();
     DKFS_TRY_ASSIGN(const Seq seq, impl_->capture.Resize(inode, after, caller.request));
     if (Status s = AllocateRecorded(inode.backing.get(), mode, offset, length); !s.ok()) {
       return impl_->Undo(inode, seq, 0, 0, s);
     }
     impl_->hydrator->MarkResized(inode, old_size, after.size);
+    impl_->FollowMode(inode, after);
     impl_->Publish(inode, after, seq);
     return Status::Ok();
   });
+}
+
+Status FileSystem::Impl::AllocateOnly(const Caller& caller, Inode& inode, const InodeState& after, int mode,
+                                      uint64_t offset, uint64_t length) {
+  RecordBuilder record;
+  record.SetRequest(caller.request);
+  record.Inode(inode.id, after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  if (Status s = AllocateBacking(inode.backing.get(), mode, offset, length); !s.ok()) {
+    return Undo(inode, seq, 0, 0, s);
+  }
+  FollowMode(inode, after);
+  Publish(inode, after, seq);
+  return Status::Ok();
 }
 
 Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length) {
   const uint64_t block_size = uint64_t{1} << inode.state.block_shift;
   const uint64_t old_size = inode.state.size;
   const uint64_t end = offset + length;
-  InodeState after = inode.state;
-  after.mtime = after.ctime = WallNow();
+  InodeState after = Touched(caller, inode.state);
   if ((mode & FALLOC_FL_KEEP_SIZE) == 0) after.size = std::max(after.size, end);
-  if (offset >= old_size && after.size == old_size) return AllocateBacking(inode.backing.get(), mode, offset, length);
+  if (offset >= old_size && after.size == old_size) return AllocateOnly(caller, inode, after, mode, offset, length);
 
   // Only what the file had can change; beyond it is zero already.
   const uint64_t zero_end = std::min(end, RoundUp(old_size, block_size));
@@ -83,6 +105,7 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
     const uint64_t end_whole = zero_end / block_size;
     if (first_whole < end_whole) hydrator->MarkPresent(inode, first_whole, end_whole - first_whole);
   }
+  FollowMode(inode, after);
   Publish(inode, after, *seq);
   return Status::Ok();
 }

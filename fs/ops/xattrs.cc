@@ -44,11 +44,14 @@ Result<std::string> FileSystem::GetXattr(FileId file, std::string_view name) {
   return value;
 }
 
-Result<std::vector<std::string>> FileSystem::ListXattrs(FileId file) {
+Result<std::vector<std::string>> FileSystem::ListXattrs(const Caller& caller, FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
   DKFS_TRY_ASSIGN(auto all, impl_->store->ListXattrs(file));
   std::vector<std::string> names;
-  for (auto& [name, value] : all) names.push_back(std::move(name));
+  for (auto& [name, value] : all) {
+    if (caller.uid != 0 && name.starts_with("trusted.")) continue;
+    names.push_back(std::move(name));
+  }
   return names;
 }
 
@@ -107,7 +110,7 @@ Status FileSystem::RemoveXattr(const Caller& caller, FileId file, std::string_vi
   SharedLock t(fs.tree);
   ExclusiveLock l(inode.lock);
   const Status there = fs.store->GetXattr(file, name).status();
-  if (there.IsNotFound()) return Status::Error(ENODATA);
+  if (there.IsNotFound()) return name == kAclAccess || name == kAclDefault ? Status::Ok() : Status::Error(ENODATA);
   DKFS_TRY(there);
   InodeState after = inode.state;
   after.ctime = WallNow();

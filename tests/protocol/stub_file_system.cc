@@ -175,7 +175,7 @@ Result<std::string> FileSystem::GetXattr(FileId file, std::string_view name) {
   if (it == node->xattrs.end()) return Status::Error(ENODATA);
   return it->second;
 }
-Result<std::vector<std::string>> FileSystem::ListXattrs(FileId file) {
+Result<std::vector<std::string>> FileSystem::ListXattrs(const Caller&, FileId file) {
   std::lock_guard lock(World().mutex);
   DKFS_TRY_ASSIGN(StubNode * node, Find(file));
   std::vector<std::string> names;
