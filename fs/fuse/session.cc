@@ -122,6 +122,9 @@ Status Session::Impl::Open(UniqueFd connection) {
   SetNameOperations(&ops);
   SetAttributeOperations(&ops);
   SetContentOperations(&ops);
+  // The kernel asks for holes without handing its dirty pages over first, so data in its cache would pass for a hole:
+  // without an answer it takes the whole file for data.
+  if (options_.writeback_cache) ops.lseek = nullptr;
   SetDirectoryOperations(&ops);
   char name[] = "dkfs";
   char* argv[] = {name, nullptr};
