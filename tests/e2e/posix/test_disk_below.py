@@ -125,6 +125,20 @@ def test_unmounting_waits_for_nobody_but_those_who_use_it(ext4):
     assert (fs.dir / "f").read_bytes() == b"open and written"
 
 
+def test_data_in_the_writeback_cache_is_no_hole(ext4):
+    fs = support.Dkfs(ext4 / "writeback", ["--order", "fsync"])
+    try:
+        fs.mount()
+        with open(fs.dir / "f", "wb", buffering=0) as f:
+            os.ftruncate(f.fileno(), 1 << 20)
+            os.pwrite(f.fileno(), b"not handed over yet", 500_000)
+            assert os.lseek(f.fileno(), 0, os.SEEK_DATA) <= 500_000
+        subprocess.run(["cp", "--sparse=always", fs.dir / "f", fs.dir / "copy"], check=True)
+        assert (fs.dir / "copy").read_bytes() == (fs.dir / "f").read_bytes()
+    finally:
+        fs.close()
+
+
 def test_what_was_written_is_read_from_the_cache(ext4):
     """write, stat, read: no READ reaches the daemon, nor after the file is opened again."""
     fs = support.Dkfs(ext4 / "cached")
