@@ -5,7 +5,6 @@ serves a module; DKFS_POSIX_OPTIONS adds options to the mount, such as "--order 
 """
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,36 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dkfs as support  # noqa: E402
 from disks import small_disk  # noqa: E402
-
-
-class Native:
-    """A directory of the disk itself."""
-
-    kind = "native"
-
-    def __init__(self, root):
-        self.dir = Path(root)
-
-    def lose_and_return(self):
-        """Nothing was lost."""
-
-
-class Mounted:
-    """A dkfs mount."""
-
-    kind = "dkfs"
-
-    def __init__(self, base):
-        self.fs = support.Dkfs(base, shlex.split(os.environ.get("DKFS_POSIX_OPTIONS", "")))
-        self.dir = self.fs.dir
-        self.fs.mount()
-
-    def lose_and_return(self):
-        """kill -9 of all dkfs processes, the directory emptied, mounted again over nothing."""
-        self.fs.ctl("sync", self.dir)
-        self.fs.kill()
-        self.fs.lose_dir()
-        self.fs.mount()
+from places import Mounted, Native  # noqa: E402
 
 
 def file_system_of(path):
