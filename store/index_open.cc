@@ -47,6 +47,13 @@ Result<bool> HasSegments(const StoreDir& dir) {
   return !segments->empty();
 }
 
+// An index whose making was cut short: nothing was ever recorded in it, so it is made again.
+Result<bool> IsUnfinished(const StoreDir& dir) {
+  DKFS_TRY_ASSIGN(const bool flushed, Exists(dir.fd(), "index/FLUSHES"));
+  DKFS_TRY_ASSIGN(const bool segments, HasSegments(dir));
+  return !flushed && !segments;
+}
+
 // Steps 1 and 2.
 Status PutBrokenAside(const StoreDir& dir) {
   DKFS_TRY(RequestRebuild(dir));
@@ -123,8 +130,13 @@ Result<OpenedIndex> OpenIndex(const StoreDir& dir) {
   OpenedIndex out;
   Status opened = OpenAt(dir, dir.path() + "/" + kIndex, !exists, &out);
   if (opened.ok()) return out;
-  if (segments && IsLostIndex(opened)) return Rebuild(dir, opened);
-  return opened;
+  if (!IsLostIndex(opened)) return opened;
+  if (segments) return Rebuild(dir, opened);
+  DKFS_TRY_ASSIGN(const bool unfinished, IsUnfinished(dir));
+  if (!unfinished) return opened;
+  DKFS_TRY(file::RemoveTree(dir.fd(), kIndex));
+  DKFS_TRY(OpenAt(dir, dir.path() + "/" + kIndex, true, &out));
+  return out;
 }
 
 Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {

@@ -77,6 +77,9 @@ constexpr std::string_view kNames[] = {
     "ops.reply",
     "daemon.ready",
     "daemon.unmount",
+    // bugs for the crash oracles to find, with `skip`
+    "bug.name_stays",
+    "bug.stale_block",
 };
 
 enum class Action { kError, kKill, kPause, kShort, kSkip };

@@ -218,7 +218,9 @@ Status MakeDir(int dirfd, const std::string& path, mode_t mode) {
 Status MakeDirs(const std::string& path, mode_t mode) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string front = path.substr(0, slash);
-    if (Status made = MakeDir(AT_FDCWD, front, mode); !made.ok()) {
+    if (Status made = MakeDir(AT_FDCWD, front, mode); made.ok()) {
+      DKFS_TRY(SyncDir(AT_FDCWD, ParentOf(front)));
+    } else {
       Result<struct stat> there = Stat(AT_FDCWD, front);
       if (!there.ok()) return made;
       if (!S_ISDIR(there->st_mode)) return Status::Error(ENOTDIR, Sentence("mkdir", front));

@@ -36,7 +36,7 @@ Status Allocate(int fd, uint64_t size, std::string_view what);  // fallocate(0, 
 Status Rename(int dirfd, const std::string& from, const std::string& to);
 Status Unlink(int dirfd, const std::string& path);
 Status MakeDir(int dirfd, const std::string& path, mode_t mode = 0700);
-Status MakeDirs(const std::string& path, mode_t mode = 0700);  // mkdir -p
+Status MakeDirs(const std::string& path, mode_t mode = 0700);  // mkdir -p; what is made lasts
 // Syncs the directory itself, so that names created, renamed or removed in it last.
 Status SyncDir(int dirfd, const std::string& path);
 Result<struct stat> Stat(int dirfd, const std::string& path, int flags = 0);

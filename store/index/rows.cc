@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/base/fault.h"
 #include "store/base/hash.h"
 
 namespace dkfs {
@@ -19,6 +20,8 @@ class RowMaker {
   }
 
   void operator()(const NameItem& name) const {
+    bool bug = false;  // sown by tests: the name comes back
+    if (!name.child && Fault::PassSync("bug.name_stays", &bug).ok() && bug) return;
     sink_(Family::kName, keys::Name(name.parent, name.name, seq_),
           values::Encode(NameValue{name.child, name.entry, name.type}));
     sink_(Family::kEntry, keys::Entry(name.parent, name.entry, seq_),
@@ -42,6 +45,8 @@ class RowMaker {
   }
 
   void operator()(const BlocksItem& blocks) const {
+    bool bug = false;  // sown by tests: an older version is served
+    if (Fault::PassSync("bug.stale_block", &bug).ok() && bug) return;
     uint32_t position = item_.payload_offset;
     for (size_t i = 0; i < blocks.versions.size(); ++i) {
       BlockEntry entry{blocks.versions[i], PlaceOf(position)};

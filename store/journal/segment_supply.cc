@@ -206,6 +206,7 @@ Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
     return PublishSegment(dirfd_, kSpareName, std::move(fd), bytes, NewHeader(first));
   }
   DKFS_TRY(file::Rename(dirfd_, spare->name(), kSpareName));
+  DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
   return PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first));
 }
 

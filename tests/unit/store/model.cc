@@ -36,36 +36,49 @@ std::string Difference(const ModelTree& a, const ModelTree& b) {
   return a.files.size() == b.files.size() ? "" : "files missing in the first";
 }
 
-ModelTree TreeOf(Store& store, Seq at) {
-  ModelTree tree;
-  Status walked = store.EachInode(at, [&](FileId file, const InodeState& state) {
-    tree.files[file].state = state;
+namespace {
+
+Status ReadContent(Store& store, FileId file, Seq at, ModelFile* data) {
+  Status damage;
+  const auto take = [&](const Store::BlockRun& run) {
+    if (!run.status.ok()) damage = run.status;
+    for (uint64_t i = 0; !run.hole && run.status.ok() && i < run.count; ++i) {
+      data->blocks[run.first + i] = std::string(AsString(run.data.subspan(i * kModelBlock, kModelBlock)));
+    }
     return true;
-  });
-  EXPECT_TRUE(walked.ok()) << walked.ToString();
-  for (auto& [file, data] : tree.files) {
-    Result<std::vector<std::pair<std::string, std::string>>> xattrs = store.ListXattrs(file, at);
-    EXPECT_TRUE(xattrs.ok()) << xattrs.status().ToString();
-    if (xattrs.ok()) data.xattrs = {xattrs->begin(), xattrs->end()};
-    if (S_ISDIR(data.state.mode)) {
-      Status listed = store.List(file, EntryId{}, at, [&, dir = file](EntryId entry, const EntryValue& value) {
-        tree.names[{dir, value.name}] = {entry, value.child};
-        return true;
-      });
-      EXPECT_TRUE(listed.ok()) << listed.ToString();
+  };
+  DKFS_TRY(store.ReadBlocks(file, data->state, 0, kModelBlocks, at, take));
+  std::erase_if(data->blocks, [](const auto& block) { return IsAllZero(AsBytes(block.second)); });
+  return damage;
+}
+
+}  // namespace
+
+Status ReadTree(Store& store, Seq at, ModelTree* tree) {
+  DKFS_TRY(store.EachInode(at, [&](FileId file, const InodeState& state) {
+    tree->files[file].state = state;
+    return true;
+  }));
+  for (auto& [file, data] : tree->files) {
+    using Xattrs = std::vector<std::pair<std::string, std::string>>;
+    DKFS_TRY_ASSIGN(const Xattrs xattrs, store.ListXattrs(file, at));
+    data.xattrs = {xattrs.begin(), xattrs.end()};
+    if (!S_ISDIR(data.state.mode)) {
+      DKFS_TRY(ReadContent(store, file, at, &data));
       continue;
     }
-    auto& blocks = data.blocks;  // clang does not capture structured bindings
-    Status read = store.ReadBlocks(file, data.state, 0, kModelBlocks, at, [&](const Store::BlockRun& run) {
-      EXPECT_TRUE(run.status.ok()) << run.status.ToString();
-      for (uint64_t i = 0; !run.hole && run.status.ok() && i < run.count; ++i) {
-        blocks[run.first + i] = std::string(AsString(run.data.subspan(i * kModelBlock, kModelBlock)));
-      }
+    DKFS_TRY(store.List(file, EntryId{}, at, [&, dir = file](EntryId entry, const EntryValue& value) {
+      tree->names[{dir, value.name}] = {entry, value.child};
       return true;
-    });
-    EXPECT_TRUE(read.ok()) << read.ToString();
-    std::erase_if(data.blocks, [](const auto& block) { return IsAllZero(AsBytes(block.second)); });
+    }));
   }
+  return Status::Ok();
+}
+
+ModelTree TreeOf(Store& store, Seq at) {
+  ModelTree tree;
+  const Status read = ReadTree(store, at, &tree);
+  EXPECT_TRUE(read.ok()) << read.ToString();
   return tree;
 }
 
@@ -142,6 +155,8 @@ void Driver::Create() {
   now_.names[{parent, name}] = {entry, file};
   record_.Name(parent, entry, name, file, dir ? 4 : 8);
   PutInode(file);
+  if (dir) ++now_.files[parent].state.nlink;
+  if (dir) PutInode(parent);
 }
 
 void Driver::Remove() {
@@ -154,6 +169,8 @@ void Driver::Remove() {
       if (other.first == name.child) return;  // not empty
     }
     file.state.nlink = 0;
+    --now_.files[key.first].state.nlink;
+    PutInode(key.first);
   } else {
     --file.state.nlink;
   }

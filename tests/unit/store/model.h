@@ -30,7 +30,9 @@ struct ModelTree {
   std::map<std::pair<FileId, std::string>, ModelName> names;
 };
 
-// The tree as the store answers it at a moment. Failures are gtest failures.
+// The tree as the store answers it at a moment.
+Status ReadTree(Store& store, Seq at, ModelTree* tree);
+// The same. Failures are gtest failures.
 ModelTree TreeOf(Store& store, Seq at);
 // Says in what two trees differ; "" when they do not.
 std::string Difference(const ModelTree& a, const ModelTree& b);
@@ -42,6 +44,7 @@ class Driver {
   void Begin();  // the root
   void Step();   // one random record
   Random& random() { return random_; }
+  std::map<Seq, ModelTree> TakeMoments() { return std::move(moments_); }
   const std::map<Seq, ModelTree>& moments() const { return moments_; }
   Seq last() const { return moments_.empty() ? Seq{} : moments_.rbegin()->first; }
   // After records were lost with a copy of the store: what the model holds beyond `last` never was.

@@ -393,5 +393,17 @@ TEST_F(StoreTest, BarriersAreAnswered) {
   EXPECT_GE(store_->GetStatus().synced, seq);
 }
 
+TEST_F(StoreTest, AnIndexWhoseMakingWasCutShortIsMadeAgain) {
+  Open();
+  store_.reset();
+  fs::remove_all(path_ + "/journal");
+  for (const auto& entry : fs::directory_iterator(path_ + "/index")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("MANIFEST")) fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
+  }
+  Open();
+  AppendInode(kRootFile, FileState());
+}
+
 }  // namespace
 }  // namespace dkfs::test

@@ -78,8 +78,9 @@ TEST_F(IoTraceTest, ChangesOfFilesAndNamesAreTraced) {
   ASSERT_TRUE(file::Unlink(dir.get(), "b").ok());
   ASSERT_TRUE(file::MakeDirs(root_ + "/x/y").ok());
   ASSERT_TRUE(file::RemoveTree(dir.get(), "x").ok());
-  EXPECT_EQ(Events(), (Strings{"5 a", "8 0+9000", "6 7+5 hello", "6 20+50", "7 0+8", "14", "17", "9 a -> b", "15", "17",
-                               "7", "10 b", "11 x", "11 x/y", "12 x/y", "12 x"}));
+  EXPECT_EQ(Events(),
+            (Strings{"5 a",  "8 0+9000", "6 7+5 hello", "6 20+50", "7 0+8",  "14",   "17", "9 a -> b", "15",  "17", "7",
+                     "10 b", "11 x",     "15",          "17",      "11 x/y", "15 x", "17", "12 x/y",   "12 x"}));
 }
 
 TEST_F(IoTraceTest, OtherFilesAreNot) {
