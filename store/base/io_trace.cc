@@ -57,8 +57,8 @@ std::string Absolute(int dirfd, const std::string& path) {
 std::string Absolute(const std::string& path) { return Absolute(AT_FDCWD, path); }
 
 // The path relative to the root; none when it is not below it.
-std::optional<std::string> Inside(const std::string& absolute) REQUIRES(TheState().mutex) {
-  const std::string& root = TheState().root;
+std::optional<std::string> Inside(const State& state, const std::string& absolute) REQUIRES(state.mutex) {
+  const std::string& root = state.root;
   if (absolute == root) return std::string();
   if (absolute.size() <= root.size() || !absolute.starts_with(root) || absolute[root.size()] != '/')
     return std::nullopt;
@@ -76,9 +76,11 @@ uint64_t InoOf(const std::string& path) {
 }
 
 // The inode of a file of the store; 0 for another.
-uint64_t OursByFd(int fd) REQUIRES(TheState().mutex) { return Inside(PathOfFd(fd)) ? InoOf(fd) : 0; }
-uint64_t OursByPath(const std::string& path) REQUIRES(TheState().mutex) {
-  return Inside(Absolute(path)) ? InoOf(path) : 0;
+uint64_t OursByFd(const State& state, int fd) REQUIRES(state.mutex) {
+  return Inside(state, PathOfFd(fd)) ? InoOf(fd) : 0;
+}
+uint64_t OursByPath(const State& state, const std::string& path) REQUIRES(state.mutex) {
+  return Inside(state, Absolute(path)) ? InoOf(path) : 0;
 }
 
 void EmitWrite(uint64_t ino, uint64_t offset, Bytes data) {
@@ -186,18 +188,19 @@ IoTrace::Scope::~Scope() NO_THREAD_SAFETY_ANALYSIS {
 
 void IoTrace::Scope::Created(int fd) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  if (const auto path = Inside(PathOfFd(fd))) Emit({.op = IoOp::kCreate, .ino = InoOf(fd), .path = *path});
+  if (const auto path = Inside(TheState(), PathOfFd(fd))) Emit({.op = IoOp::kCreate, .ino = InoOf(fd), .path = *path});
 }
 
 void IoTrace::Scope::Created(const std::string& path) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  if (const auto inside = Inside(Absolute(path))) Emit({.op = IoOp::kCreate, .ino = InoOf(path), .path = *inside});
+  if (const auto inside = Inside(TheState(), Absolute(path)))
+    Emit({.op = IoOp::kCreate, .ino = InoOf(path), .path = *inside});
 }
 
 void IoTrace::Scope::Wrote(int fd, const struct iovec* parts, int count, uint64_t offset,
                            size_t bytes) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  const uint64_t ino = OursByFd(fd);
+  const uint64_t ino = OursByFd(TheState(), fd);
   if (ino == 0) return;
   std::string data;
   data.reserve(bytes);
@@ -208,48 +211,48 @@ void IoTrace::Scope::Wrote(int fd, const struct iovec* parts, int count, uint64_
 }
 
 void IoTrace::Scope::Wrote(const std::string& path, Bytes data, uint64_t offset) const NO_THREAD_SAFETY_ANALYSIS {
-  if (on_) EmitWrite(OursByPath(path), offset, data);
+  if (on_) EmitWrite(OursByPath(TheState(), path), offset, data);
 }
 
 void IoTrace::Scope::Truncated(int fd, uint64_t size) const NO_THREAD_SAFETY_ANALYSIS {
-  const uint64_t ino = on_ ? OursByFd(fd) : 0;
+  const uint64_t ino = on_ ? OursByFd(TheState(), fd) : 0;
   if (ino != 0) Emit({.op = IoOp::kTruncate, .ino = ino, .length = size});
 }
 
 void IoTrace::Scope::Truncated(const std::string& path, uint64_t size) const NO_THREAD_SAFETY_ANALYSIS {
-  const uint64_t ino = on_ ? OursByPath(path) : 0;
+  const uint64_t ino = on_ ? OursByPath(TheState(), path) : 0;
   if (ino != 0) Emit({.op = IoOp::kTruncate, .ino = ino, .length = size});
 }
 
 void IoTrace::Scope::Allocated(int fd, uint64_t size) const NO_THREAD_SAFETY_ANALYSIS {
-  const uint64_t ino = on_ ? OursByFd(fd) : 0;
+  const uint64_t ino = on_ ? OursByFd(TheState(), fd) : 0;
   if (ino != 0) Emit({.op = IoOp::kAllocate, .ino = ino, .length = size});
 }
 
 void IoTrace::Scope::Renamed(int dirfd, const std::string& from,
                              const std::string& to) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  const auto source = Inside(Absolute(dirfd, from)), target = Inside(Absolute(dirfd, to));
+  const auto source = Inside(TheState(), Absolute(dirfd, from)), target = Inside(TheState(), Absolute(dirfd, to));
   if (source && target) Emit({.op = IoOp::kRename, .path = *source, .to = *target});
   if (source && !target) Emit({.op = IoOp::kUnlink, .path = *source});
 }
 
 void IoTrace::Scope::Linked(const std::string& from, const std::string& to) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  const auto source = Inside(Absolute(from)), target = Inside(Absolute(to));
+  const auto source = Inside(TheState(), Absolute(from)), target = Inside(TheState(), Absolute(to));
   if (source && target) Emit({.op = IoOp::kLink, .path = *source, .to = *target});
 }
 
 void IoTrace::Scope::Named(IoOp op, int dirfd, const std::string& path) const NO_THREAD_SAFETY_ANALYSIS {
   if (!on_) return;
-  if (const auto inside = Inside(Absolute(dirfd, path))) Emit({.op = op, .path = *inside});
+  if (const auto inside = Inside(TheState(), Absolute(dirfd, path))) Emit({.op = op, .path = *inside});
 }
 
 IoTrace::Sync::Sync(What what, int fd) {
   if (!on()) return;
   State& state = TheState();
   MutexLock lock(state.mutex);
-  const auto path = Inside(PathOfFd(fd));
+  const auto path = Inside(state, PathOfFd(fd));
   if (!path) return;
   number_ = ++state.syncs;
   if (what == What::kFile) Emit({.op = IoOp::kSyncBegun, .ino = InoOf(fd), .offset = number_});
@@ -261,7 +264,7 @@ IoTrace::Sync::Sync(What what, const std::string& path) {
   if (!on()) return;
   State& state = TheState();
   MutexLock lock(state.mutex);
-  const auto inside = Inside(Absolute(path));
+  const auto inside = Inside(state, Absolute(path));
   if (!inside) return;
   number_ = ++state.syncs;
   if (what == What::kFile) Emit({.op = IoOp::kSyncBegun, .ino = InoOf(path), .offset = number_});
