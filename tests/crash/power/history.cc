@@ -16,7 +16,7 @@ class Life {
   Life(const HistoryOptions& options, HistoryResult* result)
       : options_(options), result_(result), driver_(options.seed), random_(options.seed + 1) {
     result->background = background_ = random_.OneIn(2);
-    segment_bytes_ = uint64_t{64 << 10} << random_.Below(4);
+    segment_bytes_ = uint64_t{64 << 10} << random_.Below(2);
     retain_ =
         random_.OneIn(2) ? std::chrono::seconds(24 * 3600 * 365) : std::chrono::seconds(100 + random_.Below(3000));
   }

@@ -53,7 +53,9 @@ class PowerTest : public testing::Test {
   }
 
   void RunSeeds(uint64_t first, int seeds) {
-    for (uint64_t seed = first; seed < first + static_cast<uint64_t>(seeds); ++seed) {
+    // A few more when chance left something out.
+    const uint64_t enough = first + static_cast<uint64_t>(seeds), most = enough + 20;
+    for (uint64_t seed = first; seed < enough || (seed < most && !tally_.missing().empty()); ++seed) {
       const Status run = RunSeed(seed, options_, &tally_);
       EXPECT_TRUE(run.ok()) << "seed " << seed << ": " << run.ToString();
     }
@@ -73,9 +75,9 @@ bool Everything() {
   return all != nullptr && std::string_view(all) == "1";
 }
 
-TEST_F(PowerTest, NoLossOfPowerBreaksAPromise) { RunSeeds(TestSeed() << 16, Everything() ? 60 : 6); }
+TEST_F(PowerTest, NoLossOfPowerBreaksAPromise) { RunSeeds(TestSeed() << 16, Everything() ? 30 : 6); }
 
-TEST_F(PowerTest, NorDoesAnyOfTheFixedSeeds) { RunSeeds(1, 3); }
+TEST_F(PowerTest, NorDoesAnyOfTheFixedSeeds) { RunSeeds(1, 2); }
 
 TEST_F(PowerTest, ASkippedSyncOfTheJournalIsFound) {
   options_.faults = "journal.sync=skip@3+";
