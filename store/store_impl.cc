@@ -50,6 +50,7 @@ Status Store::Impl::OpenForWriting() {
   journal_options.segment_bytes = options.segment_bytes;
   journal_options.clock = options.clock;
   journal_options.on_sync = options.on_sync;
+  journal_options.behind = [this] { return Behind(); };
   DKFS_TRY_ASSIGN(journal, Journal::Open(JournalPath(), dir.uuid(), opened.tail, journal_options, FeedTo(index)));
   if (journal->appended() < opened.tail.last) {
     return Status::Corruption(JournalPath() + ": ends at seq " + std::to_string(journal->appended().value) +
@@ -234,13 +235,27 @@ void Store::Impl::StartWorkers() {
   maintainer_ = std::make_unique<Worker>(
       "dkfs-retain", [this] { return MaintainRound(); }, true);
   for (Worker* worker : {indexer_.get(), syncer_.get(), flusher_.get(), maintainer_.get()}) worker->Start();
+  MutexLock lock(behind_mutex_);
+  maintaining_ = true;
 }
 
 void Store::Impl::StopWorkers() {
+  {
+    MutexLock lock(behind_mutex_);
+    maintaining_ = false;
+  }
   if (retainer && maintainer_) retainer->Stop();
   for (Worker* worker : {maintainer_.get(), flusher_.get(), syncer_.get(), indexer_.get()}) {
     if (worker != nullptr) worker->Stop();
   }
+}
+
+bool Store::Impl::Behind() {
+  MutexLock lock(behind_mutex_);
+  if (!maintaining_ || !retainer->Behind()) return false;
+  maintainer_->SetIdle(false);
+  maintainer_->Nudge();
+  return true;
 }
 
 // Applies every 5 ms while records come; sleeps until the next append otherwise.
@@ -275,6 +290,7 @@ Worker::Delay Store::Impl::FlushRound() {
 Worker::Delay Store::Impl::MaintainRound() {
   Result<bool> did = Maintain();
   Note(Work::kMaintain, did.status());
+  if (!retainer->Behind()) maintainer_->SetIdle(true);
   return did.ok() && *did ? milliseconds(0) : options.maintain_every;
 }
 

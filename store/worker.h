@@ -1,6 +1,9 @@
 // Worker: one background thread that does its round again and again, each round saying how long to wait for the next.
 #pragma once
 
+#include <sys/types.h>
+
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <string>
@@ -20,13 +23,15 @@ class Worker {
   void Start();
   void Stop() EXCLUDES(mutex_);   // waits for the round under way; no round comes after
   void Nudge() EXCLUDES(mutex_);  // the next round begins now
+  void SetIdle(bool idle);        // whether its work may always wait; any thread, at any time after Start
 
  private:
   void Loop() EXCLUDES(mutex_);
 
   const std::string name_;
   const Round round_;
-  const bool idle_priority_;
+  std::atomic<bool> idle_;
+  std::atomic<pid_t> tid_{0};
   Mutex mutex_;
   CondVar changed_;
   bool stop_ GUARDED_BY(mutex_) = false;

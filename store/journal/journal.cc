@@ -94,9 +94,10 @@ Journal::Impl::Impl(UniqueFd dir, const Recovered& recovered, const SegmentHeade
       dir_(std::move(dir)),
       options_(options),
       sealed_(recovered.sealed),
-      supply(dir_.get(), proto, recovered.next_id,
-             {.segment_bytes = options.segment_bytes, .reserve_bytes = options.reserve_bytes},
-             [this](const Segment& segment, const Status& status) { OnSealed(segment, status); }),
+      supply(
+          dir_.get(), proto, recovered.next_id,
+          {.segment_bytes = options.segment_bytes, .reserve_bytes = options.reserve_bytes},
+          [this](const Segment& segment, const Status& status) { OnSealed(segment, status); }, options.behind),
       commit(
           recovered.last, [this] { return Flush(); },
           [this](int group) {

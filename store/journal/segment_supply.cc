@@ -13,14 +13,21 @@ namespace dkfs {
 namespace {
 
 constexpr int kNice = 10;
-constexpr auto kRetry = std::chrono::seconds(2);  // looks whether space has returned, when nobody asks
+constexpr auto kRetry = std::chrono::seconds(2);        // looks whether space has returned, when nobody asks
+constexpr auto kLook = std::chrono::milliseconds(50);   // how often retention is asked whether it caught up
+constexpr auto kLongestHold = std::chrono::seconds(5);  // for one segment
 constexpr uint64_t kPage = 4096;
 
 }  // namespace
 
 SegmentSupply::SegmentSupply(int dirfd, const SegmentHeader& proto, SegmentId next_id, const Limits& limits,
-                             OnSealed on_sealed)
-    : dirfd_(dirfd), proto_(proto), limits_(limits), on_sealed_(std::move(on_sealed)), next_id_(next_id) {}
+                             OnSealed on_sealed, Behind behind)
+    : dirfd_(dirfd),
+      proto_(proto),
+      limits_(limits),
+      on_sealed_(std::move(on_sealed)),
+      behind_(std::move(behind)),
+      next_id_(next_id) {}
 
 SegmentSupply::~SegmentSupply() {
   {
@@ -60,12 +67,31 @@ void SegmentSupply::Run() {
     mutex_.unlock();
     if (seal) {
       SealOne();
-    } else {
+    } else if (attempt.urgent || !HoldBack()) {
       Prepare(attempt);
+    } else {
+      MutexLock lock(mutex_);  // other work came first
+      wanted_.bytes = std::max(wanted_.bytes, attempt.bytes);
     }
     mutex_.lock();
   }
   mutex_.unlock();
+}
+
+// Waits while retention is behind. True: there is other work to do first.
+bool SegmentSupply::HoldBack() {
+  if (behind_ == nullptr) return false;
+  const auto until = std::chrono::steady_clock::now() + kLongestHold;
+  bool said = false;
+  while (std::chrono::steady_clock::now() < until && behind_()) {
+    if (!std::exchange(said, true)) {
+      Log(LogLevel::kInfo, "writers_held_back", {{"hint", "the budget is small for what is written; see --budget"}});
+    }
+    MutexLock lock(mutex_);
+    if (stop_ || wanted_.urgent || !sealing_.empty()) return true;
+    work_.WaitFor(mutex_, kLook);
+  }
+  return false;
 }
 
 void SegmentSupply::SealOne() {

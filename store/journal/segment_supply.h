@@ -26,12 +26,14 @@ class SegmentSupply {
   // Called by the background thread, without a lock of the supply, when a segment given to Seal is sealed or could not
   // be.
   using OnSealed = std::function<void(const Segment&, const Status&)>;
+  using Behind = std::function<bool()>;  // see JournalOptions
   struct Limits {
     uint64_t segment_bytes = 0, reserve_bytes = 0;
   };
 
   // `proto` has the fields common to all segments of this opening. `dirfd` outlives the supply.
-  SegmentSupply(int dirfd, const SegmentHeader& proto, SegmentId next_id, const Limits& limits, OnSealed on_sealed);
+  SegmentSupply(int dirfd, const SegmentHeader& proto, SegmentId next_id, const Limits& limits, OnSealed on_sealed,
+                Behind behind = nullptr);
   ~SegmentSupply();  // finishes the sealing that was asked for
   void Start();
 
@@ -59,6 +61,7 @@ class SegmentSupply {
   void Run();
   bool HasWork() const REQUIRES(mutex_);
   void SealOne() EXCLUDES(mutex_);
+  bool HoldBack() EXCLUDES(mutex_);
   void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
@@ -70,6 +73,7 @@ class SegmentSupply {
   const SegmentHeader proto_;
   const Limits limits_;
   const OnSealed on_sealed_;
+  const Behind behind_;
   Mutex work_mutex_;  // held while a file is made
   mutable Mutex mutex_ ACQUIRED_AFTER(work_mutex_);
   CondVar work_, done_;

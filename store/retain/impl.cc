@@ -154,6 +154,12 @@ bool Retainer::Impl::OverBudget() {
   return over;
 }
 
+bool Retainer::Impl::Behind() const {
+  const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
+  MutexLock lock(mutex_);
+  return budget_ > 0 && !stats_.over_budget && beside + stats_.pack_bytes > budget_ + budget_ / 8;
+}
+
 // The oldest history first: up to the end of the oldest segment that still holds some.
 Result<bool> Retainer::Impl::SpendHistory() {
   if (dropped_since_compaction_ >= kDropsWorthCompacting) {

@@ -22,6 +22,7 @@ class Retainer::Impl {
   Result<bool> Step() EXCLUDES(mutex_);
   void Stop() { stop_ = true; }
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes) EXCLUDES(mutex_);
+  bool Behind() const EXCLUDES(mutex_);
   RetainStats stats() const EXCLUDES(mutex_);
 
  private:

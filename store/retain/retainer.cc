@@ -14,6 +14,7 @@ Status Retainer::Load() { return impl_->Load(); }
 void Retainer::Tick() { impl_->Tick(); }
 Result<bool> Retainer::Step() { return impl_->Step(); }
 void Retainer::Stop() { impl_->Stop(); }
+bool Retainer::Behind() const { return impl_->Behind(); }
 void Retainer::SetLimits(std::chrono::seconds retain, uint64_t budget_bytes) { impl_->SetLimits(retain, budget_bytes); }
 RetainStats Retainer::stats() const { return impl_->stats(); }
 

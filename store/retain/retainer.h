@@ -58,6 +58,9 @@ class Retainer {
   Result<bool> Step();  // one unit of work (one pack at most); false: nothing to do now
   void Stop();          // makes a Step under way return soon, and every later one at once, with false
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes);
+  // The store is over its budget by more than an eighth, and a Step can still free some: whoever writes should be
+  // slowed down until it has.
+  bool Behind() const;
   RetainStats stats() const;
 
  private:

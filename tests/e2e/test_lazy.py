@@ -3,17 +3,13 @@
 import os
 import time
 
+# Sanitized programs are slower by more than this; and one quiet attempt of three shows what a busy machine hides.
+SLACK = float(os.environ.get("DKFS_TIME_FACTOR", "1"))
+ATTEMPTS = 3
 
-def test_ready_and_first_read_are_quick(fs):
-    fs.mount()
-    block = os.urandom(1 << 20)
-    size = int(os.environ.get("DKFS_TEST_LAZY_MIB", "512"))
-    with open(fs.dir / "big", "wb") as f:
-        for i in range(size):
-            f.write(i.to_bytes(8, "big") + block[8:])
-    for i in range(2000):
-        (fs.dir / f"small{i}").write_bytes(b"x" * 100)
-    fs.ctl("sync", fs.dir)
+
+def attempt(fs, size):
+    """Kill, lose, mount: seconds until ready, and of first reads of 8 KiB."""
     fs.kill()
     fs.lose_dir()
     start = time.monotonic()
@@ -29,4 +25,17 @@ def test_ready_and_first_read_are_quick(fs):
         times.append(time.monotonic() - start)
     assert len(os.listdir(fs.dir)) == 2001
     print(f"ready {ready:.3f} s, first reads of 8 KiB {[f'{t * 1000:.1f} ms' for t in times]}")
-    assert ready < 1 and max(times) < 0.05
+    return ready < 1 * SLACK and max(times) < 0.05 * SLACK
+
+
+def test_ready_and_first_read_are_quick(fs):
+    fs.mount()
+    block = os.urandom(1 << 20)
+    size = int(os.environ.get("DKFS_TEST_LAZY_MIB", "512"))
+    with open(fs.dir / "big", "wb") as f:
+        for i in range(size):
+            f.write(i.to_bytes(8, "big") + block[8:])
+    for i in range(2000):
+        (fs.dir / f"small{i}").write_bytes(b"x" * 100)
+    fs.ctl("sync", fs.dir)
+    assert any(attempt(fs, size) for _ in range(ATTEMPTS))

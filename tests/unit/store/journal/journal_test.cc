@@ -223,6 +223,36 @@ TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
   EXPECT_EQ(rig.journal->appended(), Seq(3));
 }
 
+TEST_F(JournalTest, WritersWaitWhileRetentionIsBehind) {
+  std::atomic<int> left{3};
+  rig.options.behind = [&] { return left.fetch_sub(1) > 0; };
+  ASSERT_TRUE(rig.Open().ok());
+  rig.FillSegment();
+  rig.FillSegment();
+  ASSERT_TRUE(rig.Append("behind no more").ok());
+  EXPECT_LE(left.load(), 0);
+  rig.journal.reset();  // it asks what goes with this frame
+}
+
+TEST_F(JournalTest, AnUrgentRecordIsNotHeldBack) {
+  std::atomic<bool> behind = false;
+  std::atomic<int> asked = 0;
+  rig.options.behind = [&] {
+    ++asked;
+    return behind.load();
+  };
+  ASSERT_TRUE(rig.Open().ok());
+  while (asked == 0) std::this_thread::yield();  // for the first spare; it is prepared while nothing is behind
+  behind = true;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) {
+    std::string big(900 << 10, 'u');
+    ASSERT_TRUE(rig.Append(big, true).ok());
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  rig.journal.reset();
+}
+
 TEST_F(JournalTest, SealMakesTheSegmentImmutableAndListed) {
   ASSERT_TRUE(rig.Append("one").ok());
   ASSERT_TRUE(rig.journal->Seal().ok());
