@@ -50,7 +50,8 @@ int StoreMapped(const Op& op, int fd, bool sync) {
     error = EIO;
   }
   ::munmap(map, bytes);
-  return error;
+  if (error != 0 || sync) return error;
+  return Done(::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE));  // munmap keeps the error of its writeback
 }
 
 int CopyRange(const Op& op, int root, int to) {
@@ -199,7 +200,8 @@ class Runner {
       }
       Trace::OpEnded(thread, number, error);
       Count(op, error);
-      if (error != 0 && op.UncertainOnError()) return;  // from here on the model would have to guess
+      if (error != 0 && (workload_.stops_on_error || op.UncertainOnError()))
+        return;  // from here on the model would have to guess
       for (size_t step = 0; error == 0 && step < op.steps(); ++step) model.Apply(op, step);
     }
   }

@@ -43,6 +43,7 @@ Status History::Repeat(uint32_t thread) {
   Part& part = parts_[thread];
   Model model(thread);
   std::map<int64_t, size_t> newest;  // node: the last state a sync of it covers
+  const auto kEmpty = std::make_shared<const std::string>();
   const auto note = [&] {
     const size_t state = part.states.size();
     for (int64_t node : model.touched()) newest[node] = state;
@@ -50,6 +51,8 @@ Status History::Repeat(uint32_t thread) {
     for (const auto& [path, row] : part.states.back()) {
       if (!row.has_content) continue;
       auto& versions = part.versions[row.node];
+      if (versions.empty() && row.node > 0 && row.size > 0)
+        versions.push_back({state, kEmpty});  // before it had a name
       if (versions.empty() || versions.back().data != row.data) versions.push_back({state, row.data});
     }
   };
@@ -59,7 +62,7 @@ Status History::Repeat(uint32_t thread) {
     entry.op = PlanOp(workload_, number, model);
     entry.first = part.states.size() - 1;
     if (entry.op.Syncs()) entry.covered = model.CoveredBy(entry.op);
-    const bool in_doubt = entry.ended == 0 || entry.op.UncertainOnError();
+    const bool in_doubt = entry.ended == 0 || workload_.stops_on_error || entry.op.UncertainOnError();
     if (entry.error == 0 || in_doubt) {
       for (size_t step = 0; step < entry.op.steps(); ++step) {
         model.Apply(entry.op, step);
@@ -82,7 +85,7 @@ History::Span History::SpanOf(const Part& part, Promise promise, uint64_t offset
     span.hi = entry.last;
     const bool ended = entry.ended != 0 && entry.ended <= offset;
     if (!ended) break;
-    const bool in_doubt = entry.error != 0 && entry.op.UncertainOnError();
+    const bool in_doubt = entry.error != 0 && (workload_.stops_on_error || entry.op.UncertainOnError());
     if (promise == Promise::kCalls && !in_doubt) span.lo = entry.last;
     if (promise != Promise::kCalls && entry.error == 0 && entry.op.Syncs()) span.lo = std::max(span.lo, entry.synced);
   }

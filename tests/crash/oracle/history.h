@@ -43,6 +43,7 @@ class History {
   Verdict CheckRows(const Rows& rows, Promise promise, uint64_t offset = kWholeTrace) const;
   // False while the setup had not ended at `offset`: nothing is promised yet.
   bool Began(uint64_t offset) const { return began_ != 0 && began_ <= offset; }
+  std::string Listing() const;  // every operation, one a line
   // The tree after `ops` operations of each thread, for tests of the oracle.
   Rows RowsAfter(const std::vector<uint64_t>& ops) const;
 

@@ -16,11 +16,13 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: crash_oracle COMMAND [--NAME VALUE]...\n"
+    "each but points and setup: --stops-on-error 1 when failures last\n"
     "  points                            the names of all fault points\n"
     "  setup  --dir D --threads T        what the workload starts from\n"
     "  run    --dir D --trace F --seed S --threads T --ops N [--kill-pid P --kill-after OPS --kill-delay-ns NS]\n"
     "  check  --dir D --trace F --seed S --threads T --ops N --promise calls|synced|cached [--offset BYTES]\n"
     "         prints `ok` and the operations of each thread that are there, or what is wrong, and exits 1\n"
+    "  show   --trace F --seed S --threads T --ops N   the operations of a run\n"
     "  sum    --dir D --threads T        one hash of everything that the tree holds, times included\n";
 
 struct Arguments {
@@ -37,7 +39,9 @@ struct Arguments {
   uint64_t Number(const std::string& name, std::optional<uint64_t> otherwise = std::nullopt) const {
     return otherwise && !values.contains(name) ? *otherwise : std::strtoull(Text(name).c_str(), nullptr, 10);
   }
-  Workload TheWorkload() const { return {Number("seed"), static_cast<uint32_t>(Number("threads")), Number("ops")}; }
+  Workload TheWorkload() const {
+    return {Number("seed"), static_cast<uint32_t>(Number("threads")), Number("ops"), Number("stops-on-error", 0) != 0};
+  }
 };
 
 int Fail(const Status& status) {
@@ -86,6 +90,13 @@ int Check(const Arguments& args) {
   return 0;
 }
 
+int Show(const Arguments& args) {
+  const auto history = History::Load(args.TheWorkload(), args.Text("trace"));
+  if (!history.ok()) return Fail(history.status());
+  std::fputs(history->Listing().c_str(), stdout);
+  return 0;
+}
+
 int Sum(const Arguments& args) {
   const auto rows = ReadTree(args.Text("dir"), static_cast<uint32_t>(args.Number("threads")));
   if (!rows.ok()) return Fail(rows.status());
@@ -109,6 +120,7 @@ int Main(int argc, char** argv) {
   if (command == "run") return RunWorkload(args);
   if (command == "check") return Check(args);
   if (command == "sum") return Sum(args);
+  if (command == "show") return Show(args);
   if (command == "setup") {
     const Status made = Setup(args.Text("dir"), static_cast<uint32_t>(args.Number("threads")));
     return made.ok() ? 0 : Fail(made);

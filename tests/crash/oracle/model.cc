@@ -148,13 +148,14 @@ void Model::Apply(const Op& op, size_t step) {
 }
 
 void Model::ApplyContent(const Op& op, size_t step) {
+  const Piece piece = op.pieces.empty() ? Piece{op.offset, op.data.size()} : op.pieces[step];
   if (op.kind == Kind::kSharedWrite) {
-    Put(RegionNode(SharedNumber(op.path)), op.offset - thread_ * kRegionBytes, op.data);
+    Put(RegionNode(SharedNumber(op.path)), piece.offset - thread_ * kRegionBytes,
+        std::string_view(op.data).substr(piece.offset - op.offset, piece.bytes));
     return;
   }
   const int64_t id = Find(op.path);
   const uint64_t size = nodes_.at(id).size();
-  const std::string_view data = op.data;
   switch (op.kind) {
     case Kind::kTruncateDown:
     case Kind::kTruncateUp:
@@ -172,15 +173,14 @@ void Model::ApplyContent(const Op& op, size_t step) {
     case Kind::kZeroRange:
       return Put(id, op.offset, std::string(op.bytes, '\0'));
     case Kind::kCopyRange: {
+      const Piece copied = op.pieces.empty() ? Piece{op.offset, op.bytes} : op.pieces[step];
       const Node& source = nodes_.at(Find(op.other));
-      return Put(id, op.offset, source.data->substr(op.from, op.bytes));
+      return Put(id, copied.offset, source.data->substr(op.from + copied.offset - op.offset, copied.bytes));
     }
     default:
       break;
   }
-  if (op.pieces.empty()) return Put(id, op.offset, data);
-  const Piece& piece = op.pieces[step];
-  Put(id, piece.offset, data.substr(piece.offset - op.offset, piece.bytes));
+  Put(id, piece.offset, std::string_view(op.data).substr(piece.offset - op.offset, piece.bytes));
 }
 
 void Model::ApplyNames(const Op& op) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "store/base/hash.h"
 #include "tests/support/random.h"
@@ -153,6 +154,8 @@ class Planner {
     const uint64_t bytes = 1 + random_.Below(12000), at = Aligned(random_.Below(kRegionBytes - bytes));
     op->offset = model_.thread() * kRegionBytes + at;
     op->data = Content(bytes);
+    op->bytes = bytes;
+    CutIntoRequests(op);
     return true;
   }
 
@@ -192,6 +195,7 @@ class Planner {
     if (size > 2 * kMostBytes && op->kind == Kind::kAppend) return false;
     if (random_.OneIn(4)) op->bytes = std::min<uint64_t>(RoundUp(op->bytes, kPage), 64 << 10);
     op->data = Content(op->bytes);
+    CutIntoRequests(op);
     return true;
   }
 
@@ -200,12 +204,24 @@ class Planner {
     op->offset = random_.OneIn(2) ? 0 : random_.Below(9000);
     op->bytes = kRequestBytes + 1 + random_.Below(kRequestBytes);
     op->data = Content(op->bytes);
-    for (uint64_t at = op->offset, end = op->offset + op->bytes; at < end;) {
-      const uint64_t cut = std::min(end, RoundDown(at, kPage) + kRequestBytes);
+    CutIntoRequests(op);
+    return true;
+  }
+
+  // Where the kernel may cut a write: after each MiB of pages, and behind a first page that is written in part and that
+  // it does not hold in its cache; the full MiBs begin there then.
+  static void CutIntoRequests(Op* op) {
+    const uint64_t end = op->offset + op->bytes;
+    std::set<uint64_t> cuts = {end};
+    for (uint64_t cut = RoundDown(op->offset, kPage) + kRequestBytes; cut < end; cut += kRequestBytes) cuts.insert(cut);
+    if (op->offset % kPage != 0) {
+      for (uint64_t cut = RoundUp(op->offset, kPage); cut < end; cut += kRequestBytes) cuts.insert(cut);
+    }
+    for (uint64_t at = op->offset; const uint64_t cut : cuts) {
       op->pieces.push_back({at, cut - at});
       at = cut;
     }
-    return true;
+    if (op->pieces.size() == 1) op->pieces.clear();
   }
 
   bool PlanMapped(Op* op, uint64_t size) {
@@ -226,6 +242,7 @@ class Planner {
     if (size == 0) return false;
     op->from = random_.Below(size);
     op->bytes = std::min<uint64_t>({op->bytes, size - op->from, 16 << 10});
+    CutIntoRequests(op);
     return true;
   }
 

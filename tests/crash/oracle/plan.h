@@ -11,6 +11,9 @@ struct Workload {
   uint64_t seed = 1;
   uint32_t threads = 1;
   uint64_t ops = 100;  // of each thread
+  // A thread stops at its first failed call, which is in doubt: for failures that last, when the void of what failed
+  // behind its record cannot be recorded either.
+  bool stops_on_error = false;
 };
 
 Op PlanOp(const Workload& workload, uint64_t number, const Model& model);

@@ -27,15 +27,42 @@ std::string Stranger(const std::string& path) {
   return path + ": nobody ever made this";
 }
 
-std::string FirstByteThatDiffers(const Row& want, const Row& got) {
+// The first ranges of bytes that differ.
+std::string BytesThatDiffer(const Row& want, const Row& got) {
   const std::string &a = *want.data, &b = *got.data;
-  const size_t at = static_cast<size_t>(
-      std::mismatch(a.begin(), a.begin() + static_cast<long>(std::min(a.size(), b.size())), b.begin()).first -
-      a.begin());
-  return " (from byte " + std::to_string(at) + ")";
+  std::string text;
+  size_t at = 0;
+  for (int ranges = 0; ranges < 4; ++ranges) {
+    while (at < a.size() && at < b.size() && a[at] == b[at]) ++at;
+    if (at >= a.size() || at >= b.size()) break;
+    const size_t from = at;
+    for (size_t equal = 0; at < a.size() && at < b.size() && equal < 16; ++at) equal = a[at] == b[at] ? equal + 1 : 0;
+    text += " " + std::to_string(from) + ".." + std::to_string(at);
+  }
+  return "; bytes that differ:" + text;
+}
+
+std::string Line(const Op& op, bool ended, int error) {
+  std::string text(NameOf(op.kind));
+  text += " " + op.path;
+  if (!op.other.empty()) text += " " + op.other + " from " + std::to_string(op.from);
+  text += " " + std::to_string(op.offset) + "+" + std::to_string(op.bytes);
+  return text + (!ended ? ", unanswered" : error != 0 ? ", failed with " + std::to_string(error) : "");
 }
 
 }  // namespace
+
+std::string History::Listing() const {
+  std::string text;
+  for (size_t thread = 0; thread < parts_.size(); ++thread) {
+    const auto& entries = parts_[thread].entries;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      text += std::to_string(thread) + " " + std::to_string(i) + " state " + std::to_string(entries[i].last) + " " +
+              Line(entries[i].op, entries[i].ended != 0, entries[i].error) + "\n";
+    }
+  }
+  return text;
+}
 
 std::string History::ContentDifference(const Part& part, const Row& want, const Row& got, const Span& span) const {
   size_t floor = 0;  // the content then was synced
@@ -77,7 +104,7 @@ std::string History::Difference(const Part& part, size_t state, const Rows& rows
       if (!content.empty()) return path + ": " + content;
       continue;
     }
-    if (row.has_content && (row.size != got.size || row.sum != got.sum)) return both + FirstByteThatDiffers(row, got);
+    if (row.has_content && (row.size != got.size || row.sum != got.sum)) return both + BytesThatDiffer(row, got);
     if (row.mtime_ns && row.mtime_ns != got.mtime_ns) return both;
   }
   for (const auto& [path, row] : rows) {
@@ -107,8 +134,8 @@ std::string History::Explain(uint32_t thread, const Rows& rows, Promise promise,
   std::string text = "thread " + std::to_string(thread) + ": no state from " + std::to_string(span.lo) + " to " +
                      std::to_string(span.hi) + " fits; the nearest is " + std::to_string(nearest);
   if (in != part.entries.end()) {
-    text += " (operation " + std::to_string(in - part.entries.begin()) + ", " + std::string(NameOf(in->op.kind)) + " " +
-            in->op.path + " " + in->op.other + ")";
+    text += " (operation " + std::to_string(in - part.entries.begin()) + ", " +
+            Line(in->op, in->ended != 0, in->error) + ")";
   }
   const std::string difference = Difference(part, nearest, rows, promise, span);
   return text + "\n  " + (difference.empty() ? "it fits but is not allowed" : difference);
