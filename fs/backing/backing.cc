@@ -199,6 +199,9 @@ Status Backing::EnsurePartialDir() {
 }
 
 Status Backing::RemovePartialDirIfEmpty() {
+  // A place to move aside to that nothing was moved to (fs/hydrate/aside.cc).
+  RemoveDir(std::string(kPartialDir) + "/aside")
+      .Ignore("mostly not there; with content it stays, and so does its parent");
   Status removed = RemoveDir(std::string(kPartialDir));
   const int code = removed.code();
   return code == ENOENT || code == ENOTEMPTY || code == EEXIST ? Status::Ok() : removed;
