@@ -110,7 +110,7 @@ Result<StoreDir> StoreDir::Open(const std::string& path, Access access, bool cre
   create = create && access == Access::kWrite;
   if (create) DKFS_TRY(file::MakeDirs(path));
   DKFS_TRY_ASSIGN(dir.dir_, file::Open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
-  Result<struct stat> format = file::Stat(dir.fd(), kFormat);
+  Result<struct stat> format = file::Stat(dir.fd(), kFormat, AT_SYMLINK_NOFOLLOW);
   if (!format.ok() && !format.status().IsNotFound()) return format.status();
   if (!format.ok()) {
     DKFS_TRY_ASSIGN(bool empty, dir.LooksEmpty());
@@ -136,9 +136,15 @@ Result<bool> StoreDir::LooksEmpty() const {
 
 Status StoreDir::Lock(Access access) {
   const bool write = access == Access::kWrite;
-  Result<UniqueFd> opened = file::Open(fd(), kLock, write ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW);
+  Result<UniqueFd> opened =
+      file::Open(fd(), kLock, write ? O_RDWR | O_CREAT | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!write && opened.status().IsNotFound()) return Status::Ok();  // no writer ever came by
+  if (opened.code() == ELOOP || opened.code() == EISDIR) {
+    return Status::Corruption(path_ + "/LOCK: not a file; remove it");
+  }
   if (!opened.ok()) return opened.status().Prefix(path_);
+  DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(opened->get(), kLock));
+  if (!S_ISREG(st.st_mode)) return Status::Corruption(path_ + "/LOCK: not a file; remove it");
   lock_ = std::move(opened).value();
   if (!TakeLock(lock_.get(), write ? LOCK_EX : LOCK_SH)) {
     if (errno != EWOULDBLOCK) return Status::FromErrno(path_ + "/LOCK: flock");
@@ -180,7 +186,7 @@ std::optional<StoreDir::CleanMark> StoreDir::ReadCleanMark() const {
   if (!text.ok()) return std::nullopt;
   const auto seq = Number(Field(*text, "seq"));
   const auto identity = Field(*text, "identity");
-  if (!seq || !identity) return std::nullopt;
+  if (!seq || !identity || identity->empty()) return std::nullopt;
   return CleanMark{Seq{*seq}, std::string(*identity)};
 }
 

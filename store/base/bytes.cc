@@ -10,6 +10,7 @@ bool IsAllZero(Bytes data) {
   for (size_t i = 0; i < head; ++i) {
     if (data[i] != std::byte{0}) return false;
   }
+  if (head == data.size()) return true;  // also keeps the null pointer of an empty span from memcmp
   return std::memcmp(data.data(), data.data() + head, data.size() - head) == 0;
 }
 

@@ -137,6 +137,19 @@ Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode
   return UniqueFd(fd);
 }
 
+Result<UniqueFd> OpenRegular(int dirfd, const std::string& path) {
+  struct stat st {};
+  Result<UniqueFd> fd = Open(dirfd, path, O_RDONLY | O_NONBLOCK);  // a fifo would wait for a writer
+  if (!fd.ok()) {
+    const bool dangling = fd.status().IsNotFound() && ::fstatat(dirfd, path.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (dangling || fd.code() == ELOOP || fd.code() == ENXIO) return Status::Corruption(path + ": not a file");
+    return fd;
+  }
+  if (::fstat(fd->get(), &st) != 0) return Status::FromErrno(Sentence("stat", path));
+  if (!S_ISREG(st.st_mode)) return Status::Corruption(path + ": not a file");
+  return fd;
+}
+
 Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_view what) {
   size_t done = 0;
   while (done < out.size()) {
@@ -264,7 +277,9 @@ Result<std::vector<std::string>> ListDir(int dirfd, const std::string& path) {
 }
 
 Result<std::string> ReadAll(int dirfd, const std::string& path) {
-  DKFS_TRY_ASSIGN(const UniqueFd fd, Open(dirfd, path, O_RDONLY));
+  DKFS_TRY_ASSIGN(const UniqueFd fd, OpenRegular(dirfd, path));
+  DKFS_TRY_ASSIGN(const struct stat st, StatFd(fd.get(), path));
+  if (st.st_size > static_cast<off_t>(kMaxSmallFile)) return Status::Corruption(path + ": far too large");
   std::string content;
   for (size_t step = 4096;; step = content.size()) {
     const size_t old = content.size();

@@ -21,6 +21,9 @@ namespace dkfs::file {
 
 // Opens path relative to dirfd (AT_FDCWD allowed); O_CLOEXEC is added.
 Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode = 0600);
+// An ordinary file for reading. Corruption when something else stands there: a directory, a fifo, a device, a link that
+// leads nowhere.
+Result<UniqueFd> OpenRegular(int dirfd, const std::string& path);
 // Reads until `out` is full or the file ends; the number of bytes read.
 Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_view what);
 // Reads exactly out.size() bytes; a shorter file is EUCLEAN.
@@ -42,7 +45,7 @@ Status SyncDir(int dirfd, const std::string& path);
 Result<struct stat> Stat(int dirfd, const std::string& path, int flags = 0);
 Result<struct stat> StatFd(int fd, std::string_view what);
 Result<std::vector<std::string>> ListDir(int dirfd, const std::string& path);  // without "." and "..", any order
-Result<std::string> ReadAll(int dirfd, const std::string& path);               // small files
+Result<std::string> ReadAll(int dirfd, const std::string& path);  // small files; Corruption for what is none
 // Publishes a small file in one atomic step: temporary name, write, fsync, rename, fsync of the directory.
 Status ReplaceDurably(int dirfd, const std::string& path, std::string_view content);
 // Removes a tree below dirfd/path without following links or leaving its file system. ENOENT is success.

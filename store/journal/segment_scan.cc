@@ -19,7 +19,7 @@ Result<SegmentScan> SegmentScan::Open(int dirfd, const std::string& name) {
   DKFS_TRY(ParseSegmentName(name, &id, &kind));
   SegmentScan scan;
   scan.name_ = name;
-  DKFS_TRY_ASSIGN(scan.fd_, file::Open(dirfd, name, O_RDONLY));
+  DKFS_TRY_ASSIGN(scan.fd_, file::OpenRegular(dirfd, name));
   DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(scan.fd_.get(), name));
   scan.size_ = static_cast<uint64_t>(st.st_size);
   std::vector<std::byte> head(kSegmentHeaderBytes);
