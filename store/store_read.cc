@@ -120,7 +120,7 @@ Result<Seq> Store::ParseMoment(std::string_view text) {
   if (const Seq* given = std::get_if<Seq>(&moment)) {
     seq = *given;
   } else if (const TimeSpec* time = std::get_if<TimeSpec>(&moment)) {
-    Result<Seq> found = impl_->index->SeqAt(*time);
+    Result<Seq> found = impl_->index->SeqAt(*time, oldest);
     if (found.status().IsNotFound())
       return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept");
     if (!found.ok()) return found.status();

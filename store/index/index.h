@@ -91,8 +91,9 @@ class Index {
   // Seq of the newest range at or before `at` and after `after` that covers the block; 0 when none does.
   Result<Seq> CoveringRange(FileId file, LayoutId layout, uint64_t block, Seq after, Seq at);
   Status EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each);
-  // The last Seq whose time is not later than `time`; ENOENT when that is before the first record kept.
-  Result<Seq> SeqAt(TimeSpec time);
+  // The last Seq whose time is not later than `time`; ENOENT when that is before `from` or the first record kept.
+  // Moments that retention has dropped may still be found when they are not below `from`.
+  Result<Seq> SeqAt(TimeSpec time, Seq from = Seq{});
   Result<MomentValue> Moment(Seq seq);
 
   // Rewrites and drops made by retention; synchronous, under the apply mutex.

@@ -49,7 +49,7 @@ Result<bool> Index::LastNotLater(TimeSpec time, Seq first, Seq last, Seq* found)
   return any;
 }
 
-Result<Seq> Index::SeqAt(TimeSpec time) {
+Result<Seq> Index::SeqAt(TimeSpec time, Seq from) {
   DKFS_TRY(Fresh());
   KvCursor moments = kv_->NewCursor(Family::kMoment);
   Seq oldest, last, found;
@@ -57,6 +57,7 @@ Result<Seq> Index::SeqAt(TimeSpec time) {
   moments.SeekToFirst();
   if (!moments.Valid()) return moments.status().ok() ? Status::Error(ENOENT) : moments.status();
   DKFS_TRY(ReadMoment(moments, &oldest, &moment));
+  oldest = std::max(oldest, from);
   moments.SeekToLast();
   if (!moments.Valid()) return Status::Corruption("index: moments");
   DKFS_TRY(ReadMoment(moments, &last, &moment));

@@ -1,5 +1,7 @@
 #include "store/kv/convert.h"
 
+#include <algorithm>
+
 namespace dkfs {
 namespace {
 
@@ -16,7 +18,10 @@ int CodeOf(const rocksdb::Status& status) {
 Status FromRocks(const rocksdb::Status& status, std::string_view doing) {
   if (status.ok()) return Status::Ok();
   if (status.IsNotFound()) return Status::Error(ENOENT);
-  return Status::Error(CodeOf(status), "index: " + std::string(doing) + ": " + status.ToString());
+  std::string text = status.ToString();  // one line, for logs
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  while (text.ends_with(' ')) text.pop_back();
+  return Status::Error(CodeOf(status), "index: " + std::string(doing) + ": " + text);
 }
 
 }  // namespace dkfs

@@ -14,6 +14,7 @@ KvCursor Kv::NewCursor(Family family, std::string_view upper_bound) const {
   rep->upper_slice = rep->upper_bound;
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
+  options.ignore_range_deletions = kIgnoreRangeDeletions;
   if (!upper_bound.empty()) options.iterate_upper_bound = &rep->upper_slice;
   rep->iterator.reset(rep_->db->NewIterator(options, rep_->Of(family)));
   return KvCursor(std::move(rep));

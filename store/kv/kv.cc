@@ -17,22 +17,24 @@
 namespace dkfs {
 namespace {
 
-// A directory whose CURRENT is gone would pass for a new one.
-Status RefuseHeadless(const std::string& path) {
+// A directory whose CURRENT is gone would pass for a new one; and RocksDB would wait for the other end of a fifo.
+Status RefuseStrange(const std::string& path) {
   DKFS_TRY_ASSIGN(std::vector<std::string> names, file::ListDir(AT_FDCWD, path));
-  bool tables = false;
+  bool tables = false, current = false;
   for (const std::string& name : names) {
-    if (name == "CURRENT") return Status::Ok();
+    current |= name == "CURRENT";
     tables |= name.ends_with(".sst");
+    Result<struct stat> stat = file::Stat(AT_FDCWD, path + "/" + name);
+    if (!stat.ok() || !S_ISREG(stat->st_mode)) return Status::Corruption("index " + path + "/" + name + ": not a file");
   }
-  return tables ? Status::Corruption("index " + path + ": CURRENT is missing") : Status::Ok();
+  return tables && !current ? Status::Corruption("index " + path + ": CURRENT is missing") : Status::Ok();
 }
 
 // Nothing that opening finds wrong with the files is the caller's mistake, whatever RocksDB calls it.
 Status OpenError(const rocksdb::Status& status, const std::string& path) {
   Status error = FromRocks(status, "open " + path);
   if (error.IsNotFound() || error.code() == EINVAL)
-    return Status::Corruption("index: open " + path + ": " + status.ToString());
+    return Status::Corruption("index: open " + path + ": " + std::string(error.context()));
   return error;
 }
 
@@ -72,7 +74,7 @@ std::string PrefixEnd(std::string_view prefix) {
 
 Result<std::unique_ptr<Kv>> Kv::Open(const std::string& path, const KvOptions& options) {
   if (options.create_if_missing) DKFS_TRY(file::MakeDirs(path));
-  DKFS_TRY(RefuseHeadless(path));
+  DKFS_TRY(RefuseStrange(path));
   auto rep = std::make_unique<Rep>();
   rep->fs = std::make_shared<StoreFileSystem>(rocksdb::FileSystem::Default());
   rep->env = rocksdb::NewCompositeEnv(rep->fs);
@@ -141,6 +143,7 @@ Status Kv::SeekPrefix(Family family, std::string_view key, std::string_view pref
                       std::string* value) const {
   const rocksdb::SliceTransform* transform = PrefixOf(family);
   rocksdb::ReadOptions options;
+  options.ignore_range_deletions = kIgnoreRangeDeletions;
   std::string end;
   rocksdb::Slice end_slice;
   if (transform != nullptr && transform->InDomain(ToSlice(key)) &&
@@ -196,6 +199,16 @@ Status Kv::FinishFlush() {
 Status Kv::error() const {
   DKFS_TRY(rep_->Sticky());
   return rep_->fs->stalled() ? NoSpace() : rep_->gate->compaction_failure();
+}
+
+Status Kv::CheckTables() const {
+  DKFS_TRY(FromRocks(rep_->db->VerifyChecksum(), "check tables"));
+  for (int i = 0; i < kFamilies; ++i) {  // a whole table of another index has checksums too
+    KvCursor cursor = NewCursor(static_cast<Family>(i));
+    for (cursor.SeekToFirst(); cursor.Valid();) cursor.Next();
+    DKFS_TRY(cursor.status());
+  }
+  return Status::Ok();
 }
 
 uint64_t Kv::MemoryBytes() const { return rep_->Sum(rocksdb::DB::Properties::kCurSizeAllMemTables); }

@@ -42,8 +42,8 @@ class KvBatch {
   KvBatch& operator=(KvBatch&&) noexcept;
   void Put(Family family, std::string_view key, std::string_view value);
   void Delete(Family family, std::string_view key);
-  // [begin, end). For whole stretches only (moments that fell out of retention): each costs every later read of the
-  // family a look until it is compacted away, so versions are deleted one by one.
+  // [begin, end). For whole stretches only whose rows harm nobody (moments that fell out of retention): cursors see
+  // them until they are compacted away, so versions are deleted one by one.
   void DeleteRange(Family family, std::string_view begin, std::string_view end);
   void Clear();
   size_t count() const;
@@ -105,6 +105,7 @@ class Kv {
   Status BeginFlush();
   Status FinishFlush();
   Status error() const;          // sticky; or ENOSPC while something waits for space; or why a compaction failed; or Ok
+  Status CheckTables() const;    // reads every table from end to end; Corruption names the first damaged one
   uint64_t MemoryBytes() const;  // memtables, unflushed ones and those being flushed
   uint64_t DiskBytes() const;
   // Asks for a compaction of what lies on disk between the two keys; does not wait and never flushes memtables.

@@ -123,7 +123,7 @@ TEST_F(KvTest, CursorSeesItsMomentAndStopsAtItsBound) {
   EXPECT_EQ(cursor.value(), "a");
 }
 
-TEST_F(KvTest, DeletesAndRangeDeletesHide) {
+TEST_F(KvTest, DeletesHideFromAllAndRangeDeletesFromGet) {
   for (char c = 'a'; c <= 'e'; ++c) Put(Family::kMoment, std::string(8, c), std::string(1, c));
   ASSERT_TRUE(Flush().ok());
   KvBatch batch;
@@ -133,7 +133,9 @@ TEST_F(KvTest, DeletesAndRangeDeletesHide) {
   KvCursor cursor = kv_->NewCursor(Family::kMoment);
   std::string seen;
   for (cursor.SeekToFirst(); cursor.Valid(); cursor.Next()) seen += cursor.value();
-  EXPECT_EQ(seen, "cd");
+  EXPECT_EQ(seen, "abcd");
+  EXPECT_TRUE(kv_->Get(Family::kMoment, std::string(8, 'a')).status().IsNotFound());
+  EXPECT_TRUE(kv_->Get(Family::kMoment, std::string(8, 'd')).ok());
 }
 
 }  // namespace
