@@ -139,12 +139,12 @@ Result<OpenedIndex> OpenIndex(const StoreDir& dir) {
   return out;
 }
 
-Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir) {
+Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir, const Status& distrust) {
   OpenedIndex out;
   DKFS_TRY_ASSIGN(out.scratch, ScratchDir::Make());
   DKFS_TRY_ASSIGN(bool marked, Exists(dir.fd(), kMark));
-  Status opened = Status::Corruption("its rebuilding was not finished");
-  if (!marked) {
+  Status opened = distrust.ok() ? Status::Corruption("its rebuilding was not finished") : distrust;
+  if (!marked && distrust.ok()) {
     const std::string copy = out.scratch->path() + "/copy";
     DKFS_TRY_ASSIGN(std::string source, [&]() -> Result<std::string> {
       char* real = realpath((dir.path() + "/" + kIndex).c_str(), nullptr);

@@ -47,7 +47,7 @@ Result<OpenedIndex> OpenIndex(const StoreDir& dir);
 Status RequestRebuild(const StoreDir& dir);
 Status FinishRebuild(const StoreDir& dir);
 // Nothing in the store is changed: RocksDB works on a directory that links to the store's immutable files, or on an
-// index rebuilt there.
-Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir);
+// index rebuilt there, always so when `distrust` says why.
+Result<OpenedIndex> OpenIndexCopy(const StoreDir& dir, const Status& distrust);
 
 }  // namespace dkfs

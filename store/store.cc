@@ -17,7 +17,17 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreO
   DKFS_TRY_ASSIGN(StoreDir dir, StoreDir::Open(path, write ? StoreDir::Access::kWrite : StoreDir::Access::kRead,
                                                options.create, options.clock.wall()));
   auto impl = std::make_unique<Impl>(std::move(dir), options);
-  DKFS_TRY(write ? impl->OpenForWriting() : impl->OpenForReading());
+  Status opened = write ? impl->OpenForWriting() : impl->OpenForReading();
+  if (opened.IsCorruption() && !write && impl->parts.index_error.ok()) {
+    // A part of the index that is not looked at when RocksDB opens it: the segments may know better.
+    const Status why = opened;
+    DKFS_TRY_ASSIGN(StoreDir again, StoreDir::Open(path, StoreDir::Access::kRead, false, options.clock.wall()));
+    impl = std::make_unique<Impl>(std::move(again), options);
+    opened = impl->OpenForReading(why);
+  }
+  if (opened.code() == ENOTDIR || opened.code() == ELOOP) opened = Status::Corruption(opened.ToString());
+  if (!opened.ok() && opened.context().find(path) == std::string_view::npos) opened = opened.Prefix(path);
+  DKFS_TRY(opened);
   if (write && options.background) impl->StartWorkers();
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }

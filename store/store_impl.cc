@@ -64,8 +64,8 @@ Status Store::Impl::OpenForWriting() {
   return FinishOpen();
 }
 
-Status Store::Impl::OpenForReading() {
-  DKFS_TRY_ASSIGN(opened, OpenIndexCopy(dir));
+Status Store::Impl::OpenForReading(const Status& distrust) {
+  DKFS_TRY_ASSIGN(opened, OpenIndexCopy(dir, distrust));
   index = opened.index.get();
   TailEnd end;
   TailOptions tail;

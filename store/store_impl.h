@@ -27,7 +27,8 @@ class Store::Impl {
   ~Impl();
 
   Status OpenForWriting();
-  Status OpenForReading();
+  // `distrust` not Ok: why the index is made again from the segments, aside.
+  Status OpenForReading(const Status& distrust = Status::Ok());
   void StartWorkers();
   void StopWorkers();
 

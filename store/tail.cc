@@ -6,8 +6,8 @@ namespace dkfs {
 namespace {
 
 // Walks the segments in order. Once a record is not where it should be the prefix has ended; what follows is only
-// looked at for a proof that the missing one had been synced: a mark in a later record, or a higher epoch (journal.h,
-// J5).
+// looked at for a proof that the missing one had been synced: a mark in a later record, a higher epoch (journal.h, J5),
+// or a header that is not whole.
 class TailReader {
  public:
   TailReader(const TailOptions& options, const Journal::Replay& each, TailEnd* end)
@@ -20,6 +20,7 @@ class TailReader {
     if (!scan.ok()) {
       if (!scan.status().IsCorruption()) return scan.status();
       Ended(scan.status());
+      proven_lost_ = true;  // a header is durable before its segment has a name
       return Status::Ok();
     }
     if (scan->header().epoch > epoch_ && ended_) proven_lost_ = true;
