@@ -32,13 +32,14 @@ Status Records::Decode(const SegmentScan::Record& record, Record* out) {
 
 Result<bool> Records::Next(Record* out) {
   SegmentScan::Record record;
-  DKFS_TRY_ASSIGN(SegmentScan::Place place, scan_.Next(&record));
-  if (place == SegmentScan::Place::kEnd) return false;
-  if (place == SegmentScan::Place::kDamage) {
-    const Status damage = Status::Corruption(scan_.damage());
+  Result<SegmentScan::Place> place = scan_.Next(&record);
+  if (!place.ok() && place.code() != ENOTSUP) return place.status();
+  if (place.ok() && *place == SegmentScan::Place::kEnd) return false;
+  if (!place.ok() || *place == SegmentScan::Place::kDamage) {
+    const Status unread = place.ok() ? Status::Corruption(scan_.damage()) : place.status();
     DKFS_TRY_ASSIGN(bool more, scan_.FindNext());
     if (!more) scan_.Seek(scan_.size());
-    return damage;
+    return unread;
   }
   Status decoded = Decode(record, out);
   if (!decoded.ok()) return decoded.Prefix(scan_.name() + " at offset " + std::to_string(record.offset));
