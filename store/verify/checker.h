@@ -15,6 +15,7 @@ class Checker {
   Checker(Store* store, const VerifyOptions& options, VerifyResult* result)
       : store_(store), parts_(*store->parts()), options_(options), result_(*result) {}
 
+  Status Tables();      // RocksDB's own files, every byte
   Status Segments();    // segments.cc
   Status Versions();    // versions.cc
   Status Tree(Seq at);  // tree.cc
@@ -31,7 +32,7 @@ class Checker {
  private:
   friend class SegmentCheck;
   Status CheckInode(FileId file, const InodeState& state, Seq at);
-  Status CheckEntries(FileId dir, Seq at);
+  Status CheckEntries(FileId dir, const InodeState& state, Seq at);
   Status CheckVersion(const keys::BlockKey& key, const BlockEntry& entry);
   // Candidates for the block size: one when an inode tells it, all when none does (it went with retention).
   Result<std::vector<uint8_t>> ShiftsOf(FileId file, LayoutId layout);
@@ -41,8 +42,9 @@ class Checker {
   const VerifyOptions& options_;
   VerifyResult& result_;
   FileId shifts_of_;
-  std::map<uint64_t, uint8_t> shifts_;          // layout -> block shift, of one file
-  std::map<uint64_t, uint64_t> segment_sizes_;  // SegmentId -> bytes
+  std::map<uint64_t, uint8_t> shifts_;             // layout -> block shift, of one file
+  std::map<uint64_t, uint64_t> segment_sizes_;     // SegmentId -> bytes
+  std::map<uint64_t, std::string> segment_names_;  // SegmentId -> file name
 };
 
 }  // namespace dkfs::verify

@@ -37,11 +37,22 @@ class SegmentCheck {
       return scan.status().IsCorruption() ? Status::Ok() : scan.status();
     }
     checker_.segment_sizes_[segment.id.value] = scan->size();
+    checker_.segment_names_[segment.id.value] = segment.name;
     Seq previous;
     for (;;) {
       RecordScan::Record record;
       Result<bool> next = scan->Next(&record);
-      if (next.ok() && !*next) return Status::Ok();
+      if (next.ok() && !*next) {
+        const uint64_t end = scan->offset();
+        DKFS_TRY_ASSIGN(const bool more, scan->FindNext());
+        if (!more) return Status::Ok();
+        if (!InTail(segment, end)) {
+          checker_.Damage(journal_ + "/" + segment.name + " at offset " + std::to_string(end) +
+                          ": zeros stand where a record was");
+        }
+        previous = Seq{};
+        continue;
+      }
       if (next.ok()) {
         DKFS_TRY(Record(segment, record, &previous));
         continue;

@@ -1,4 +1,5 @@
 // The tree at a moment: names, entries, links and link counts must tell the same story.
+#include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@ Status Checker::Tree(Seq at) {
   Status walked = store_->EachInode(at, [&](FileId file, const InodeState& state) {
     ++result_.inodes;
     status = CheckInode(file, state, at);
-    if (status.ok() && S_ISDIR(state.mode)) status = CheckEntries(file, at);
+    if (status.ok() && S_ISDIR(state.mode)) status = CheckEntries(file, state, at);
     if (status.IsCorruption()) {
       Damage(Name(file, at) + ": " + status.ToString());
       status = Status::Ok();
@@ -41,9 +42,12 @@ Status Checker::CheckInode(FileId file, const InodeState& state, Seq at) {
   return Status::Ok();
 }
 
-Status Checker::CheckEntries(FileId dir, Seq at) {
+// A directory counts itself, its name and its subdirectories; 1 says that it does not count.
+Status Checker::CheckEntries(FileId dir, const InodeState& state, Seq at) {
   Status status;
+  uint64_t links = 2;
   Status listed = store_->List(dir, EntryId{}, at, [&](EntryId entry, const EntryValue& value) {
+    if (value.type == DT_DIR) ++links;
     const std::string what = "entry '" + value.name + "' in " + Name(dir, at);
     Result<InodeState> child = store_->GetInode(value.child, at);
     Result<NameValue> named = store_->Lookup(dir, value.name, at);
@@ -54,6 +58,10 @@ Status Checker::CheckEntries(FileId dir, Seq at) {
     }
     return status.ok();
   });
+  if (listed.ok() && status.ok() && state.nlink > 1 && state.nlink != links) {
+    Damage(Name(dir, at) + ": has " + std::to_string(links - 2) + " subdirectories, its link count is " +
+           std::to_string(state.nlink));
+  }
   return listed.ok() ? status : listed;
 }
 

@@ -11,6 +11,13 @@ std::string Checker::Name(FileId file, Seq at) const {
   return name + " as of seq " + std::to_string(at.value);
 }
 
+Status Checker::Tables() {
+  const Status checked = parts_.index->kv()->CheckTables();
+  if (!checked.IsCorruption()) return checked;
+  Damage(store_->path() + "/index: " + checked.ToString());
+  return Status::Ok();
+}
+
 }  // namespace verify
 
 Status Verify(const std::string& path, const VerifyOptions& options, VerifyResult* result) {
@@ -22,6 +29,7 @@ Status Verify(const std::string& path, const VerifyOptions& options, VerifyResul
   const Store::Parts& parts = *store->parts();
   if (!parts.index_error.ok()) checker.Damage(parts.index_error.ToString());
   if (!parts.damage.ok()) checker.Damage(parts.damage.ToString());
+  if (parts.index_error.ok()) DKFS_TRY(checker.Tables());
   DKFS_TRY(checker.Segments());
   DKFS_TRY(checker.Versions());
   DKFS_TRY(checker.Tree(checker.newest()));

@@ -32,7 +32,8 @@ Status Checker::CheckVersion(const keys::BlockKey& key, const BlockEntry& entry)
         entry.location.frame != 0 ? entry.location.frame : uint64_t{entry.location.offset} + entry.version.stored_bytes;
     if (segment == segment_sizes_.end() || end > segment->second) {
       Damage(what + Name(key.file, key.seq) + ": its payload in segment " +
-             std::to_string(entry.location.segment.value) +
+             (segment == segment_sizes_.end() ? SegmentName(entry.location.segment, SegmentKind::kJournal)
+                                              : segment_names_[segment->first]) +
              (segment == segment_sizes_.end() ? " is missing" : " is cut off"));
       return Status::Ok();
     }
