@@ -141,6 +141,16 @@ class TextTest(HouseTest):
         self.assert_found(self.check(self.root), "names one machine")
 
 
+class FuzzTest(HouseTest):
+    check = staticmethod(load("check_fuzz").check)
+
+    def test_decoders_without_a_target_are_found(self):
+        self.plant("store/a/x.h", "Status DecodeX(Bytes data, X* out);\nResult<Y> ParseY(std::string_view text);\n"
+                                  "Status Decode(Bytes data, Zed* out);\nStatus DecodeSeen(Bytes data, S* out);\n")
+        self.plant("tests/fuzz/seen_fuzz.cc", "DecodeSeen(x); PatchRanges; Decompress; RsyncPatch;")
+        self.assert_found(list(self.check(self.root)), "DecodeX", "ParseY", "Decode of Zed")
+
+
 class HelpTest(HouseTest):
     module = load("check_help")
 
