@@ -118,7 +118,7 @@ Status AdoptWalk::Directory(const std::string& path, FileId dir) {
   return Walk({path, dir, state, Backing::FingerprintOf(st)}, true);
 }
 
-Status AdoptWalk::Entry(const std::string& path, FileId parent, const std::string& name) {
+Status AdoptWalk::Entry(const std::string& path, FileId parent, InodeState* parent_state, const std::string& name) {
   DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
   FileId id;
   bool fresh = false;
@@ -131,6 +131,10 @@ Status AdoptWalk::Entry(const std::string& path, FileId parent, const std::strin
     prints_.emplace_back(id, Backing::FingerprintOf(st));
   }
   record_.Name(parent, store_->NewEntry(), name, id, TypeOf(st.st_mode));
+  if (S_ISDIR(st.st_mode)) {
+    ++parent_state->nlink;
+    record_.Inode(parent, *parent_state);
+  }
   return FlushIfLarge();
 }
 

@@ -24,8 +24,9 @@ class AdoptWalk {
   // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names`
   // subdirectories already counted elsewhere. EXDEV names a mount point found below it.
   Status Directory(const std::string& path, FileId dir);
-  // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here.
-  Status Entry(const std::string& path, FileId parent, const std::string& name);
+  // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here but the link
+  // of a new subdirectory: *parent_state is counted up, and recorded with the name.
+  Status Entry(const std::string& path, FileId parent, InodeState* parent_state, const std::string& name);
   // Appends what is left, syncs it, and stores the fingerprints.
   Status Finish();
   uint64_t inodes() const { return inodes_; }

@@ -54,6 +54,11 @@ Status EndName(Store* store, FileId parent, const StoredEntry& gone) {
     } else {
       record.InodeGone(file);
     }
+    if (step.entry.value.type == DT_DIR) {  // in one record, so that every prefix counts right
+      DKFS_TRY_ASSIGN(InodeState above, store->GetInode(step.parent));
+      --above.nlink;
+      record.Inode(step.parent, above);
+    }
     DKFS_TRY(store->Append(record).status());
   }
   return Status::Ok();
@@ -79,10 +84,11 @@ Status CompareNames(Store* store, Backing* backing, FileId dir, const std::strin
   }
   if (there.empty()) return Status::Ok();
   AdoptWalk walk(store, backing);
+  DKFS_TRY_ASSIGN(InodeState state, store->GetInode(dir));
   for (const std::string& name : there) {
     DKFS_TRY_ASSIGN(const struct stat st, backing->Stat(Join(path, name)));
     if (S_ISDIR(st.st_mode)) ++*nlink;
-    DKFS_TRY(walk.Entry(Join(path, name), dir, name));
+    DKFS_TRY(walk.Entry(Join(path, name), dir, &state, name));
   }
   return walk.Finish();
 }
