@@ -88,7 +88,7 @@ Status Hydrator::Impl::HydrateFile(Inode& inode, bool throttle, const std::funct
   Status filled = FillAll(inode, throttle, cancel);
   if (filled.ok()) filled = Settle(inode.id);
   ExclusiveLock l(inode.lock);
-  if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
+  CloseUnused(inode);
   return filled;
 }
 

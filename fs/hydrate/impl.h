@@ -82,6 +82,8 @@ class Hydrator::Impl {
   // Gives a complete partial file its names. Ok also when there is nothing to do.
   Status Settle(FileId file) EXCLUDES(tree);
   Status PlaceNames(Inode& inode, const std::vector<Link>& links) REQUIRES(inode.lock);
+  // A file that nobody has open keeps no descriptor.
+  static void CloseUnused(Inode& inode) REQUIRES(inode.lock);
   // Directories above all names of the inode are kPresent. REQUIRES no lock.
   Status PrepareParents(FileId file) EXCLUDES(tree);
   Status DrainComplete() EXCLUDES(tree, mutex);

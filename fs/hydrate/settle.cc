@@ -38,9 +38,15 @@ Status Hydrator::Impl::Settle(FileId file) {
     if (!ready) continue;
     ExclusiveLock l(inode.lock);
     if (inode.presence != Presence::kPartial || inode.absent_count > 0) return Status::Ok();
-    return PlaceNames(inode, links);
+    Status placed = PlaceNames(inode, links);
+    CloseUnused(inode);
+    return placed;
   }
   return Status::Error(EAGAIN, "give a restored file its names");
+}
+
+void Hydrator::Impl::CloseUnused(Inode& inode) {
+  if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
 }
 
 Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) {

@@ -39,3 +39,17 @@ def test_ready_and_first_read_are_quick(fs):
         (fs.dir / f"small{i}").write_bytes(b"x" * 100)
     fs.ctl("sync", fs.dir)
     assert any(attempt(fs, size) for _ in range(ATTEMPTS))
+
+
+def test_files_nobody_has_open_cost_no_descriptor(fs):
+    fs.mount()
+    for i in range(400):
+        (fs.dir / f"f{i}").write_bytes(b"x" * 100)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    for i in range(400):  # beside the background, which meets some of them first and some later
+        assert (fs.dir / f"f{i}").read_bytes() == b"x" * 100
+    fs.wait_hydrated()
+    descriptors = f"/proc/{fs.pids()[0]}/fd"
+    assert len(os.listdir(descriptors)) < 100, sorted(os.readlink(f"{descriptors}/{n}") for n in os.listdir(descriptors))[:5]
