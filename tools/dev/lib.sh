@@ -7,7 +7,7 @@ say() { printf '\n== %s\n' "$*"; }
 preset_dir() { [[ $1 == release ]] && echo build || echo "build/$1"; }
 
 # What ccache holds serves every checkout on the machine, wherever it lies.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 
 configure_preset() {
   local log=build/log/configure-$1.log
