@@ -41,21 +41,18 @@ run_ctest() {
     --no-tests=ignore --output-junit "$out/ctest.xml" || true
 }
 
-# run_e2e PART PRESET [PYTEST-ARG...]: pytest on real mounts; a killed run leaves no XML and counts as a failure.
-run_e2e() {
-  local out=$results/$1 preset=$2 limit=2400
-  shift 2
-  if [[ ! -d tests/e2e ]]; then
-    echo "no tests/e2e here"
-    return 0
-  fi
+# run_mounts PART PRESET FOLDER [PYTEST-ARG...]: pytest on real mounts; a killed run leaves no XML and counts as a failure.
+run_mounts() {
+  local out=$results/$1 preset=$2 folder=$3 limit=2400
+  shift 3
+  ((all)) && limit=10800
   touch "$out/e2e-expected"
   # A sanitizer's report ends in a file: a daemon's standard error may lead nowhere.
   local log=log_path=$out/sanitizer
   ASAN_OPTIONS="$log" UBSAN_OPTIONS="print_stacktrace=1:$log" LSAN_OPTIONS="print_suppressions=0" \
     TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:$log" DKFS_TEST_ALL=$all \
     in_namespace "$PWD/$(preset_dir "$preset")/bin" timeout -s KILL "$limit" \
-    /usr/bin/python3 -m pytest tests/e2e -q -ra --junit-xml="$out/pytest.xml" "$@" "${pytest_args[@]}" || true
+    /usr/bin/python3 -m pytest "$folder" -q -ra --junit-xml="$out/pytest.xml" "$@" "${pytest_args[@]}" || true
 }
 
 # sanitized PART: the same programs under a sanitizer, e2e only the short form unless everything was asked for.
@@ -63,10 +60,10 @@ sanitized() {
   build_preset "$1" || return 1
   if ((all)); then
     run_ctest "$1" "$1" '^(unit|protocol|crash)$'
-    run_e2e "$1" "$1"
+    run_mounts "$1" "$1" tests/e2e
   else
     run_ctest "$1" "$1" '^unit$'
-    run_e2e "$1" "$1" -m short
+    run_mounts "$1" "$1" tests/e2e -m short
   fi
 }
 
@@ -77,8 +74,9 @@ for part in "${parts[@]}"; do
   say "test $part"
   broken=0
   case $part in
-    unit | protocol | crash) { build_preset release && run_ctest "$part" release "^$part\$"; } || broken=1 ;;
-    e2e) { build_preset release && run_e2e e2e release; } || broken=1 ;;
+    unit | protocol) { build_preset release && run_ctest "$part" release "^$part\$"; } || broken=1 ;;
+    crash) { build_preset release && run_ctest crash release '^crash$' && run_mounts crash release tests/crash; } || broken=1 ;;
+    e2e) { build_preset release && run_mounts e2e release tests/e2e; } || broken=1 ;;
     asan | tsan) sanitized "$part" || broken=1 ;;
   esac
   ((broken)) && touch "$results/$part/broken"
