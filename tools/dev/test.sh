@@ -51,6 +51,7 @@ run_mounts() {
   local log=log_path=$out/sanitizer
   ASAN_OPTIONS="$log" UBSAN_OPTIONS="print_stacktrace=1:$log" LSAN_OPTIONS="print_suppressions=0" \
     TSAN_OPTIONS="ignore_noninstrumented_modules=1:halt_on_error=1:$log" DKFS_TEST_ALL=$all \
+    DKFS_TIME_FACTOR=$([[ $preset == release ]] && echo 1 || echo 20) \
     in_namespace "$PWD/$(preset_dir "$preset")/bin" timeout -s KILL "$limit" \
     /usr/bin/python3 -m pytest "$folder" -q -ra --junit-xml="$out/pytest.xml" "$@" "${pytest_args[@]}" || true
 }
