@@ -10,9 +10,9 @@
 #include <atomic>
 #include <csetjmp>
 #include <cstring>
-#include <mutex>
 #include <thread>
 
+#include "store/base/mutex.h"
 #include "store/base/trace.h"
 #include "store/base/unique_fd.h"
 
@@ -215,6 +215,7 @@ class Runner {
   }
 
   Exercised Finish() {
+    MutexLock lock(mutex_);
     result_.ended = ended_;
     result_.died = died_;
     return result_;
@@ -224,7 +225,7 @@ class Runner {
  private:
   void Count(const Op& op, int error) {
     ++ended_;
-    const std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     if (error == 0)
       ++result_.passed[static_cast<size_t>(op.kind)];
     else
@@ -236,8 +237,8 @@ class Runner {
   const KillPlan kill_;
   std::atomic<uint64_t> ended_{0};
   std::atomic<bool> died_{false};
-  std::mutex mutex_;
-  Exercised result_;
+  Mutex mutex_;
+  Exercised result_ GUARDED_BY(mutex_);
 };
 
 }  // namespace
