@@ -57,7 +57,9 @@ void FlushGate::OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJob
 void FlushGate::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) {
   Status failure = FromRocks(*error, "writing to disk");
   MutexLock lock(mutex_);
-  if (reason == rocksdb::BackgroundErrorReason::kCompaction) {
+  // From a hard error on, a compaction over a damaged table for one, RocksDB does nothing any more: no flush either.
+  const bool stops = error->severity() >= rocksdb::Status::Severity::kHardError;
+  if (reason == rocksdb::BackgroundErrorReason::kCompaction && !stops) {
     compaction_failure_ = failure;
   } else if (failure_.ok()) {
     failure_ = failure;

@@ -13,7 +13,7 @@ class FlushGate : public rocksdb::EventListener {
  public:
   void Close() EXCLUDES(mutex_);  // flushes that begin from now on wait
   void Open() EXCLUDES(mutex_);
-  Status failure() const EXCLUDES(mutex_);             // why a flush failed, or Ok; sticky
+  Status failure() const EXCLUDES(mutex_);             // why nothing is flushed any more, or Ok; sticky
   Status compaction_failure() const EXCLUDES(mutex_);  // why the last compaction failed, or Ok; RocksDB tries again
   void Wake() EXCLUDES(mutex_);                        // counts as an event
   uint64_t events() const EXCLUDES(mutex_);
