@@ -1,5 +1,6 @@
 // A corpus of broken stores. Each variant is tried in a process of its own, with a limit on time and memory; what must
-// hold stands in trial.h. The short form takes a seeded sample, DKFS_TEST_ALL=1 all. To repeat one:
+// hold stands in trial.h. The short form takes a sample, the same each time unless DKFS_TEST_SEED says otherwise;
+// DKFS_TEST_ALL=1 all. To repeat one:
 //   DKFS_DAMAGE='name' damage_test
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -202,7 +203,7 @@ class DamageTest : public testing::Test {
   }
 
   const bool all_ = std::getenv("DKFS_TEST_ALL") != nullptr && std::string(std::getenv("DKFS_TEST_ALL")) == "1";
-  const uint64_t seed_ = test::TestSeed();
+  const uint64_t seed_ = std::getenv("DKFS_TEST_SEED") != nullptr ? test::TestSeed() : 1;
   const std::string work_ = WorkPlace();
   Corpus corpus_;
   Seq oldest_;
