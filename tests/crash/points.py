@@ -370,7 +370,7 @@ def fail(point, fault):
 def seeded_bug(point, fault):
     """A fault of the index on purpose: the oracle has to see it once the directory is lost."""
     begin(point)
-    point.mount(f"{fault}=skip@{point.random.randrange(1, 40)}")
+    point.mount(f"{fault}=skip@{point.random.randrange(1, 15)}")
     point.load()
     point.kill()
     point.lose("emptied")

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -51,7 +52,10 @@ int StoreMapped(const Op& op, int fd, bool sync) {
   }
   ::munmap(map, bytes);
   if (error != 0 || sync) return error;
-  return Done(::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE));  // munmap keeps the error of its writeback
+  // munmap tells nobody that writing its pages failed; nor does the kernel always when the mount has died meanwhile.
+  if (::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) != 0) return errno;
+  struct statvfs answered {};
+  return Done(::fstatvfs(fd, &answered));
 }
 
 int CopyRange(const Op& op, int root, int to) {
