@@ -79,3 +79,35 @@ def test_verify_sound_and_damaged(fs):
     segment.write_bytes(data)
     result = replay("verify", "--store", fs.store, check=False)
     assert result.returncode == 5 and segment.name in result.stdout + result.stderr
+
+
+def test_a_file_replaced_by_rename_is_packed_as_a_difference_and_every_moment_comes_back(fs):
+    fs.env.update(DKFS_TEST_SEGMENT_BYTES=str(1 << 20), DKFS_TEST_HASTE="20")
+    fs.mount()
+    size = 4 << 20
+    # Incompressible and shifted: no block is equal to one before, only librsync against what was replaced makes less of it.
+    old = os.urandom(size)
+    new = b"a few new bytes" + old
+    moments = []
+    for content in (old, new):
+        (fs.dir / "doc.tmp").write_bytes(content)
+        os.rename(fs.dir / "doc.tmp", fs.dir / "doc")
+        moments.append((fs.status()["seq"]["appended"], content))
+    (fs.dir / "filler").write_bytes(bytes(3 << 20) + os.urandom(3 << 20))  # seals the segments before
+
+    def packed():
+        return sum(f.stat().st_size for f in (fs.store / "journal").glob("*.pack"))
+
+    def raw():
+        return sum(f.stat().st_size for f in (fs.store / "journal").glob("*.seg"))
+
+    deadline = time.monotonic() + 60
+    while (raw() > 3 << 20 or packed() < size) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # Two segments of the journal may hold nothing: the active one and the spare. All else was written once.
+    assert packed() + raw() < 1.4 * size + (3 << 20) + (2 << 20), f"{packed()} bytes in packs, {raw()} in the journal"
+    fs.unmount()
+    for i, (seq, want) in enumerate(moments):
+        replay("restore", "--store", fs.store, "--to", fs.base / f"at{i}", "--at", f"seq:{seq}")
+        assert (fs.base / f"at{i}/doc").read_bytes() == want
+    assert replay("verify", "--store", fs.store).returncode == 0
