@@ -162,7 +162,8 @@ void Model::ApplyContent(const Op& op, size_t step) {
       return Resize(id, op.bytes);
     case Kind::kExtend:
       return Resize(id, std::max(size, op.offset + op.bytes));
-    case Kind::kAllocateKeep:
+    case Kind::kAllocateKeep:  // a change to the file's times, as on ext4
+      nodes_.at(id).mtime_ns.reset();
       return Touch(id);
     case Kind::kPunch: {
       const uint64_t end = std::min(size, op.offset + op.bytes);
