@@ -17,7 +17,10 @@
 namespace dkfs {
 namespace {
 
-// A directory whose CURRENT is gone would pass for a new one; and RocksDB would wait for the other end of a fifo.
+constexpr off_t kLargestText = 4096;  // CURRENT and IDENTITY hold a line
+
+// A directory whose CURRENT is gone would pass for a new one; and RocksDB would wait for the other end of a fifo, and
+// read a small file into memory whatever its size.
 Status RefuseStrange(const std::string& path) {
   DKFS_TRY_ASSIGN(std::vector<std::string> names, file::ListDir(AT_FDCWD, path));
   bool tables = false, current = false;
@@ -26,6 +29,9 @@ Status RefuseStrange(const std::string& path) {
     tables |= name.ends_with(".sst");
     Result<struct stat> stat = file::Stat(AT_FDCWD, path + "/" + name);
     if (!stat.ok() || !S_ISREG(stat->st_mode)) return Status::Corruption("index " + path + "/" + name + ": not a file");
+    if ((name == "CURRENT" || name == "IDENTITY") && stat->st_size > kLargestText) {
+      return Status::Corruption("index " + path + "/" + name + ": too large");
+    }
   }
   return tables && !current ? Status::Corruption("index " + path + ": CURRENT is missing") : Status::Ok();
 }
