@@ -1,5 +1,5 @@
 // A corpus of broken stores. Each variant is tried in a process of its own, with a limit on time and memory; what must
-// hold stands in trial.h. The short form takes a sample, the same each time unless DKFS_TEST_SEED says otherwise;
+// hold stands in trial.h. The short form takes a sample, the same each time unless DKFS_DAMAGE_SEED says otherwise;
 // DKFS_TEST_ALL=1 all. To repeat one:
 //   DKFS_DAMAGE='name' damage_test
 #include <gtest/gtest.h>
@@ -174,7 +174,7 @@ class DamageTest : public testing::Test {
     }
     if (!broken.empty()) {
       ADD_FAILURE() << "    " << broken << "\n  repeat: DKFS_DAMAGE='" << run.variant->name
-                    << "' DKFS_TEST_SEED=" << seed_ << " damage_test\n    " << (lines.size() > 1 ? lines[1] : "");
+                    << "' DKFS_DAMAGE_SEED=" << seed_ << " damage_test\n    " << (lines.size() > 1 ? lines[1] : "");
     }
     fs::remove_all(run.dir);
   }
@@ -211,7 +211,8 @@ class DamageTest : public testing::Test {
   }
 
   const bool all_ = std::getenv("DKFS_TEST_ALL") != nullptr && std::string(std::getenv("DKFS_TEST_ALL")) == "1";
-  const uint64_t seed_ = std::getenv("DKFS_TEST_SEED") != nullptr ? test::TestSeed() : 1;
+  const uint64_t seed_ =
+      std::getenv("DKFS_DAMAGE_SEED") != nullptr ? strtoull(std::getenv("DKFS_DAMAGE_SEED"), nullptr, 10) : 1;
   const std::string work_ = WorkPlace();
   Corpus corpus_;
   Seq oldest_;
