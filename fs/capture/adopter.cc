@@ -80,6 +80,7 @@ void Adopter::Wake() {
   MutexLock l(mutex_);
   again_ = true;
   done_ = false;
+  counted_ = false;
   wake_.SignalAll();
 }
 
@@ -92,7 +93,10 @@ void Adopter::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-AdoptProgress Adopter::progress() const { return {done_.load(), bytes_total_.load(), bytes_waiting_.load()}; }
+AdoptProgress Adopter::progress() const {
+  const bool counted = counted_.load();  // before the figures: they are set first
+  return {done_.load(), counted, bytes_total_.load(), bytes_waiting_.load()};
+}
 
 void Adopter::Run() {
   for (;;) {
@@ -103,7 +107,8 @@ void Adopter::Run() {
       again_ = false;
     }
     bool any = false;
-    if (Status s = CaptureRound(&any); !s.ok()) {
+    uint64_t lost = 0;
+    if (Status s = CaptureRound(&any, &lost); !s.ok()) {
       Log(LogLevel::kError, "adopt_contents_failed",
           {{"dir", backing_->display()},
            {"error", s.ToString()},
@@ -112,33 +117,38 @@ void Adopter::Run() {
     }
     MutexLock l(mutex_);
     if (!again_) {
-      bytes_waiting_ = 0;
+      bytes_waiting_ = lost;
       done_ = true;
       if (any) Log(LogLevel::kInfo, "adopted_contents", {{"dir", backing_->display()}});
     }
   }
 }
 
-Status Adopter::CaptureRound(bool* any) {
-  std::vector<FileId> waiting;
+Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
+  std::vector<std::pair<FileId, uint64_t>> waiting;
   uint64_t total = 0, to_do = 0;
   DKFS_TRY(store_->EachInode(kLatest, [&](FileId file, const InodeState& state) {
     if (!S_ISREG(state.mode)) return true;
     total += state.size;
     if (state.content == ContentState::kAdopting) {
-      waiting.push_back(file);
+      waiting.emplace_back(file, state.size);
       to_do += state.size;
     }
     return true;
   }));
   bytes_total_ = total;
   bytes_waiting_ = to_do;
+  {
+    MutexLock l(mutex_);
+    counted_ = !again_;
+  }
   *any = !waiting.empty();
-  for (FileId file : waiting) {
+  for (const auto& [file, size] : waiting) {
     Status s = CaptureFile(file);
     if (s.code() == ECANCELED) return Status::Ok();
     if (s.ok() || s.IsNotFound() || s.code() == ESTALE) continue;
     if (s.code() != EIO && !s.IsCorruption()) return s;
+    *lost += size;
     Result<std::string> path = store_->PathOf(file);
     Log(LogLevel::kError, "adopt_file_failed",
         {{"path", path.ok() ? *path : "?"},

@@ -22,8 +22,9 @@ namespace dkfs {
 
 struct AdoptProgress {
   bool done = false;           // no adopted content waits to be captured
+  bool counted = false;        // the two figures below are known: not so at first, and again after Wake
   uint64_t bytes_total = 0;    // content of regular files in the store, by size
-  uint64_t bytes_waiting = 0;  // of them, not captured yet: lost if DIR is lost now
+  uint64_t bytes_waiting = 0;  // of them, not captured (or already lost before): gone if DIR is lost now
 };
 
 class Adopter {
@@ -52,7 +53,7 @@ class Adopter {
  private:
   void Run();
   Status CaptureFile(FileId file);
-  Status CaptureRound(bool* any);
+  Status CaptureRound(bool* any, uint64_t* lost);
 
   Store* const store_;
   Backing* const backing_;
@@ -63,7 +64,7 @@ class Adopter {
   CondVar wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
   bool again_ GUARDED_BY(mutex_) = true;
-  std::atomic<bool> done_{false};
+  std::atomic<bool> done_{false}, counted_{false};
   std::atomic<uint64_t> bytes_total_{0}, bytes_waiting_{0};
 };
 

@@ -272,8 +272,8 @@ Status Daemon::CompareAll(const std::function<bool()>& cancel) {
   if (drift_ == nullptr || compared_) return Status::Ok();
   DKFS_TRY(file_system_->CompareAll(cancel));
   if (cancel()) return Status::Error(EINTR, "comparing the directory with the store");
+  adopter_->Wake();  // first: once compared_ is seen, what drift brought no longer counts as protected
   compared_ = true;
-  adopter_->Wake();
   return Status::Ok();
 }
 
@@ -336,7 +336,8 @@ DaemonReport Daemon::Report() const {
   report.backing_error = file_system_->backing_error();
   if (const Session* session = serving_.load()) report.requests = session->Requests();
   AdoptProgress adoption = adopter_->progress();
-  report.adopting = !adoption.done;
+  report.protection_known = adoption.counted && (drift_ == nullptr || compared_);
+  report.adopting = !adoption.done || !report.protection_known;
   report.total_bytes = adoption.bytes_total;
   report.unprotected_bytes = adoption.bytes_waiting;
   report.last_error = LastError();

@@ -48,6 +48,7 @@ struct DaemonReport {
   RequestSnapshot requests{};
   SyncSnapshot syncs;
   bool adopting = false;
+  bool protection_known = false;  // the two below: not before drift is compared and the store's files are counted
   uint64_t unprotected_bytes = 0, total_bytes = 0;  // content not captured yet, and all content (adoption)
   std::string last_error;
   std::chrono::seconds uptime{0};
@@ -94,7 +95,7 @@ class Daemon {
   const Places places_;
   const std::chrono::steady_clock::time_point started_;
   bool adopted_ = false;   // the names of DIR are all in the store
-  bool compared_ = false;  // drift: everything; comparer_ writes it, others read it after joining
+  std::atomic<bool> compared_{false};  // drift: everything
   std::atomic<bool> finishing_{false}, stop_comparing_{false};
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
 

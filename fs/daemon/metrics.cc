@@ -131,8 +131,10 @@ class Collector : public prometheus::Collectable {
     AddStore(report.store, &out);
     AddSyncs(report.syncs, &out);
     AddHydration(report.hydration, &out);
-    out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet",
-              static_cast<double>(report.unprotected_bytes));
+    if (report.protection_known) {
+      out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet; absent until it has been counted",
+                static_cast<double>(report.unprotected_bytes));
+    }
     out.Gauge("dkfs_degraded", "1 when the store or content is damaged or cannot take changes",
               report.degraded() ? 1 : 0);
     out.Add("dkfs_build_info", "The version that runs", MetricType::Gauge).metric = {

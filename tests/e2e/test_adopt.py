@@ -60,6 +60,20 @@ def test_killed_during_adoption(fs):
     assert_same(tree(fs.dir), want)
 
 
+def test_what_cannot_be_captured_is_never_called_protected(fs):
+    (fs.dir / "f").write_bytes(os.urandom(1_000_000))
+    fs.env["DKFS_FAULTS"] = "adopt.capture=EIO@*"
+    fs.mount()
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        assert fs.status()["protected"]["share"] < 1
+    assert fs.status()["protected"]["bytes_waiting"] == 1_000_000
+    fs.env.pop("DKFS_FAULTS")
+    fs.kill()
+    fs.mount()
+    fs.wait_adopted()
+
+
 def test_refuses_while_somebody_writes(fs):
     with open(fs.dir / "log", "w") as held:
         holder = subprocess.Popen(["sleep", "30"], stdout=held)

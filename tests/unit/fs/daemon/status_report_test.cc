@@ -12,6 +12,7 @@ DaemonReport Healthy() {
   report.store.store_bytes = 3ull << 30;
   report.store.oldest_time = {1'700'000'000, 250'000'000};
   report.hydration.done = true;
+  report.protection_known = true;
   return report;
 }
 
@@ -46,6 +47,13 @@ TEST(StatusReportTest, ProtectedShareCountsWhatWaits) {
   EXPECT_EQ(0.75, StatusReport(report)["protected"]["share"]);
   report.unprotected_bytes = 1000;
   EXPECT_EQ(0.0, StatusReport(report)["protected"]["share"]);
+}
+
+TEST(StatusReportTest, NothingIsProtectedBeforeItIsCounted) {
+  DaemonReport report = Healthy();
+  report.protection_known = false;
+  EXPECT_EQ(0.0, StatusReport(report)["protected"]["share"]);
+  EXPECT_TRUE(StatusReport(report)["protected"]["bytes_waiting"].is_null());
 }
 
 TEST(StatusReportTest, TextSaysTheSame) {
