@@ -131,8 +131,8 @@ Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
     if (!S_ISREG(state.mode)) return true;
     total += state.size;
     if (state.content == ContentState::kAdopting) {
-      waiting.emplace_back(file, state.size);
-      to_do += state.size;
+      waiting.emplace_back(file, state.adopted_size);
+      to_do += state.adopted_size;
     }
     return true;
   }));
@@ -159,6 +159,11 @@ Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
 }
 
 Status Adopter::CaptureFile(FileId file) {
+  // What waits is lowered by no more than what has been captured: at 0 people take everything for protected.
+  auto captured_bytes = [&](uint64_t bytes) {
+    const uint64_t waiting = bytes_waiting_.load();
+    bytes_waiting_ = waiting - std::min(waiting, bytes);
+  };
   uint64_t next = 0;
   for (bool more = true; more;) {
     {
@@ -174,10 +179,12 @@ Status Adopter::CaptureFile(FileId file) {
       const uint64_t end =
           (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
       DKFS_TRY(capture_.Secure(inode, next, batch).status());
+      const uint64_t from = next << inode.state.block_shift;
       next += batch;
-      uint64_t waiting = bytes_waiting_.load();
-      bytes_waiting_ = waiting - std::min<uint64_t>(waiting, batch << inode.state.block_shift);
-      if (next < end) return Status::Ok();
+      if (next < end) {
+        captured_bytes(batch << inode.state.block_shift);
+        return Status::Ok();
+      }
       more = false;
       if (inode.believed_bytes < inode.state.adopted_size) {
         return Status::Corruption("lost before it was captured: only " + std::to_string(inode.believed_bytes) + " of " +
@@ -189,8 +196,10 @@ Status Adopter::CaptureFile(FileId file) {
       RecordBuilder record;
       record.Inode(file, after);
       Result<Seq> seq = store_->Append(record);
-      if (seq.ok()) inode.state = after;
-      return seq.status();
+      if (!seq.ok()) return seq.status();
+      captured_bytes(inode.state.adopted_size - std::min(from, inode.state.adopted_size));
+      inode.state = after;
+      return Status::Ok();
     });
     if (!captured.ok()) return captured;
   }

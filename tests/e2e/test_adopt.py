@@ -74,6 +74,19 @@ def test_what_cannot_be_captured_is_never_called_protected(fs):
     fs.wait_adopted()
 
 
+def test_the_share_that_is_protected_counts_only_what_is_captured(fs):
+    size = (1 << 20) + 1  # captured in two steps
+    for i in range(10):
+        (fs.dir / f"f{i}").write_bytes(os.urandom(size))
+    fs.env["DKFS_FAULTS"] = "adopt.capture=pause@15"  # seven files are captured
+    fs.mount()
+    deadline = time.monotonic() + 60
+    while fs.status()["protected"]["share"] < 0.7 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert fs.status()["protected"] == {"share": 0.7, "bytes_waiting": 3 * size}
+    fs.kill()
+
+
 def test_refuses_while_somebody_writes(fs):
     with open(fs.dir / "log", "w") as held:
         holder = subprocess.Popen(["sleep", "30"], stdout=held)
