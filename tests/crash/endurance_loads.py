@@ -244,22 +244,25 @@ class Rsync:
 
     @staticmethod
     def content(name, generation):
-        return random.Random(f"{name} {generation}").randbytes(3000 + generation * 37 % 50_000)
+        """Begins with the generation, so that each file says which one it is of."""
+        return generation.to_bytes(8, "little") + random.Random(f"{name} {generation}").randbytes(
+            3000 + generation * 37 % 50_000)
+
+    @staticmethod
+    def put(path, data):
+        """At any kill there is the old file or the new one."""
+        temporary = path.parent.parent / "rsync.new"
+        temporary.write_bytes(data)
+        temporary.rename(path)
 
     def run(self, seed):
         rng = random.Random(seed)
         self.source.mkdir(exist_ok=True)
-        last = self.source.parent / "rsync.generation"
-        generation = int(last.read_text()) if last.exists() else 0
+        generation = max((int.from_bytes(path.read_bytes()[:8], "little") for path in self.source.iterdir()), default=0)
         while True:
             generation += 1
-            last.write_text(str(generation))
             for name in rng.sample(range(self.FILES), 10):
-                data = self.content(name, generation)
-                temporary = self.source.parent / "rsync.new"
-                temporary.write_bytes(data)
-                temporary.rename(self.source / str(name))
-                (self.source.parent / f"rsync.{name}.generation").write_text(str(generation))
+                self.put(self.source / str(name), self.content(name, generation))
             done = subprocess.run(["rsync", "-a", "--delete", f"{self.source}/", f"{self.directory}/"], check=False,
                                   stderr=subprocess.DEVNULL)
             if done.returncode:
@@ -267,22 +270,23 @@ class Rsync:
             print(generation, flush=True)
 
     def check(self, acked):
+        """A finished run has copied what the source held, also what a killed one had left there."""
         if acked is None:
             return
-        for name in range(self.FILES):
-            path = self.directory / str(name)
-            newest = self.source.parent / f"rsync.{name}.generation"
-            if not newest.exists():
-                continue
-            newest = int(newest.read_text())
+        for source in self.source.iterdir():
+            want = source.read_bytes()
+            newest = int.from_bytes(want[:8], "little")
+            path = self.directory / source.name
             if not path.exists():
                 if newest <= int(acked):
-                    fail(f"file {name} of generation {newest} is missing, {acked} was acknowledged")
+                    fail(f"file {source.name} of generation {newest} is missing, {acked} was acknowledged")
                 continue
             data = path.read_bytes()
-            low = newest if newest <= int(acked) else 1
-            if not any(data == self.content(name, g) for g in range(newest, low - 1, -1)):
-                fail(f"file {name} is of no generation {low} to {newest}")
+            generation = int.from_bytes(data[:8], "little")
+            if newest <= int(acked) and data != want:
+                fail(f"file {source.name} is not of generation {newest}, {acked} was acknowledged")
+            if not 1 <= generation <= newest or data != self.content(source.name, generation):
+                fail(f"file {source.name} is of no generation up to {newest}")
 
 
 def main():
