@@ -40,6 +40,7 @@ struct StoreOptions {
   uint64_t budget_bytes = 0;  // 0: half of what the store holds plus what its disk has free, at open
   uint64_t segment_bytes = 64 << 20;
   std::chrono::milliseconds maintain_every{10'000};  // between looks for something to pack, fold or delete
+  bool yields = true;                                // packing and retention rest while others wait for the CPUs
   bool background = true;  // indexer, flush, packing, retention threads; off in tests that step them by hand
   Clock clock;
   // For metrics: after each sync of the journal, how long it took and how many barriers it answered.

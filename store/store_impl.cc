@@ -99,6 +99,7 @@ Status Store::Impl::FinishOpen() {
   RetainOptions retain;
   retain.retain = options.retain;
   retain.budget_bytes = budget_bytes;
+  retain.yields = options.yields && options.background;
   retain.clock = options.clock;
   retainer = std::make_unique<Retainer>(JournalPath(), dir.uuid(), index, journal.get(), reader.get(),
                                         reconstructor.get(), retain);

@@ -19,6 +19,7 @@ uint64_t NumberFrom(const char* variable) {
 void ApplyTestKnobs(StoreOptions* options) {
   if (const uint64_t bytes = NumberFrom("DKFS_TEST_SEGMENT_BYTES"); bytes != 0) options->segment_bytes = bytes;
   if (const uint64_t haste = NumberFrom("DKFS_TEST_HASTE"); haste != 0) {
+    options->yields = false;
     options->maintain_every = std::chrono::milliseconds(std::max<uint64_t>(10'000 / haste, 1));
     options->clock.monotonic_ns = [haste] { return MonotonicNs() * haste; };
   }

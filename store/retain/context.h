@@ -10,6 +10,7 @@
 #include "store/index/index.h"
 #include "store/journal/journal.h"
 #include "store/replay/reconstruct.h"
+#include "store/retain/pace.h"
 
 namespace dkfs::retain {
 
@@ -23,9 +24,13 @@ struct Context {
   int compression_level = 3;
   Clock clock;
   const std::atomic<bool>* stop = nullptr;
+  Pace* pace = nullptr;  // null: never rests
 
-  // ECANCELED once stopping was asked for; asked between units of work.
-  Status CheckStop() const { return stop->load(std::memory_order_relaxed) ? Status::Error(ECANCELED) : Status::Ok(); }
+  // ECANCELED once stopping was asked for; asked between units of work, which is also when the work may rest.
+  Status CheckStop() const {
+    if (pace != nullptr) pace->Rest(*stop);
+    return stop->load(std::memory_order_relaxed) ? Status::Error(ECANCELED) : Status::Ok();
+  }
 };
 
 }  // namespace dkfs::retain

@@ -19,8 +19,17 @@ constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
 
 Retainer::Impl::Impl(std::string journal_path, Uuid store, Index* index, Journal* journal, SegmentReader* reader,
                      Reconstructor* reconstructor, const RetainOptions& options)
-    : context_{std::move(journal_path),   store,         index, journal, reader, reconstructor,
-               options.compression_level, options.clock, &stop_},
+    : pace_([this] { return Hurried(); }),
+      context_{std::move(journal_path),
+               store,
+               index,
+               journal,
+               reader,
+               reconstructor,
+               options.compression_level,
+               options.clock,
+               &stop_,
+               options.yields ? &pace_ : nullptr},
       pack_source_bytes_(options.pack_source_bytes),
       all_source_bytes_(options.pack_source_bytes),
       packs_(context_),
@@ -158,6 +167,12 @@ bool Retainer::Impl::Behind() const {
   const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
   return budget_ > 0 && !stats_.over_budget && beside + stats_.pack_bytes > budget_ + budget_ / 8;
+}
+
+bool Retainer::Impl::Hurried() const {
+  const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
+  MutexLock lock(mutex_);
+  return budget_ > 0 && beside + stats_.pack_bytes > budget_ / 4 * 3;
 }
 
 // The oldest history first: up to the end of the oldest segment that still holds some.

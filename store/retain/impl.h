@@ -47,7 +47,10 @@ class Retainer::Impl {
   bool MayHold(const std::vector<SegmentInfo>& sources, Seq seq) const;
   void PublishStats() EXCLUDES(mutex_);
 
+  bool Hurried() const EXCLUDES(mutex_);  // no time to rest
+
   std::atomic<bool> stop_ = false;
+  retain::Pace pace_;
   retain::Context context_;
   uint64_t pack_source_bytes_;
   const uint64_t all_source_bytes_;
