@@ -94,7 +94,7 @@ class Daemon {
   const Options options_;
   const Places places_;
   const std::chrono::steady_clock::time_point started_;
-  bool adopted_ = false;   // the names of DIR are all in the store
+  bool adopted_ = false;               // the names of DIR are all in the store
   std::atomic<bool> compared_{false};  // drift: everything
   std::atomic<bool> finishing_{false}, stop_comparing_{false};
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
