@@ -1,9 +1,11 @@
 #include "store/kv/file_system.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "store/base/fault.h"
 #include "store/kv/convert.h"
+#include "store/kv/table_footer.h"
 
 namespace dkfs {
 namespace {
@@ -99,6 +101,27 @@ IOStatus Wrap(IOStatus status, std::unique_ptr<FSWritableFile>* file, StoreFileS
   return status;
 }
 
+// RocksDB would wait for the other end of a fifo.
+IOStatus RefuseStrange(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0 || S_ISREG(st.st_mode)) return IOStatus::OK();  // opening says why there is none
+  return IOStatus::Corruption(path + ": not a file");
+}
+
+IOStatus CheckFooter(const std::string& path, const rocksdb::FSRandomAccessFile& table) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return IOStatus::IOError(Status::FromErrno(path).ToString());
+  const auto bytes = static_cast<uint64_t>(st.st_size);
+  char room[kTableFooterBytes];
+  Slice footer;
+  if (bytes >= sizeof room) {
+    IOStatus read = table.Read(bytes - sizeof room, sizeof room, IOOptions(), &footer, room, nullptr);
+    if (!read.ok()) return read;
+  }
+  if (IsTableFooter(AsBytes(ToView(footer)), bytes)) return IOStatus::OK();
+  return IOStatus::Corruption(path + ": damaged footer");
+}
+
 // Writes beside write(2) and its kin would be traced too late or not at all.
 void CheckWrites(const rocksdb::FileOptions& options) {
   DKFS_CHECK(!options.use_mmap_writes && !options.use_direct_writes);
@@ -160,6 +183,22 @@ IOStatus StoreFileSystem::Leave(IOStatus status) {
   IOStatus disguised = IOStatus::IOError(status.ToString());
   disguised.SetRetryable(true);
   return disguised;
+}
+
+IOStatus StoreFileSystem::NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
+                                            std::unique_ptr<rocksdb::FSSequentialFile>* file, IODebugContext* debug) {
+  IOStatus strange = RefuseStrange(path);
+  return strange.ok() ? target()->NewSequentialFile(path, options, file, debug) : strange;
+}
+
+IOStatus StoreFileSystem::NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                                              std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                                              IODebugContext* debug) {
+  IOStatus status = RefuseStrange(path);
+  if (status.ok()) status = target()->NewRandomAccessFile(path, options, file, debug);
+  if (status.ok() && path.ends_with(".sst")) status = CheckFooter(path, **file);
+  if (!status.ok()) file->reset();
+  return status;
 }
 
 IOStatus StoreFileSystem::NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,

@@ -5,6 +5,8 @@
 // thread that meets ENOSPC waits here until somebody calls TryAgain, and then repeats the same write at the same place.
 // Any other failure reaches RocksDB as a retryable i/o error: after that it flushes nothing more, keeps its memtables
 // and goes on serving; the errno is kept here. Thread-safe.
+//
+// What is opened for reading must be an ordinary file, and a table must end as one (table_footer.h); else Corruption.
 #pragma once
 
 #include <rocksdb/file_system.h>
@@ -60,6 +62,12 @@ class StoreFileSystem : public rocksdb::FileSystemWrapper {
     }
   }
 
+  rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,
+                                      std::unique_ptr<rocksdb::FSSequentialFile>* file,
+                                      rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewRandomAccessFile(const std::string& path, const rocksdb::FileOptions& options,
+                                        std::unique_ptr<rocksdb::FSRandomAccessFile>* file,
+                                        rocksdb::IODebugContext* debug) override;
   rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                     std::unique_ptr<rocksdb::FSWritableFile>* file,
                                     rocksdb::IODebugContext* debug) override;

@@ -6,9 +6,12 @@
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 
+#include "store/kv/table_footer.h"
+
 namespace dkfs {
 namespace {
 
+static_assert(kTableChecksum == rocksdb::kXXH3);
 constexpr size_t kSeqBytes = 8;
 
 // A key without the ~Seq it ends in: all versions of one thing.
@@ -51,7 +54,8 @@ rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> cac
   table.cache_index_and_filter_blocks_with_high_priority = true;  // before data of a scan
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));   // 1 %: absent blocks and names are asked for often
   table.whole_key_filtering = false;                              // nobody asks for a version by its exact Seq
-  table.format_version = 5;                                       // read and written alike by RocksDB 7 and 9
+  table.format_version = kTableFormat;                            // these two are checked before RocksDB reads
+  table.checksum = static_cast<rocksdb::ChecksumType>(kTableChecksum);  //   them (table_footer.h)
   return table;
 }
 
