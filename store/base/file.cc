@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <climits>
 #include <memory>
+#include <utility>
 
 #include "store/base/fault.h"
 #include "store/base/io_trace.h"
@@ -59,16 +60,35 @@ Status DoSync(std::string_view point, std::string_view operation, std::string_vi
   return Status::Ok();
 }
 
+// What a writer is about to replace may be no file in a damaged store; a fifo would wait for a reader.
+Status OpenToEmpty(int dirfd, const std::string& path, int flags, mode_t mode, int* fd) {
+  do {
+    *fd = ::openat(dirfd, path.c_str(), flags | O_NONBLOCK | O_CLOEXEC, mode);
+  } while (*fd < 0 && errno == EINTR);
+  if (*fd < 0 && (errno == EISDIR || errno == ENXIO || errno == ELOOP)) {
+    return Status::Corruption(path + ": not a file; remove it");
+  }
+  if (*fd < 0) return Status::FromErrno(Sentence("open", path));
+  struct stat st {};
+  if (::fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)) return Status::Ok();
+  ::close(std::exchange(*fd, -1));
+  return Status::Corruption(path + ": not a file; remove it");
+}
+
 // Opening may make or empty the file.
 Status OpenToChange(int dirfd, const std::string& path, int flags, mode_t mode, int* fd) {
   DKFS_TRY(Fault::Pass("file.open").Prefix(Sentence("open", path)));
   const IoTrace::Scope trace;
   struct stat before {};
   const bool existed = IoTrace::on() && ::fstatat(dirfd, path.c_str(), &before, 0) == 0;
-  do {
-    *fd = ::openat(dirfd, path.c_str(), flags | O_CLOEXEC, mode);
-  } while (*fd < 0 && errno == EINTR);
-  if (*fd < 0) return Status::FromErrno(Sentence("open", path));
+  if ((flags & O_TRUNC) != 0) {
+    DKFS_TRY(OpenToEmpty(dirfd, path, flags, mode, fd));
+  } else {
+    do {
+      *fd = ::openat(dirfd, path.c_str(), flags | O_CLOEXEC, mode);
+    } while (*fd < 0 && errno == EINTR);
+    if (*fd < 0) return Status::FromErrno(Sentence("open", path));
+  }
   if (!existed) {
     trace.Created(*fd);
   } else if ((flags & O_TRUNC) != 0) {

@@ -19,7 +19,8 @@
 
 namespace dkfs::file {
 
-// Opens path relative to dirfd (AT_FDCWD allowed); O_CLOEXEC is added.
+// Opens path relative to dirfd (AT_FDCWD allowed); O_CLOEXEC is added. With O_TRUNC: Corruption, without waiting, when
+// something else than an ordinary file stands there.
 Result<UniqueFd> Open(int dirfd, const std::string& path, int flags, mode_t mode = 0600);
 // An ordinary file for reading. Corruption when something else stands there: a directory, a fifo, a device, a link that
 // leads nowhere.

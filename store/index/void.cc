@@ -19,7 +19,7 @@ namespace {
 Status ReadRecord(const std::string& journal_path, const MomentValue& moment, Seq seq, std::vector<std::byte>* body,
                   std::vector<Item>* items) {
   const std::string path = journal_path + "/" + SegmentName(moment.segment, SegmentKind::kJournal);
-  DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(AT_FDCWD, path, O_RDONLY));
+  DKFS_TRY_ASSIGN(UniqueFd fd, file::OpenRegular(AT_FDCWD, path));
   std::vector<std::byte> head(kSegmentHeaderBytes);
   DKFS_TRY(file::ReadExactAt(fd.get(), head, 0, path));
   SegmentHeader segment;

@@ -109,7 +109,7 @@ int SyncMount(Conversation& daemon) {
 
 // The store is closed; whoever comes next also needs its lock, which the daemon lets go of with its last breath.
 void AwaitLock(const std::string& store) {
-  UniqueFd lock(::open((store + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd lock(::open((store + "/LOCK").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   for (int i = 0; lock && i < 1000 && ::flock(lock.get(), LOCK_SH | LOCK_NB) != 0; ++i) ::usleep(10'000);
 }
 

@@ -173,5 +173,22 @@ TEST_F(FileTest, ReadAllReadsFilesOfAnySize) {
   }
 }
 
+// In a damaged store anything may stand where a file was, or where one is to be made.
+TEST_F(FileTest, WhatIsNoFileIsCorruptionAndNeverWaits) {
+  ASSERT_EQ(mkfifoat(dir_.fd(), "fifo", 0600), 0);
+  ASSERT_EQ(mkfifoat(dir_.fd(), "file.tmp", 0600), 0);
+  ASSERT_EQ(symlinkat("/dev/zero", dir_.fd(), "device"), 0);
+  ASSERT_EQ(mkdirat(dir_.fd(), "directory", 0700), 0);
+  for (const char* name : {"fifo", "device", "directory"}) {
+    SCOPED_TRACE(name);
+    EXPECT_EQ(file::OpenRegular(dir_.fd(), name).code(), EUCLEAN);
+    EXPECT_EQ(file::ReadAll(dir_.fd(), name).code(), EUCLEAN);
+    EXPECT_EQ(file::Open(dir_.fd(), name, O_WRONLY | O_CREAT | O_TRUNC).code(), EUCLEAN);
+    EXPECT_EQ(file::Open(dir_.fd(), name, O_RDWR | O_CREAT | O_TRUNC).code(), EUCLEAN);
+  }
+  EXPECT_EQ(file::ListDir(dir_.fd(), "fifo").code(), ENOTDIR);
+  EXPECT_EQ(file::ReplaceDurably(dir_.fd(), "file", "text").code(), EUCLEAN);
+}
+
 }  // namespace
 }  // namespace dkfs
