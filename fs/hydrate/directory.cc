@@ -132,6 +132,11 @@ Status Hydrator::Impl::MakeSpecial(Inode& inode) {
     inode.presence = Presence::kPresent;
     return Status::Ok();
   }
+  std::unordered_map<uint64_t, nlink_t> own;  // backing inode -> how many of this inode's names it stands at
+  for (const Link& link : links) {
+    Result<struct stat> st = backing->Stat(link.path);
+    if (st.ok()) ++own[st->st_ino];
+  }
   std::vector<const Link*> missing;
   const Link* made = nullptr;
   uint64_t number = 0;
@@ -142,7 +147,8 @@ Status Hydrator::Impl::MakeSpecial(Inode& inode) {
     if (st.ok()) {
       DKFS_TRY_ASSIGN(same, IsSame(*backing, link.path, *st, state));
     }
-    same = same && (made == nullptr ? st->st_nlink <= links.size() : st->st_ino == number);
+    // One with further names, also where nobody sees them, is not this inode's alone (H4).
+    same = same && (made == nullptr ? st->st_nlink == own[st->st_ino] : st->st_ino == number);
     if (same && made == nullptr) {
       made = &link;
       number = st->st_ino;

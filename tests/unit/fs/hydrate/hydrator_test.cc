@@ -159,6 +159,17 @@ TEST_F(HydratorTest, OneBackingInodeServesOneFile) {
   FinishAndExpect();
 }
 
+TEST_F(HydratorTest, ASpecialFileHasNoNameThatIsNotItsOwn) {
+  MakeTree();
+  m_->Link("fifo", "a/fifo2");
+  m_->FillDir();
+  std::filesystem::remove(m_->PathIn("a/fifo2"));
+  std::filesystem::create_directory(m_->PathIn("gone"));  // of a directory that a record renamed, say
+  std::filesystem::create_hard_link(m_->PathIn("fifo"), m_->PathIn("gone/fifo"));
+  m_->Start(false);
+  FinishAndExpect();
+}
+
 TEST_F(HydratorTest, AnythingInTheWayOfADirectoryGoesAside) {
   MakeTree();
   std::filesystem::create_directory_symlink("/tmp", m_->PathIn("a"));
