@@ -5,7 +5,7 @@
 
 #include "store/base/fault.h"
 #include "store/kv/convert.h"
-#include "store/kv/table_footer.h"
+#include "store/kv/table_end.h"
 
 namespace dkfs {
 namespace {
@@ -108,18 +108,19 @@ IOStatus RefuseStrange(const std::string& path) {
   return IOStatus::Corruption(path + ": not a file");
 }
 
-IOStatus CheckFooter(const std::string& path, const rocksdb::FSRandomAccessFile& table) {
+IOStatus CheckEnd(const std::string& path, const rocksdb::FSRandomAccessFile& table) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) return IOStatus::IOError(Status::FromErrno(path).ToString());
-  const auto bytes = static_cast<uint64_t>(st.st_size);
-  char room[kTableFooterBytes];
-  Slice footer;
-  if (bytes >= sizeof room) {
-    IOStatus read = table.Read(bytes - sizeof room, sizeof room, IOOptions(), &footer, room, nullptr);
-    if (!read.ok()) return read;
-  }
-  if (IsTableFooter(AsBytes(ToView(footer)), bytes)) return IOStatus::OK();
-  return IOStatus::Corruption(path + ": damaged footer");
+  IOStatus failed;
+  const Status end = CheckTableEnd(static_cast<uint64_t>(st.st_size), [&](uint64_t at, size_t bytes) {
+    std::string room(bytes, '\0');
+    Slice got;
+    failed = table.Read(at, bytes, IOOptions(), &got, room.data(), nullptr);
+    if (failed.ok() && got.size() == bytes) return Result<std::string>(got.ToString());
+    return Result<std::string>(Status::Corruption("cut short"));
+  });
+  if (!failed.ok() || end.ok()) return failed;
+  return IOStatus::Corruption(path + ": damaged end: " + end.ToString());
 }
 
 // Writes beside write(2) and its kin would be traced too late or not at all.
@@ -196,7 +197,7 @@ IOStatus StoreFileSystem::NewRandomAccessFile(const std::string& path, const roc
                                               IODebugContext* debug) {
   IOStatus status = RefuseStrange(path);
   if (status.ok()) status = target()->NewRandomAccessFile(path, options, file, debug);
-  if (status.ok() && path.ends_with(".sst")) status = CheckFooter(path, **file);
+  if (status.ok() && path.ends_with(".sst")) status = CheckEnd(path, **file);
   if (!status.ok()) file->reset();
   return status;
 }

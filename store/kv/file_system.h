@@ -6,7 +6,7 @@
 // Any other failure reaches RocksDB as a retryable i/o error: after that it flushes nothing more, keeps its memtables
 // and goes on serving; the errno is kept here. Thread-safe.
 //
-// What is opened for reading must be an ordinary file, and a table must end as one (table_footer.h); else Corruption.
+// What is opened for reading must be an ordinary file, and a table's end is checked (table_end.h); else Corruption.
 #pragma once
 
 #include <rocksdb/file_system.h>

@@ -6,7 +6,7 @@
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 
-#include "store/kv/table_footer.h"
+#include "store/kv/table_end.h"
 
 namespace dkfs {
 namespace {
@@ -55,7 +55,7 @@ rocksdb::BlockBasedTableOptions TableOptions(std::shared_ptr<rocksdb::Cache> cac
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));   // 1 %: absent blocks and names are asked for often
   table.whole_key_filtering = false;                              // nobody asks for a version by its exact Seq
   table.format_version = kTableFormat;                            // these two are checked before RocksDB reads
-  table.checksum = static_cast<rocksdb::ChecksumType>(kTableChecksum);  //   them (table_footer.h)
+  table.checksum = static_cast<rocksdb::ChecksumType>(kTableChecksum);  //   them (table_end.h)
   return table;
 }
 
