@@ -1,152 +1,118 @@
 #!/usr/bin/env python3
-"""Paired benchmarks: the same load on native ext4 and on dkfs, alternating, medians.
+"""Paired benchmarks: the same loads on native ext4 and on dkfs in turn.
 
-usage: ./dev bench [NAME...] [--pairs N] [--seconds N] [--json]
+  ./dev bench                 everything, into docs/performance.md, docs/performance.svg and docs/performance.json
+  ./dev bench NAME...         only these; their rows are replaced, the others stay (pgbench-* and the like work too)
+  ./dev bench --quick [NAME...]  a few seconds each, to see that they work; nothing under docs/ changes
+  ./dev bench list            the names, their rows, and how long each takes
+  ./dev bench report          the document again from what was kept
+  ./dev bench micro [ARG...]  the micro-benchmarks (Google Benchmark), ARGs are theirs
 
-Native directory, DIR and store share one file system. Rates are medians over the pairs; the ratio is the median of the
-pairs' ratios. A discarded warm-up pair comes first.
+Native directory, DIR and store share one file system: DKFS_BENCH_DIR, else /var/tmp. Nothing else should run. Figures are
+medians over the pairs, ratios the medians of the pairs' ratios; the first pair is told apart as fresh. Each result is kept
+as soon as it is there, so a run that was cut goes on with the names that are left.
 """
 
 import argparse
+import fnmatch
 import json
-import os
-import platform
-import re
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+import traceback
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+import cost_bench
+import files_bench
+import fio_bench
+import machine
+import mounts_bench
+import postgres_bench
+import redis_bench
+import report
+import results
+import sqlite_bench
+import trees_bench
+from runner import Settings, say
 
-from dkfs import Dkfs, run  # noqa: E402
-from postgres import Postgres  # noqa: E402
-
-
-class Native:
-    """A plain directory with the interface of Dkfs that benchmarks use."""
-
-    def __init__(self, base):
-        self.base = Path(base)
-        self.dir = self.base / "data"
-        self.dir.mkdir(parents=True)
-
-    def mount(self):
-        pass
-
-    def close(self):
-        pass
+FAMILIES = (postgres_bench, sqlite_bench, redis_bench, fio_bench, files_bench, trees_bench, mounts_bench, cost_bench)
+BENCHES = [bench for family in FAMILIES for bench in family.BENCHES]
 
 
-def cpu_seconds(pids):
-    """User and system time of these processes so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def chosen(patterns):
+    """The benches that the patterns name, in the order of the table; ValueError for one that names none."""
+    for pattern in patterns:
+        if not any(fnmatch.fnmatch(b.name, pattern) for b in BENCHES):
+            raise ValueError(f"no benchmark called {pattern}; ./dev bench list")
+    return [b for b in BENCHES if not patterns or any(fnmatch.fnmatch(b.name, p) for p in patterns)]
 
 
-class Pgbench:
-    """pgbench on one PostgreSQL cluster each; `words` are pgbench's."""
-
-    def __init__(self, words, scale=10, seconds=30):
-        self.words, self.scale, self.seconds = words, scale, seconds
-
-    def prepare(self, side, port):
-        pg = Postgres(side.dir, side.base / "run", port)
-        pg.init()
-        pg.start()
-        subprocess.run(pg.client("pgbench", "-i", "-s", self.scale, "-q", "postgres"), check=True, capture_output=True)
-        return pg
-
-    def measure(self, pg):
-        pg.sql("checkpoint")
-        out = subprocess.run(pg.client("pgbench", *self.words, "-j", 2, "-T", self.seconds, "-n", "postgres"), check=True,
-                             capture_output=True, text=True).stdout
-        return float(re.search(r"tps = ([\d.]+)", out)[1])
-
-    def finish(self, pg):
-        pg.stop()
+def measure(bench, settings):
+    """What is kept of one run of a bench."""
+    load = machine.load_average()
+    start = time.monotonic()
+    found = bench.run(settings)
+    return {**found, "machine": machine.machine(), "commit": machine.commit(), "date": machine.today(), "load": load,
+            "pairs": settings.pairs, "seconds": settings.seconds, "took": time.monotonic() - start,
+            "peak_mib": settings.peaks.get(bench.name)}
 
 
-BENCHES = {
-    "pgbench": Pgbench(["-N", "-c", "16"]),
-    "pgbench-c4": Pgbench(["-N", "-c", "4"]),
-    "pgbench-tpcb": Pgbench(["-c", "16"]),
-    "pgbench-select": Pgbench(["-S", "-c", "16"]),
-}
+def listing(settings):
+    for bench in BENCHES:
+        print(f"{bench.name:20} {bench.estimate(settings):5.0f} s  " + "; ".join(row.title for row in bench.rows))
+    print(f"{'all':20} {sum(b.estimate(settings) for b in BENCHES):5.0f} s")
 
 
-def pair(name, bench, pairs, options):
-    base = Path(tempfile.mkdtemp(prefix="dkfs-bench-", dir="/var/tmp"))
-    native, dkfs = Native(base / "native"), Dkfs(base / "dkfs", options)
-    opened = []
-    rates = {"native": [], "dkfs": []}
-    try:
-        dkfs.mount()
-        for port, side in ((54331, native), (54332, dkfs)):
-            opened.append(bench.prepare(side, port))
-        cpu = 0.0
-        for i in range(pairs + 1):  # the first pair warms up
-            for kind, load in zip(("native", "dkfs"), opened):
-                before = cpu_seconds(dkfs.pids())
-                rate = bench.measure(load)
-                if i > 0:
-                    rates[kind].append(rate)
-                    if kind == "dkfs":
-                        cpu += cpu_seconds(dkfs.pids()) - before
-                print(f"  {name} {kind} {'warm-up' if i == 0 else i}: {rate:.0f}", file=sys.stderr)
-        ratios = [d / n for n, d in zip(rates["native"], rates["dkfs"])]
-        return {"name": name, "native": statistics.median(rates["native"]), "dkfs": statistics.median(rates["dkfs"]),
-                "ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios), "pairs": pairs,
-                "dkfs_cpu_share": cpu / (pairs * bench.seconds)}
-    finally:
-        for load in opened:
-            bench.finish(load)
-        dkfs.close()
-        shutil.rmtree(base, ignore_errors=True)
+def run_all(benches, settings, path):
+    """Measures and keeps; names of those that failed."""
+    failed = []
+    for bench in benches:
+        say(f"{bench.name}: about {bench.estimate(settings):.0f} s")
+        try:
+            found = measure(bench, settings)
+        except Exception:  # the others are still worth measuring
+            traceback.print_exc()
+            failed.append(bench.name)
+            continue
+        kept = results.load(path)
+        kept[bench.name] = found
+        results.save(path, kept)
+        say(f"{bench.name}: took {found['took']:.0f} s")
+    return failed
 
 
-def machine():
-    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), "?")
-    commit = run("git", "-C", Path(__file__).parent, "rev-parse", "--short", "HEAD", check=False).stdout.strip()
-    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, commit {commit or '?'}, {time.strftime('%Y-%m-%d')}"
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks; or list, report")
+    parser.add_argument("--quick", action="store_true", help="2 pairs of 2 s with little data, printed only")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON instead of tables")
+    parser.add_argument("--pairs", type=int, default=0, help="pairs that count (default 5)")
+    parser.add_argument("--seconds", type=float, default=30, help="most that one measurement lasts (default 30)")
+    parser.add_argument("--others", action="store_true", help="also passthrough_ll, bindfs, mergerfs, gocryptfs and btrfs "
+                        "where they are installed, in the benchmarks that compare them")
+    return parser
 
 
 def main():
-    parser = argparse.ArgumentParser(description="paired benchmarks against native ext4")
-    parser.add_argument("names", nargs="*", help=f"from: {', '.join(BENCHES)} (default: pgbench)")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--quick", action="store_true", help="3 pairs of 5 seconds")
-    parser.add_argument("--order", choices=("calls", "fsync"), default="calls")
-    parser.add_argument("--json", action="store_true")
+    parser = arguments()
     args = parser.parse_args()
-    if args.quick:
-        args.pairs, args.seconds = 3, 5
-    names = args.names or ["pgbench"]
-    for name in names:
-        if name not in BENCHES:
-            parser.error(f"no benchmark called {name}")
-    rows = []
-    for name in names:
-        BENCHES[name].seconds = args.seconds
-        rows.append(pair(name, BENCHES[name], args.pairs, ["--order", args.order]))
-    if args.json:
-        print(json.dumps({"machine": machine(), "order": args.order, "rows": rows}, indent=1))
-        return
-    print(f"{machine()}, order={args.order}")
-    print("| load | native | dkfs | ratio (lowest to highest) | dkfs CPU share of one core |")
-    print("|---|---|---|---|---|")
-    for row in rows:
-        print(f"| {row['name']} | {row['native']:.0f} | {row['dkfs']:.0f} | {row['ratio']:.2f} "
-              f"({row['lowest']:.2f} to {row['highest']:.2f}), {row['pairs']} pairs | {row['dkfs_cpu_share']:.2f} |")
+    settings = Settings(args.quick, args.pairs or (2 if args.quick else 5), args.seconds, args.others)
+    path = results.QUICK if args.quick else results.KEPT
+    if args.names == ["list"]:
+        listing(settings)
+        return 0
+    try:
+        benches = chosen([] if args.names == ["report"] else args.names)
+    except ValueError as error:
+        parser.error(str(error))
+    failed = [] if args.names == ["report"] else run_all(benches, settings, path)
+    kept = results.load(path)
+    if not args.quick:
+        report.write(BENCHES, kept)
+    kept = {b.name: kept[b.name] for b in benches if b.name in kept}
+    print(json.dumps(results.rounded(kept), indent=1) if args.json else report.block(BENCHES, kept))
+    if failed:
+        say("failed: " + ", ".join(failed))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

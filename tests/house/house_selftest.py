@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -114,6 +115,15 @@ class TestsTest(HouseTest):
         self.plant("build/compile_commands.json", json.dumps([entry]))
         found = list(self.module.unbuilt(self.root, self.module.compiled(self.root / "build")))
         self.assert_found(found, "tests/unit/b_test.cc")
+
+    def test_micro_benchmarks_are_built_all_or_none(self):
+        for name in ("a", "b"):
+            self.plant(f"tests/bench/micro/{name}.cc", "")
+        self.plant("tests/unit/a_test.cc", "")
+        built = {os.path.realpath(self.root / "tests/unit/a_test.cc")}
+        self.assert_found(list(self.module.unbuilt(self.root, built)))
+        built.add(os.path.realpath(self.root / "tests/bench/micro/a.cc"))
+        self.assert_found(list(self.module.unbuilt(self.root, built)), "tests/bench/micro/b.cc")
 
     def test_uncollected_python_is_found(self):
         self.plant("tests/e2e/test_a.py", "")

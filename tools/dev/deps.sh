@@ -1,5 +1,5 @@
 #!/bin/bash
-# usage: deps.sh [build|all]: what building needs, or also what tests, demo, benchmarks and lint need.
+# usage: deps.sh [build|all|bench]: what building needs; also what tests, demo and lint need; also what benchmarks need.
 # Stamped by the content of packaging/deps, so that a repeated call is instant.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,8 +8,9 @@ set_name=${1:-all}
 case $set_name in
   build) lists=(packaging/deps/build.txt) ;;
   all) lists=(packaging/deps/build.txt packaging/deps/test.txt) ;;
+  bench) lists=(packaging/deps/build.txt packaging/deps/test.txt packaging/deps/bench.txt) ;;
   *)
-    echo "usage: ./dev deps [build|all]" >&2
+    echo "usage: ./dev deps [build|all|bench]" >&2
     exit 2
     ;;
 esac
@@ -21,7 +22,7 @@ content=$(cat packaging/deps/* tools/dev/deps.sh | sha256sum | cut -d' ' -f1)
 stamp=$(echo "$release $prefix $content" | sha256sum | cut -d' ' -f1)
 
 stamped() { [[ -f build/deps/stamp-$1 && $(<"build/deps/stamp-$1") == "$stamp" ]]; }
-if stamped "$set_name" || { [[ $set_name == build ]] && stamped all; }; then
+if stamped "$set_name" || { [[ $set_name != bench ]] && stamped bench; } || { [[ $set_name == build ]] && stamped all; }; then
   exit 0
 fi
 
@@ -92,5 +93,8 @@ libfuse_stamp="$release $prefix $libfuse"
 if [[ ! -f build/deps/stamp-libfuse || $(<build/deps/stamp-libfuse) != "$libfuse_stamp" ]]; then
   packaging/deps/libfuse.sh "$prefix"
   echo "$libfuse_stamp" >build/deps/stamp-libfuse
+fi
+if [[ $set_name == bench ]]; then
+  packaging/deps/passthrough.sh "$prefix"
 fi
 echo "$stamp" >"build/deps/stamp-$set_name"
