@@ -33,8 +33,8 @@ def pgbench(pg, words, seconds):
     """(transactions a second, transactions) of one run."""
     out = subprocess.run(pg.client("pgbench", *words, "-j", 2, "-T", int(seconds), "-n", "postgres"), check=True,
                          capture_output=True, text=True).stdout
-    return (float(re.search(r"tps = ([\d.]+)", out)[1]),
-            int(re.search(r"transactions actually processed: (\d+)", out)[1]))
+    rate = re.search(r"tps = ([\d.]+)", out)  # missing when not one was made
+    return float(rate[1]) if rate else 0.0, int(re.search(r"transactions actually processed: (\d+)", out)[1])
 
 
 class Pgbench(Paired):
