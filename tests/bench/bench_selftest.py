@@ -127,6 +127,9 @@ class CatalogueTest(unittest.TestCase):
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(len(rows), len(set(rows)))
 
+    def test_titles_fit_the_plot(self):
+        self.assertEqual([r.title for b in bench.BENCHES for r in b.rows if len(r.title) > 58], [])
+
     def test_every_bench_is_named_in_the_documentation(self):
         words = set(re.findall(r"`([^`\n]+)`", (machine.ROOT / "docs" / "performance.md").read_text()))
         self.assertEqual([b.name for b in bench.BENCHES if b.name not in words], [])

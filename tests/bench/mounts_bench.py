@@ -106,10 +106,10 @@ class Million:
     """A tree of 1,000,000 files is taken in by a first mount, lost, and mounted again."""
     name = "million"
     rows = [Row("million.mount", "mount over 1,000,000 lost files", "s", "limit", 1.0, 0.2),
-            Row("million.memory", "memory after `find` over them", "MiB", "limit", 256, 128),
-            Row("million.find", "`find` over them, fresh mount, against native with cold caches", "s", "time", 0.3, 0.6),
-            Row("million.find-warm", "`find` over them again, warm", "s", "time"),
-            Row("million.adopt", "first mount over them, until ready", "s", "limit")]
+            Row("million.memory", "memory after find in 1,000,000 files", "MiB", "limit", 256, 128),
+            Row("million.find", "find in 1,000,000 files, cold", "s", "time", 0.3, 0.6),
+            Row("million.find-warm", "find in 1,000,000 files, warm", "s", "time"),
+            Row("million.adopt", "first mount over 1,000,000 files, until ready", "s", "limit")]
 
     def estimate(self, settings):
         return settings.size(600, 40)

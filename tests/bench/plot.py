@@ -5,7 +5,7 @@ from html import escape
 
 from figures import verdict
 
-WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 900, 330, 70, 64, 22, 44
+WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 940, 370, 70, 64, 22, 44
 LOWEST, HIGHEST = 0.1, 4.0
 TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4)
 COLOURS = {"aim": "#1a7f37", "met": "#0969da", "missed": "#cf222e", "": "#6e7781"}
