@@ -106,16 +106,18 @@ class DiskBytes:
             wrote = written_by(pg.pids()) - wrote
         finally:
             pg.stop()
-        after_store = self.rest(side)
-        return wrote, disk_bytes(disk.dir) - reached, after_store - before_store
+        self.rest(side, new_mount=False)
+        reached = disk_bytes(disk.dir) - reached
+        return wrote, reached, self.rest(side) - before_store
 
-    def rest(self, side):
+    def rest(self, side, new_mount=True):
         """Nothing is left to write, pack or compact; the store's bytes. A new mount ends the segment that was written,
-        and what it prepares is the same each time."""
+        so that it is packed too, and what it prepares is the same each time."""
         side.flush()
         if side.name != "dkfs":
             return 0
-        side.reopen()
+        if new_mount:
+            side.reopen()
         status = side.wait_packed()
         side.flush()
         return status["store"]["bytes"]
