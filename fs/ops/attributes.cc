@@ -88,8 +88,9 @@ void Apply(const Caller& caller, const SetAttrRequest& request, const TimeSpec& 
   state->ctime = request.ctime ? *request.ctime : now;
 }
 
+// Nothing but perhaps the ctime of the change, which a kernel with the writeback cache sends along.
 bool ChangesNothing(const SetAttrRequest& r) {
-  return !r.mode && !r.uid && !r.gid && !r.size && !r.atime && !r.mtime && !r.ctime && !r.atime_now && !r.mtime_now &&
+  return !r.mode && !r.uid && !r.gid && !r.size && !r.atime && !r.mtime && !r.atime_now && !r.mtime_now &&
          !r.kill_suidgid;
 }
 

@@ -1,10 +1,13 @@
 """What the disk below says reaches the caller; unmounting; what the kernel's cache spares the daemon."""
 
+import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
@@ -126,6 +129,47 @@ def test_unmounting_waits_for_nobody_but_those_who_use_it(ext4):
     assert (fs.dir / "f").read_bytes() == b"open and written"
 
 
+@contextmanager
+def btrfs_with_limits(base):
+    """A btrfs whose subvolume `a` takes 4 MiB: a quota that binds every writer, also root."""
+    image, point = base / "limits.img", base / "limits"
+    support.run("truncate", "-s", "256M", image)
+    point.mkdir()
+    try:
+        if not shutil.which("mkfs.btrfs") or support.run("mkfs.btrfs", "-q", image, check=False).returncode:
+            pytest.skip("no mkfs.btrfs")
+        if support.run("mount", "-o", "loop", image, point, check=False).returncode:
+            pytest.skip("the kernel has no btrfs")
+        support.run("btrfs", "quota", "enable", point)
+        support.run("btrfs", "subvolume", "create", point / "a")
+        support.run("btrfs", "qgroup", "limit", "4M", point / "a")
+        yield point / "a"
+    finally:
+        support.run("umount", "-l", point, check=False)
+        os.unlink(image)
+        point.rmdir()
+
+
+def test_a_quota_below_that_binds_root_is_edquot_until_space_returns(ext4):
+    with btrfs_with_limits(ext4) as limited:
+        fs = support.Dkfs(ext4 / "on_limited")
+        shutil.rmtree(fs.dir)
+        fs.dir = limited / "data"
+        fs.dir.mkdir()
+        try:
+            fs.mount()
+            keep = creat(fs.dir / "keep", data=b"kept")
+            size, code = fill(fs.dir / "big")
+            assert code == errno.EDQUOT and 0 < size <= 4 << 20
+            assert os.stat(fs.dir / "big").st_size == size and keep.read_bytes() == b"kept"
+            assert (fs.dir / "big").read_bytes() == b"f" * size
+            os.unlink(fs.dir / "big")
+            support.run("sync", "-f", limited)
+            assert code_of(creat, fs.dir / "again", 0o644, b"x" * 100_000) == "ok"
+        finally:
+            fs.close()
+
+
 def test_data_in_the_writeback_cache_is_no_hole(ext4):
     fs = support.Dkfs(ext4 / "writeback", ["--order", "fsync"])
     try:
@@ -136,6 +180,21 @@ def test_data_in_the_writeback_cache_is_no_hole(ext4):
             assert os.lseek(f.fileno(), 0, os.SEEK_DATA) <= 500_000
         subprocess.run(["cp", "--sparse=always", fs.dir / "f", fs.dir / "copy"], check=True)
         assert (fs.dir / "copy").read_bytes() == (fs.dir / "f").read_bytes()
+    finally:
+        fs.close()
+
+
+def test_a_chown_that_names_nobody_takes_set_id_bits_with_the_writeback_cache_too(ext4):
+    """There the kernel sends the ctime along."""
+    fs = support.Dkfs(ext4 / "set_id", ["--order", "fsync"])
+    try:
+        fs.mount()
+        for uid, bits in ((0, 0o6755), (USER, 0o6755), (USER, 0o4644)):
+            p = creat(fs.dir / f"{uid}.{bits:o}")
+            os.chown(p, uid, uid)
+            os.chmod(p, bits)
+            as_user(uid, lambda: os.chown(p, -1, -1))
+            assert stat.S_IMODE(os.stat(p).st_mode) == bits & 0o777
     finally:
         fs.close()
 
