@@ -14,6 +14,7 @@ import pytest
 import dkfs as support
 from calls import (F_GETLK, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETLK, F_SETLKW, GROUP, OTHER, USER, UTIME_NOW,
                    UTIME_OMIT, acl, as_user, code_of, creat, in_child, lock_call, user_code, utimensat)
+from places import WRITEBACK, assert_it_survives, next_tick
 
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 
@@ -91,6 +92,8 @@ def test_times_are_kept_to_the_nanosecond_within_ext4s_limits(d, name):
     sec, nsec = TIMES[name]
     creat(d / "f")
     utimensat(d / "f", (sec, nsec), (sec, nsec))
+    if WRITEBACK and not -(1 << 31) < sec < 15_032_385_535:
+        pytest.skip("with the writeback cache times are cut when the file is looked up anew")
     st = os.stat(d / "f")
     limited = min(max(sec, -(1 << 31)), 15_032_385_535)
     want = limited * 10**9 + (nsec if limited == sec and -(1 << 31) < sec < 15_032_385_535 else 0)
@@ -101,6 +104,7 @@ def test_utime_now_and_omit(d):
     creat(d / "f")
     utimensat(d / "f", (1, 2), (3, 4))
     before = os.stat(d / "f")
+    next_tick()
     utimensat(d / "f", (0, UTIME_OMIT), (5, 6))
     utimensat(d / "f", (0, UTIME_NOW), (0, UTIME_OMIT))
     st = os.stat(d / "f")
@@ -408,6 +412,4 @@ def test_tools_work(d):
 
 
 def test_all_of_it_survives_kill_and_loss(place):
-    before = support.tree(place.dir)
-    place.lose_and_return()
-    support.assert_same(support.tree(place.dir), before)
+    assert_it_survives(place)

@@ -12,9 +12,9 @@ import threading
 
 import pytest
 
-import dkfs as support
 from calls import (COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, O_DIRECT, PUNCH_HOLE, USER, ZERO_RANGE, as_user, code_of, creat,
                    fallocate, in_child, libc, mmap_offset_write)
+from places import WRITEBACK, assert_it_survives
 
 MIB = 1 << 20
 
@@ -126,6 +126,7 @@ def extents(fd, size):
     return found
 
 
+@pytest.mark.skipif(WRITEBACK, reason="with the writeback cache holes are not told")
 def test_holes_are_found_and_cost_nothing(d):
     with opened(d / "f") as f:
         for at in (0, 10 * MIB, 100 * MIB):
@@ -339,7 +340,8 @@ def test_sizes_that_ext4_cannot_hold_are_too_big(d):
     with opened(d / "f") as f:
         top = 1 << 62
         assert code_of(os.ftruncate, f.fileno(), top) == "EFBIG"
-        assert code_of(os.pwrite, f.fileno(), b"x", top) == "EFBIG"
+        if not WRITEBACK:  # else the cache takes it, and fsync fails
+            assert code_of(os.pwrite, f.fileno(), b"x", top) == "EFBIG"
         assert code_of(fallocate, f.fileno(), 0, top, 10) == "EFBIG"
         assert code_of(os.ftruncate, f.fileno(), -1) == "EINVAL" and code_of(os.truncate, d / "f", -1) == "EINVAL"
         assert os.fstat(f.fileno()).st_size == 0
@@ -424,6 +426,4 @@ def test_all_of_it_survives_kill_and_loss(place):
     for path in place.dir.rglob("f"):  # not worth the time to compare a tebibyte of zeros
         if path.is_file() and path.stat().st_size > 1 << 30:
             path.unlink()
-    before = support.tree(place.dir)
-    place.lose_and_return()
-    support.assert_same(support.tree(place.dir), before)
+    assert_it_survives(place)

@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ != "__main__":
     import pytest
 
-    import dkfs as support
+    from places import assert_it_survives
 
 from calls import KEEP_SIZE, O_DIRECT, PUNCH_HOLE, ZERO_RANGE, fallocate
 
@@ -218,9 +218,7 @@ if __name__ != "__main__":
         exercise(d / "f", seed, 20_000 if os.environ.get("DKFS_TEST_ALL") == "1" else 300, direct)
 
     def test_all_of_it_survives_kill_and_loss(place):
-        before = support.tree(place.dir)
-        place.lose_and_return()
-        support.assert_same(support.tree(place.dir), before)
+        assert_it_survives(place)
 else:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)

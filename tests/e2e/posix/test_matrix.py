@@ -14,6 +14,7 @@ import dkfs as support
 from calls import (AT_FDCWD, AT_SYMLINK_NOFOLLOW, GROUP, KEEP_SIZE, OTHER, OTHER_GROUP, PUNCH_HOLE, RENAME_EXCHANGE,
                    RENAME_NOREPLACE, RENAME_WHITEOUT, USER, UTIME_NOW, UTIME_OMIT, ZERO_RANGE, as_user, code_of, fallocate,
                    linkat, renameat2, utimensat)
+from places import WRITEBACK, assert_it_survives, next_tick
 
 TYPES = ("file", "dir", "symlink", "fifo", "socket", "char", "block")
 OLD = (1_000_000_000, 1_100_000_000)
@@ -73,6 +74,7 @@ def answer(directory, names, call, caller):
     paths = [directory, *[directory / n for n in names]]
     before = [facts(p) for p in paths]
     uid, gid, groups = CALLERS[caller]
+    next_tick()
     code = as_user(uid, lambda: code_of(call), gid, groups)
     return code, [change(b, facts(p)) for b, p in zip(before, paths)]
 
@@ -196,6 +198,9 @@ CONTENT = {
 @pytest.mark.parametrize("caller", ["root", "owner", "foreign_owner", "stranger"])
 @pytest.mark.parametrize("call", CONTENT)
 def test_content(rooms, call, caller):
+    if WRITEBACK and call in ("truncate_same", "allocate_too_far"):
+        pytest.skip("the kernel decides about the times")
+
     def case(root):
         rows = []
         for mode in (0o666, 0o6777, 0o2666, 0o644):
@@ -394,6 +399,4 @@ def test_odd_paths(rooms):
 
 
 def test_all_of_it_survives_kill_and_loss(dkfs_place):
-    before = support.tree(dkfs_place.dir)
-    dkfs_place.lose_and_return()
-    support.assert_same(support.tree(dkfs_place.dir), before)
+    assert_it_survives(dkfs_place)

@@ -11,6 +11,7 @@ import dkfs as support
 from calls import (AT_FDCWD, AT_SYMLINK_FOLLOW, O_PATH, O_TMPFILE, OTHER, USER, checked, code_of, creat, in_child, libc, linkat,
                    renameat2, user_code)
 from calls import RENAME_WHITEOUT
+from places import assert_it_survives
 
 ALL = os.environ.get("DKFS_TEST_ALL") == "1"
 
@@ -401,6 +402,4 @@ def test_a_path_descriptor_names_but_does_not_open(d):
 
 
 def test_all_of_it_survives_kill_and_loss(place):
-    before = support.tree(place.dir)
-    place.lose_and_return()
-    support.assert_same(support.tree(place.dir), before)
+    assert_it_survives(place)
