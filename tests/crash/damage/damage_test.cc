@@ -2,6 +2,8 @@
 // hold stands in trial.h. The short form takes a sample, the same each time unless DKFS_DAMAGE_SEED says otherwise;
 // DKFS_TEST_ALL=1 all. To repeat one:
 //   DKFS_DAMAGE='name' damage_test
+// DKFS_DAMAGE_LOG=FILE gets a line for each variant, and those it names as passed are not tried again, so that a long
+// run can be cut short. DKFS_DAMAGE_JOBS=N runs N at once.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <set>
@@ -168,6 +171,10 @@ class DamageTest : public testing::Test {
     }
     for (size_t i = 2; i < lines.size(); ++i) broken += (broken.empty() ? "" : "\n    ") + lines[i];
     const std::string sort = lines.size() < 2 ? "failed" : lines[0];
+    if (log_ != nullptr) {
+      std::ofstream(log_, std::ios::app) << (broken.empty() ? "passed | " : "FAILED | ") << run.variant->name << " | "
+                                         << sort << "\n";
+    }
     ++sorts_[sort == "no effect" ? "no effect: " + run.variant->harmless : sort];
     if (std::getenv("DKFS_DAMAGE") != nullptr || std::getenv("DKFS_DAMAGE_LIST") != nullptr) {
       std::cout << run.variant->name << " | " << sort << " | " << (lines.size() > 1 ? lines[1] : "") << "\n";
@@ -180,7 +187,8 @@ class DamageTest : public testing::Test {
   }
 
   void TryAll(const std::vector<const Variant*>& variants) {
-    const size_t width = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
+    const char* jobs = std::getenv("DKFS_DAMAGE_JOBS");
+    const size_t width = std::max(1L, jobs != nullptr ? strtol(jobs, nullptr, 10) : sysconf(_SC_NPROCESSORS_ONLN));
     std::map<pid_t, Attempt> running;
     for (size_t next = 0; next < variants.size() || !running.empty();) {
       while (next < variants.size() && running.size() < width) {
@@ -195,6 +203,17 @@ class DamageTest : public testing::Test {
       Finish(it->second, status, usage);
       running.erase(it);
     }
+  }
+
+  std::set<std::string> Passed() const {
+    std::set<std::string> names;
+    std::ifstream log(log_ != nullptr ? log_ : "");
+    for (std::string line; std::getline(log, line);) {
+      if (!line.starts_with("passed | ")) continue;
+      const size_t from = std::string("passed | ").size();
+      names.insert(line.substr(from, line.find(" | ", from) - from));
+    }
+    return names;
   }
 
   // A seeded sample in which every file and every kind of damage has its part.
@@ -213,6 +232,7 @@ class DamageTest : public testing::Test {
   const bool all_ = std::getenv("DKFS_TEST_ALL") != nullptr && std::string(std::getenv("DKFS_TEST_ALL")) == "1";
   const uint64_t seed_ =
       std::getenv("DKFS_DAMAGE_SEED") != nullptr ? strtoull(std::getenv("DKFS_DAMAGE_SEED"), nullptr, 10) : 1;
+  const char* const log_ = std::getenv("DKFS_DAMAGE_LOG");
   const std::string work_ = WorkPlace();
   Corpus corpus_;
   Seq oldest_;
@@ -231,6 +251,8 @@ TEST_F(DamageTest, EveryBrokenStoreServesTheTruthOrSaysWhyNot) {
     chosen = Choose(variants);
   }
   ASSERT_GT(chosen.size(), 0u);
+  const std::set<std::string> passed = Passed();
+  std::erase_if(chosen, [&](const Variant* v) { return passed.contains(v->name); });
   TryAll(chosen);
   std::cout << chosen.size() << " of " << variants.size() << " variants\n";
   for (const auto& [sort, count] : sorts_) std::cout << "  " << count << " " << sort << "\n";

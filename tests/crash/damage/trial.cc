@@ -165,8 +165,7 @@ class Trial {
     Note(silent_ ? "verify finds nothing" : "verify: " + first);
     if (silent_ && refused_ > 0) Broken("D4: verify finds nothing, though reading fails");
     if (silent_ && variant_.harmless.empty()) Broken("D4: verify finds nothing");
-    const bool nameless = variant_.name.starts_with("unindexed-remove");  // nothing is left that knew of it
-    if (!silent_ && !named && !nameless) Broken("D4: verify does not name the file: " + first);
+    if (!silent_ && !named && !variant_.nameless) Broken("D4: verify does not name the file: " + first);
   }
 
   void Classify() {

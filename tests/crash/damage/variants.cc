@@ -113,7 +113,12 @@ class Maker {
 
   // The highest Seq that still has to be there when the records of `file` from `offset` on are gone.
   Seq FloorWithout(const std::string& file, uint64_t offset, bool only_one = false) const {
-    Seq floor = corpus_.indexed;
+    return std::max(corpus_.indexed, ProvedWithout(file, offset, only_one));
+  }
+
+  // Up to where the records that are left prove that all had been synced.
+  Seq ProvedWithout(const std::string& file, uint64_t offset, bool only_one = true) const {
+    Seq floor;
     for (const SegmentLayout& layout : layouts_) {
       if (layout.header.kind == SegmentKind::kPack) continue;
       for (const Place& place : layout.records) {
@@ -158,7 +163,6 @@ class Maker {
     for (uint64_t at = 0; at < size; at += step) {
       const uint64_t place = at + random.Below(std::min(step, size - at));
       Flip(file, place, static_cast<int>(random.Below(8)));
-      if (file.ends_with(".sst") && place + 53 > size) variants_.back().harmless = "padding of RocksDB's footer";
     }
     if (file != "FORMAT") return;
     const std::string text = ContentOf(corpus_.store + "/" + file);
@@ -290,19 +294,20 @@ class Maker {
 
   // A lost index and a damaged segment at once.
   void WithoutIndex(const SegmentLayout& layout) {
-    std::vector<std::pair<std::string, Change>> changes;
-    const std::string file = layout.file;
-    changes.emplace_back("header", [](std::string* c) { (*c)[20] ^= 1; });
-    for (size_t i = 0; i < layout.records.size(); ++i) {
-      const uint64_t at = layout.records[i].offset;
-      changes.emplace_back("record-header-" + Hex(at), [at](std::string* c) { (*c)[at + 33] ^= 1; });
-      changes.emplace_back("record-body-" + Hex(at), [at](std::string* c) { (*c)[at + 90] ^= 1; });
+    const std::string& file = layout.file;
+    AfterLosingIndex(&Edit("unindexed", file, "header", [](std::string* c) { (*c)[20] ^= 1; }));
+    for (const Place& place : layout.records) {
+      const uint64_t at = place.offset;
+      const bool unproved = IsJournal(layout) && ProvedWithout(file, at) < place.header.seq;
+      for (const auto& [what, byte] : {std::pair{"record-header-", at + 33}, std::pair{"record-body-", at + 90}}) {
+        Variant& v = Edit("unindexed", file, what + Hex(at), [byte = byte](std::string* c) { (*c)[byte] ^= 1; });
+        AfterLosingIndex(&v);
+        v.nameless = unproved;
+      }
     }
-    for (const auto& [where, change] : changes) {
-      Variant& v = Edit("unindexed", file, where, change);
-      AfterLosingIndex(&v);
-    }
-    AfterLosingIndex(&Act("unindexed-remove", file, [](const fs::path& path) { fs::remove(path); }));
+    Variant& v = Act("unindexed-remove", file, [](const fs::path& path) { fs::remove(path); });
+    AfterLosingIndex(&v);
+    v.nameless = true;
   }
 
   void AfterLosingIndex(Variant* v) {
@@ -327,6 +332,12 @@ class Maker {
         fs::remove_all(path);
         fs::create_directory(path);
       }).harmless = none;
+    }
+    for (const char* name : {"clean.tmp", "index.rebuild.tmp", "index/FLUSHES.tmp", "journal/reserve.tmp",
+                             "journal/spare.tmp"}) {  // what a writer makes anew
+      Act("directory", name, [](const fs::path& path) { Instead(path, [&] { fs::create_directory(path); }); });
+      Act("new-fifo", name, [](const fs::path& path) { Instead(path, [&] { ::mkfifo(path.c_str(), 0600); }); });
+      variants_.back().harmless = variants_[variants_.size() - 2].harmless = "made again by whoever writes";
     }
     for (const char* name : {"index.rebuild", "index.broken"}) {
       Act("directory", name, [](const fs::path& path) { fs::create_directory(path); }).floor = corpus_.last;

@@ -19,7 +19,8 @@ struct Variant {
   // Records behind this Seq may be gone without a word: nothing that is left says that they had been synced, so it is
   // as if power had been lost before they were.
   Seq floor = kLatest;
-  uint64_t weight = 1;  // of being taken into the short form
+  bool nameless = false;  // nothing that is left knows that the file, or its last records, had been there
+  uint64_t weight = 1;    // of being taken into the short form
 };
 
 struct Corpus {
