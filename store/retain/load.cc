@@ -53,7 +53,7 @@ Status Retainer::Impl::Load() {
 Status Retainer::Impl::CleanUp() {
   DKFS_TRY_ASSIGN(UniqueFd dir, file::Open(AT_FDCWD, context_.journal_path, O_RDONLY | O_DIRECTORY));
   DKFS_TRY_ASSIGN(OnDisk disk, List(context_.journal_path));
-  for (const std::string& name : disk.temporary) DKFS_TRY(file::Unlink(dir.get(), name));
+  for (const std::string& name : disk.temporary) DKFS_TRY(file::RemoveTree(dir.get(), name));
   std::set<SegmentId> there;
   for (const SegmentInfo& segment : disk.segments) {
     if (segment.kind == SegmentKind::kPack && !packs_.Contains(segment.id)) {
