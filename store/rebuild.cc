@@ -74,6 +74,7 @@ class Rebuilder {
       return;
     }
     replaced_.insert(scan->header().sources.begin(), scan->header().sources.end());
+    index_->RaiseIds(scan->header().max_file, scan->header().max_entry);
   }
 
   Status Pack(const ListedSegment& pack) {

@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kMagic = "dkfs-seg";
 constexpr size_t kChecksumOffset = kSegmentHeaderBytes - 8;
 constexpr size_t kMaxSources = 400;
+constexpr size_t kIdsOffset = 104 + kMaxSources * 8;
 constexpr uint64_t kKnownFeatures = 0;
 constexpr size_t kIdDigits = 16;
 
@@ -61,6 +62,9 @@ std::array<std::byte, kSegmentHeaderBytes> EncodeSegmentHeader(const SegmentHead
   PutLe<uint32_t>(&text, static_cast<uint32_t>(header.sources.size()));
   PutLe<uint32_t>(&text, 0);
   for (const SegmentId source : header.sources) PutLe<uint64_t>(&text, source.value);
+  text.resize(kIdsOffset, '\0');
+  PutLe<uint64_t>(&text, header.max_file.value);
+  PutLe<uint64_t>(&text, header.max_entry.value);
   text.resize(kChecksumOffset, '\0');
   PutLe<uint64_t>(&text, Hash64(AsBytes(text)));
   std::array<std::byte, kSegmentHeaderBytes> out;
@@ -85,6 +89,8 @@ Status DecodeSegmentHeader(Bytes data, SegmentHeader* out) {
   in.Take(8);
   if ((h.required_features & ~kKnownFeatures) != 0) return Status::Error(ENOTSUP, "segment with unknown features");
   DKFS_TRY(ReadSources(&in, &h));
+  h.max_file = FileId{LoadLe<uint64_t>(data.data() + kIdsOffset)};
+  h.max_entry = EntryId{LoadLe<uint64_t>(data.data() + kIdsOffset + 8)};
   const bool known = h.kind == SegmentKind::kJournal || h.kind == SegmentKind::kPack;
   if (h.version == 0 || !known || !h.id) return Status::Corruption("segment header out of range");
   *out = std::move(h);

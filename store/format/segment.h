@@ -32,6 +32,9 @@ struct SegmentHeader {
   uint64_t required_features = 0;  // bits this code does not know: refuse
   // Pack only: the segments whose place it takes. Once the pack is published and indexed they are deleted.
   std::vector<SegmentId> sources;  // at most 400
+  // Pack only: no record that it or its sources hold, or held before retention, names a higher one; 0: not said.
+  FileId max_file;
+  EntryId max_entry;
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };
 

@@ -141,6 +141,11 @@ JournalPosition Index::recovered() const { return recovered_; }
 Seq Index::applied() const { return Seq{applied_.load(std::memory_order_acquire)}; }
 Seq Index::flushed() const { return Seq{flushed_.load(std::memory_order_acquire)}; }
 uint64_t Index::QueuedBytes() const { return queued_bytes_.load(std::memory_order_relaxed); }
+void Index::RaiseIds(FileId file, EntryId entry) {
+  Raise(&max_file_, file.value);
+  Raise(&max_entry_, entry.value);
+}
+
 FileId Index::max_file() const { return FileId{max_file_.load()}; }
 EntryId Index::max_entry() const { return EntryId{max_entry_.load()}; }
 

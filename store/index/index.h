@@ -104,6 +104,8 @@ class Index {
   // Highest ids seen, in the durable meta and in everything applied or enqueued since.
   FileId max_file() const;
   EntryId max_entry() const;
+  // They are at least these: ids whose last record is gone must not come again.
+  void RaiseIds(FileId file, EntryId entry);
 
  private:
   struct Queued {

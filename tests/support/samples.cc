@@ -129,6 +129,8 @@ SegmentHeader AnySegmentHeader(Random* random) {
   h.first_seq = Seq{random->Magnitude()};
   if (h.kind == SegmentKind::kPack) h.sources.resize(random->OneIn(8) ? 400 : random->Below(20));
   for (SegmentId& source : h.sources) source = AnySegment(random);
+  if (h.kind == SegmentKind::kPack) h.max_file = FileId{random->Magnitude()};
+  if (h.kind == SegmentKind::kPack) h.max_entry = EntryId{random->Magnitude()};
   return h;
 }
 

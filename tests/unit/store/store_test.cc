@@ -1,6 +1,7 @@
 // The store's own duties: its directory, lock, format, clean mark, moments, and what it says when something is damaged.
 #include "store/store.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -117,6 +118,53 @@ TEST_F(StoreTest, AppendedIsReadableAtOnceAndAfterReopening) {
     EXPECT_FALSE(store_->fresh());
   }
   EXPECT_GT(store_->NewFile(), file);
+}
+
+// Nothing that retention left names the newest file or entry any more.
+TEST_F(StoreTest, IdsThatRetentionForgotAreNotUsedAgainAfterARebuild) {
+  StoreOptions options = Options();
+  uint64_t monotonic_ns = 0;
+  options.clock.monotonic_ns = [&] { return monotonic_ns; };
+  options.retain = std::chrono::seconds(60);
+  const auto open = [&] {
+    const bool closed = store_ == nullptr || store_->Close().ok();
+    ASSERT_TRUE(closed);
+    store_.reset();
+    Result<std::unique_ptr<Store>> opened = Store::Open(path_, options);
+    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+    store_ = std::move(opened).value();
+  };
+  open();
+  AppendInode(store_->NewFile(), FileState());
+  FileId file;
+  EntryId entry;
+  for (int i = 0; i < 10; ++i) {
+    file = store_->NewFile();
+    entry = store_->NewEntry();
+    RecordBuilder record;
+    record.Inode(file, FileState());
+    record.Name(kRootFile, entry, "new", file, DT_REG);
+    ASSERT_TRUE(store_->Append(record).ok());
+    record.Clear();
+    record.NameGone(kRootFile, entry, "new");
+    record.InodeGone(file);
+    ASSERT_TRUE(store_->Append(record).ok());
+  }
+  const std::vector<std::string> held = Segments();
+  for (int round = 0; round < 5; ++round) {
+    AppendInode(kFirstFile, FileState(static_cast<uint64_t>(round)));  // so that there is something newer
+    open();                                                            // seals
+    for (int i = 0; i < 30; ++i) {
+      monotonic_ns += 5'000'000'000;
+      ASSERT_TRUE(store_->Maintain().ok());
+    }
+  }
+  EXPECT_GT(store_->GetStatus().oldest, Seq{21});
+  for (const std::string& segment : held) EXPECT_FALSE(fs::exists(segment)) << segment;
+  options.rebuild_index = true;
+  open();
+  EXPECT_GT(store_->NewFile(), file);
+  EXPECT_GT(store_->NewEntry(), entry);
 }
 
 TEST_F(StoreTest, ASecondOpenIsBusyAndNamesTheOwner) {
