@@ -4,10 +4,11 @@ import errno
 import os
 import random
 import shutil
+import time
 
 import pytest
 
-from dkfs import assert_same, tree
+from dkfs import BIN, Dkfs, assert_same, run, tree
 from test_recovery import populate
 
 
@@ -74,32 +75,185 @@ def test_lost_index_is_rebuilt(fs):
     assert_same(tree(fs.dir), want)
 
 
-def test_damaged_block_is_eio_for_its_bytes_only(fs):
+BLOCK = 8192
+VICTIM = 20  # whose place is damaged
+
+
+def fill(fs, packed=False):
+    """Mounts; many blocks over several segments, each synced; with `packed` sealed segments are soon packed."""
+    fs.env["DKFS_TEST_SEGMENT_BYTES"] = str(256 << 10)
+    if packed:
+        fs.env["DKFS_TEST_HASTE"] = "1000"
     fs.mount()
-    blocks = [os.urandom(8192) for _ in range(64)]
-    (fs.dir / "f").write_bytes(b"".join(blocks))
+    blocks = [os.urandom(BLOCK) for _ in range(64)]
     (fs.dir / "g").write_text("fine")
-    fs.unmount()
-    fs.lose_dir()
-    hit = 0
-    for segment in (fs.store / "journal").iterdir():
-        data = bytearray(segment.read_bytes())
-        at = data.find(blocks[20])
-        if at >= 0:
-            data[at + 100] ^= 1
-            segment.write_bytes(data)
-            hit += 1
-    if hit == 0:
-        pytest.skip("the block stands compressed")
-    fs.mount()
+    fd = os.open(fs.dir / "f", os.O_RDWR | os.O_CREAT)
+    for i, block in enumerate(blocks):
+        os.pwrite(fd, block, i * BLOCK)
+        os.fsync(fd)
+    os.close(fd)
+    return blocks
+
+
+def holders(fs, block, suffix):
+    return [p for p in sorted((fs.store / "journal").iterdir()) if p.name.endswith(suffix) and block in p.read_bytes()]
+
+
+def holds_whole(path, blocks):
+    """The blocks that stand in this file and nowhere else."""
+    here = path.read_bytes()
+    elsewhere = [p.read_bytes() for p in path.parent.iterdir() if p != path and p.is_file()]
+    return {i for i, block in enumerate(blocks) if block in here and not any(block in other for other in elsewhere)}
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def check_served(fs, blocks, lost, cause):
+    """EIO for the lost blocks alone, told in the status and in the log."""
     assert (fs.dir / "g").read_text() == "fine"
+    assert sorted(os.listdir(fs.dir)) == ["f", "g"]
     fd = os.open(fs.dir / "f", os.O_RDONLY)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
     for i, block in enumerate(blocks):
-        try:
-            assert os.pread(fd, 8192, i * 8192) == block
-            assert i != 20
-        except OSError as e:
-            assert e.errno == errno.EIO and i == 20
+        if i in lost:
+            with pytest.raises(OSError) as refused:
+                os.pread(fd, BLOCK, i * BLOCK)
+            assert refused.value.errno == errno.EIO, i
+        else:
+            assert os.pread(fd, BLOCK, i * BLOCK) == block, i
     os.close(fd)
+    assert fs.status()["state"] == "degraded"
     assert fs.ctl("status", fs.dir, check=False).returncode == 1
+    told = [line for line in (fs.store / "dkfs.log").read_text().splitlines() if "event=block_damaged" in line]
+    for i in lost:
+        assert any("path=f " in line and f"block={i} " in line for line in told), (i, told)
+    assert any(cause in line for line in told), (cause, told)
+
+
+def verify_names(fs, name):
+    said = run(BIN / "dkfs-replay", "verify", "--store", fs.store, check=False)
+    assert said.returncode == 5 and name in said.stdout + said.stderr, said
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_damaged_sealed_segment_is_eio_for_its_bytes_only(fs, how):
+    blocks = fill(fs)
+    fs.unmount()
+    fs.lose_dir()
+    [segment] = holders(fs, blocks[VICTIM], ".seg")
+    lost = {VICTIM}
+    if how == "flipped":
+        flip(segment, segment.read_bytes().find(blocks[VICTIM]) + 100)
+    else:
+        lost = holds_whole(segment, blocks)
+        segment.unlink()
+    assert VICTIM in lost and len(lost) < len(blocks)
+    verify_names(fs, segment.name)
+    fs.mount()
+    check_served(fs, blocks, lost, "checksum mismatch" if how == "flipped" else segment.name)
+
+
+def test_damaged_pack_is_eio_for_its_bytes_only(fs):
+    blocks = fill(fs, packed=True)
+    deadline = time.monotonic() + 60
+    while not holders(fs, blocks[VICTIM], ".pack") or holders(fs, blocks[VICTIM], ".seg"):
+        assert time.monotonic() < deadline, list((fs.store / "journal").iterdir())
+        time.sleep(0.05)
+    fs.unmount()
+    fs.lose_dir()
+    del fs.env["DKFS_TEST_HASTE"]
+    [pack] = holders(fs, blocks[VICTIM], ".pack")
+    # A frame has one checksum for all that stands in it.
+    flip(pack, pack.read_bytes().find(blocks[VICTIM]) + 100)
+    verify_names(fs, pack.name)
+    fs.mount()
+    lost = set()
+    with open(fs.dir / "f", "rb", buffering=0) as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        for i in range(len(blocks)):
+            try:
+                os.pread(f.fileno(), BLOCK, i * BLOCK)
+            except OSError:
+                lost.add(i)
+    assert VICTIM in lost and len(lost) <= (256 << 10) // BLOCK + 1
+    check_served(fs, blocks, lost, "damaged")
+
+
+def test_damaged_tail_is_refused_or_eio(fs):
+    """What was synced and is not yet indexed: later records prove that it was there."""
+    blocks = fill(fs)
+    fs.kill()
+    fs.lose_dir()
+    [segment] = holders(fs, blocks[-4], ".seg")
+    flip(segment, segment.read_bytes().find(blocks[-4]) + 100)
+    result = fs.mount(check=False)
+    assert result.returncode in (0, 5), result
+    if result.returncode == 5:
+        assert segment.name in result.stderr and len(result.stderr.strip().splitlines()) == 1, result
+    else:
+        check_served(fs, blocks, {len(blocks) - 4}, "damaged")
+
+
+def test_damaged_table_of_the_index_is_eio_until_reindexed(fs):
+    blocks = fill(fs)
+    fs.unmount()
+    fs.lose_dir()
+    tables = [t for t in (fs.store / "index").glob("*.sst") if b"nameblock" in t.read_bytes()]
+    assert tables
+    for table in tables:
+        flip(table, 3)  # in its first block: where the versions of the first file's blocks stand
+    fs.mount()
+    assert sorted(os.listdir(fs.dir)) == ["f", "g"]
+    refused = 0
+    for name, want in (("g", b"fine"), ("f", b"".join(blocks))):
+        try:
+            assert (fs.dir / name).read_bytes() == want
+        except OSError as e:
+            assert e.errno == errno.EIO, e
+            refused += 1
+    assert refused > 0
+    assert fs.status()["state"] == "degraded"
+    assert fs.ctl("status", fs.dir, check=False).returncode == 1
+    fs.kill()
+    fs.lose_dir()
+    verify_names(fs, ".sst")
+    run(BIN / "dkfs-replay", "reindex", "--store", fs.store)
+    fs.mount()
+    assert (fs.dir / "g").read_text() == "fine" and (fs.dir / "f").read_bytes() == b"".join(blocks)
+
+
+def test_segment_of_another_store_is_refused_or_eio(fs, base):
+    blocks = fill(fs)
+    fs.unmount()
+    other = Dkfs(base / "other")
+    fill(other)
+    other.unmount()
+    fs.lose_dir()
+    [segment] = holders(fs, blocks[VICTIM], ".seg")
+    lost = holds_whole(segment, blocks)
+    shutil.copyfile(other.store / "journal" / segment.name, segment)
+    verify_names(fs, segment.name)
+    result = fs.mount(check=False)
+    assert result.returncode in (0, 5), result
+    if result.returncode == 5:
+        assert segment.name in result.stderr and "another store" in result.stderr, result
+        assert len(result.stderr.strip().splitlines()) == 1, result
+    else:
+        check_served(fs, blocks, lost, "damaged")
+
+
+def test_newer_format_is_refused_and_nothing_is_changed(fs):
+    fill(fs)
+    fs.unmount()
+    fs.lose_dir()
+    mark = fs.store / "FORMAT"
+    mark.write_text(mark.read_text().replace("version 1\n", "version 2\n"))
+    before = {p: p.stat().st_mtime_ns for p in fs.store.rglob("*") if p.is_file() and p.name not in ("LOCK", "dkfs.log")}
+    result = fs.mount(check=False)
+    assert result.returncode == 5 and "newer" in result.stderr, result
+    assert len(result.stderr.strip().splitlines()) == 1, result
+    assert before == {p: p.stat().st_mtime_ns for p in before}
