@@ -99,6 +99,14 @@ def holders(fs, block, suffix):
     return [p for p in sorted((fs.store / "journal").iterdir()) if p.name.endswith(suffix) and block in p.read_bytes()]
 
 
+def only_segment(fs, block):
+    found = holders(fs, block, ".seg")
+    if not found:
+        pytest.skip("slow: the segment was packed meanwhile")
+    assert len(found) == 1
+    return found[0]
+
+
 def holds_whole(path, blocks):
     """The blocks that stand in this file and nowhere else."""
     here = path.read_bytes()
@@ -144,7 +152,7 @@ def test_damaged_sealed_segment_is_eio_for_its_bytes_only(fs, how):
     blocks = fill(fs)
     fs.unmount()
     fs.lose_dir()
-    [segment] = holders(fs, blocks[VICTIM], ".seg")
+    segment = only_segment(fs, blocks[VICTIM])
     lost = {VICTIM}
     if how == "flipped":
         flip(segment, segment.read_bytes().find(blocks[VICTIM]) + 100)
@@ -166,10 +174,10 @@ def test_damaged_pack_is_eio_for_its_bytes_only(fs):
     fs.unmount()
     fs.lose_dir()
     del fs.env["DKFS_TEST_HASTE"]
-    [pack] = holders(fs, blocks[VICTIM], ".pack")
-    # A frame has one checksum for all that stands in it.
-    flip(pack, pack.read_bytes().find(blocks[VICTIM]) + 100)
-    verify_names(fs, pack.name)
+    for pack in holders(fs, blocks[VICTIM], ".pack"):  # two when one was just taking the place of the other
+        # A frame has one checksum for all that stands in it.
+        flip(pack, pack.read_bytes().find(blocks[VICTIM]) + 100)
+    verify_names(fs, ".pack")
     fs.mount()
     lost = set()
     with open(fs.dir / "f", "rb", buffering=0) as f:
@@ -188,7 +196,7 @@ def test_damaged_tail_is_refused_or_eio(fs):
     blocks = fill(fs)
     fs.kill()
     fs.lose_dir()
-    [segment] = holders(fs, blocks[-4], ".seg")
+    segment = only_segment(fs, blocks[-4])
     flip(segment, segment.read_bytes().find(blocks[-4]) + 100)
     result = fs.mount(check=False)
     assert result.returncode in (0, 5), result
@@ -233,7 +241,7 @@ def test_segment_of_another_store_is_refused_or_eio(fs, base):
     fill(other)
     other.unmount()
     fs.lose_dir()
-    [segment] = holders(fs, blocks[VICTIM], ".seg")
+    segment = only_segment(fs, blocks[VICTIM])
     lost = holds_whole(segment, blocks)
     shutil.copyfile(other.store / "journal" / segment.name, segment)
     verify_names(fs, segment.name)
