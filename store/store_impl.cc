@@ -17,6 +17,7 @@ constexpr uint64_t kQueueSoftBytes = 1 << 20;  // the indexer is hurried
 constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
+constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that gets nothing done
 using std::chrono::milliseconds;
 
 Journal::Replay FeedTo(Index* index) {
@@ -253,10 +254,18 @@ void Store::Impl::StopWorkers() {
 
 bool Store::Impl::Behind() {
   MutexLock lock(behind_mutex_);
-  if (!maintaining_ || !retainer->Behind()) return false;
+  if (!maintaining_ || !retainer->Behind()) {
+    behind_since_ns_ = 0;
+    return false;
+  }
   maintainer_->SetIdle(false);
   maintainer_->Nudge();
-  return true;
+  const RetainStats stats = retainer->stats();
+  const uint64_t done = stats.horizon.value + stats.packed_segments + stats.deleted_segments + stats.dropped;
+  const uint64_t now = MonotonicNs();
+  if (behind_since_ns_ == 0 || done != behind_done_) behind_since_ns_ = now;
+  behind_done_ = done;
+  return now - behind_since_ns_ < kPatienceNs;
 }
 
 // Applies every 5 ms while records come; sleeps until the next append otherwise.

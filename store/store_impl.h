@@ -81,7 +81,8 @@ class Store::Impl {
   Worker::Delay FlushRound();
   Worker::Delay MaintainRound();
   void WakeIndexer();
-  bool Behind() EXCLUDES(behind_mutex_);  // for the journal: retention is, and has been told to hurry
+  // For the journal: retention is behind, gets something done, and has been told to hurry.
+  bool Behind() EXCLUDES(behind_mutex_);
 
   Mutex maintain_mutex_;  // one round of retention at a time; segment rows come and go in it
   std::set<SegmentId> noted_ GUARDED_BY(maintain_mutex_);  // sealed journal segments that have a row in the index
@@ -89,7 +90,9 @@ class Store::Impl {
   mutable Mutex error_mutex_;
   std::array<Status, 4> errors_ GUARDED_BY(error_mutex_);  // by Work
   Mutex behind_mutex_;
-  bool maintaining_ GUARDED_BY(behind_mutex_) = false;  // the workers run, and what they use is there
+  bool maintaining_ GUARDED_BY(behind_mutex_) = false;      // the workers run, and what they use is there
+  uint64_t behind_done_ GUARDED_BY(behind_mutex_) = 0;      // what retention had done when it was last seen to
+  uint64_t behind_since_ns_ GUARDED_BY(behind_mutex_) = 0;  //   get something done; 0: not behind
   std::atomic<bool> indexer_idle_{false};
   std::atomic<bool> indexer_hurried_{false};
   uint64_t idle_since_ns_ = 0;  // of FlushRound's thread

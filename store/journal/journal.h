@@ -38,8 +38,9 @@ struct JournalOptions {
   uint64_t segment_bytes = 64 << 20;  // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
   uint64_t reserve_bytes = 32 << 20;  // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
-  // Asked every 50 ms before a segment is prepared that nobody urgent waits for: true holds it back, 5 s at most, so
-  // that writers do not run away from retention. Called without a lock, in the journal's own thread.
+  // Asked every 50 ms before a segment is prepared that nobody urgent waits for: true holds it back, so that
+  // writers do not run away from retention; it must not stay true for ever. Called without a lock, in the journal's own
+  // thread.
   std::function<bool()> behind;
   // For metrics: after each flush, how long it took and how many barriers it answered. No lock is held.
   std::function<void(uint64_t sync_ns, int group)> on_sync;

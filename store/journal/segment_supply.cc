@@ -13,9 +13,8 @@ namespace dkfs {
 namespace {
 
 constexpr int kNice = 10;
-constexpr auto kRetry = std::chrono::seconds(2);        // looks whether space has returned, when nobody asks
-constexpr auto kLook = std::chrono::milliseconds(50);   // how often retention is asked whether it caught up
-constexpr auto kLongestHold = std::chrono::seconds(5);  // for one segment
+constexpr auto kRetry = std::chrono::seconds(2);       // looks whether space has returned, when nobody asks
+constexpr auto kLook = std::chrono::milliseconds(50);  // how often retention is asked whether it caught up
 constexpr uint64_t kPage = 4096;
 
 }  // namespace
@@ -81,9 +80,8 @@ void SegmentSupply::Run() {
 // Waits while retention is behind. True: there is other work to do first.
 bool SegmentSupply::HoldBack() {
   if (behind_ == nullptr) return false;
-  const auto until = std::chrono::steady_clock::now() + kLongestHold;
   bool said = false;
-  while (std::chrono::steady_clock::now() < until && behind_()) {
+  while (behind_()) {
     if (!std::exchange(said, true)) {
       Log(LogLevel::kInfo, "writers_held_back", {{"hint", "the budget is small for what is written; see --budget"}});
     }
