@@ -37,8 +37,8 @@ class RecordScan {
   uint64_t offset() const { return scan_.offset(); }  // of the place Next looks at
   bool AtEof() const { return scan_.AtEof(); }
   void Seek(uint64_t offset) { scan_.Seek(offset); }
-  // False at the end: of the file, or zeros where a header should be. Corruption, naming file and offset, for anything
-  // else that is not a record.
+  // False at the end: of the file, or zeros where a header of a journal should be. Corruption, naming file and offset,
+  // for anything else that is not a record.
   Result<bool> Next(Record* out);
   // After Corruption: moves to the next valid record header; false when there is none.
   Result<bool> FindNext() { return scan_.FindNext(); }

@@ -65,6 +65,7 @@ std::array<std::byte, kSegmentHeaderBytes> EncodeSegmentHeader(const SegmentHead
   text.resize(kIdsOffset, '\0');
   PutLe<uint64_t>(&text, header.max_file.value);
   PutLe<uint64_t>(&text, header.max_entry.value);
+  PutLe<uint64_t>(&text, header.bytes);
   text.resize(kChecksumOffset, '\0');
   PutLe<uint64_t>(&text, Hash64(AsBytes(text)));
   std::array<std::byte, kSegmentHeaderBytes> out;
@@ -91,6 +92,7 @@ Status DecodeSegmentHeader(Bytes data, SegmentHeader* out) {
   DKFS_TRY(ReadSources(&in, &h));
   h.max_file = FileId{LoadLe<uint64_t>(data.data() + kIdsOffset)};
   h.max_entry = EntryId{LoadLe<uint64_t>(data.data() + kIdsOffset + 8)};
+  h.bytes = LoadLe<uint64_t>(data.data() + kIdsOffset + 16);
   const bool known = h.kind == SegmentKind::kJournal || h.kind == SegmentKind::kPack;
   if (h.version == 0 || !known || !h.id) return Status::Corruption("segment header out of range");
   *out = std::move(h);

@@ -35,6 +35,7 @@ struct SegmentHeader {
   // Pack only: no record that it or its sources hold, or held before retention, names a higher one; 0: not said.
   FileId max_file;
   EntryId max_entry;
+  uint64_t bytes = 0;  // pack only: of the whole file; 0: not said
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };
 

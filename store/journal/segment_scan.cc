@@ -50,10 +50,18 @@ SegmentScan::Place SegmentScan::Damaged(std::string_view what) {
   return Place::kDamage;
 }
 
+SegmentScan::Place SegmentScan::End() {
+  if (offset_ > size_) return Damaged("behind the end of the file");
+  const uint64_t whole = header_.bytes != 0 ? header_.bytes : size_;
+  if (header_.kind != SegmentKind::kPack || offset_ >= whole || short_pack_told_) return Place::kEnd;
+  short_pack_told_ = true;
+  return Damaged(offset_ < size_ ? "zeros stand where a record was" : "the pack is cut short");
+}
+
 Result<SegmentScan::Place> SegmentScan::Next(Record* record) {
   record->header = {};
   DKFS_TRY_ASSIGN(const Bytes head, Load(offset_, kRecordHeaderBytes));
-  if (head.empty() || IsAllZero(head)) return offset_ > size_ ? Damaged("behind the end of the file") : Place::kEnd;
+  if (head.empty() || IsAllZero(head)) return End();
   if (head.size() < kRecordHeaderBytes) return Damaged("the file ends inside a record header");
   if (Status s = DecodeRecordHeader(head, header_.salt, &record->header); !s.ok()) {
     if (s.IsCorruption()) return Damaged(s.context());

@@ -17,7 +17,7 @@ class SegmentScan {
  public:
   enum class Place {
     kRecord,  // a whole record with good checksums
-    kEnd,     // the file ends here (AtEof), or zeros stand where a record header should be
+    kEnd,     // the file ends here (AtEof), or zeros stand where a record header should be; not before a pack's end
     kDamage,  // anything else; damage() says what
   };
   struct Record {
@@ -50,12 +50,14 @@ class SegmentScan {
   SegmentScan() = default;
   Result<Bytes> Load(uint64_t offset, size_t bytes);  // fewer only where the file ends
   Place Damaged(std::string_view what);
+  Place End();
 
   UniqueFd fd_;
   std::string name_, damage_;
   SegmentHeader header_;
   uint64_t size_ = 0, offset_ = kSegmentHeaderBytes;
   bool bodies_ = true;
+  bool short_pack_told_ = false;
   std::vector<std::byte> buffer_;  // holds [buffer_begin_, buffer_begin_ + buffer_bytes_) of the file
   uint64_t buffer_begin_ = 0;
   size_t buffer_bytes_ = 0;

@@ -188,6 +188,7 @@ Status PackWriter::Publish(const std::vector<SegmentId>& sources) {
   header_.sources = sources;
   header_.max_file = context_.index->max_file();
   header_.max_entry = context_.index->max_entry();
+  header_.bytes = file_bytes_;
   DKFS_TRY(file::WriteAt(fd_.get(), EncodeSegmentHeader(header_), 0, temporary_));
   DKFS_TRY(file::Sync(fd_.get(), temporary_));
   DKFS_TRY(Fault::Pass("retain.pack"));

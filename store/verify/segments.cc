@@ -142,12 +142,21 @@ class SegmentCheck {
       if (status.ok()) status = values::Decode(AsBytes(cursor.value()), &value);
       if (!status.ok()) {
         checker_.Damage("index: segment row: " + status.ToString());
-      } else if (!checker_.segment_sizes_.contains(id.value)) {
-        checker_.Damage(journal_ + "/" + SegmentName(id, static_cast<SegmentKind>(value.kind)) +
-                        ": segment is missing");
+      } else {
+        Row(id, value);
       }
     }
     return cursor.status();
+  }
+
+  void Row(SegmentId id, const SegmentValue& value) {
+    const auto kind = static_cast<SegmentKind>(value.kind);
+    const auto there = checker_.segment_sizes_.find(id.value);
+    const bool cut =
+        there != checker_.segment_sizes_.end() && kind == SegmentKind::kPack && there->second < value.bytes;
+    if (there != checker_.segment_sizes_.end() && !cut) return;
+    checker_.Damage(journal_ + "/" + SegmentName(id, kind) +
+                    (cut ? ": the pack is cut short" : ": segment is missing"));
   }
 
   static constexpr size_t kMaxMissing = 10'000;  // more tell nothing new

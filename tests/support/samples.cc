@@ -131,6 +131,7 @@ SegmentHeader AnySegmentHeader(Random* random) {
   for (SegmentId& source : h.sources) source = AnySegment(random);
   if (h.kind == SegmentKind::kPack) h.max_file = FileId{random->Magnitude()};
   if (h.kind == SegmentKind::kPack) h.max_entry = EntryId{random->Magnitude()};
+  if (h.kind == SegmentKind::kPack) h.bytes = random->Magnitude();
   return h;
 }
 

@@ -240,8 +240,8 @@ class Maker {
     for (int i = 0; i < 16; ++i) Flip(layout.file, 112 + random.Below(3976), static_cast<int>(random.Below(8)));
     for (uint64_t at = 4088; at < 4096; ++at) Flip(layout.file, at, static_cast<int>(random.Below(8)));
     for (const Place& place : layout.records) Record(layout, place, &random);
-    CutSegment(layout, layout.end);
     if (layout.end == layout.size) return;
+    CutSegment(layout, layout.end);
     for (uint64_t at : {layout.end, layout.end + 40, layout.end + 5000, layout.size - 1}) {
       Flip(layout.file, at, 3);
       variants_.back().harmless = "no record was there yet";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "tests/support/temp_dir.h"
 #include "tests/unit/store/journal/rig.h"
 
 namespace dkfs {
@@ -49,6 +50,39 @@ TEST_F(SegmentScanTest, GivesEveryRecordAndEndsAtTheEndOfTheFile) {
   }
   ASSERT_EQ(scan.Next(&record).value(), Place::kEnd);
   EXPECT_TRUE(scan.AtEof());
+}
+
+// A pack is published whole, so neither zeros nor a record border end it early; and that is told once.
+TEST_F(SegmentScanTest, APackThatEndsEarlyIsDamaged) {
+  std::string content = test::ContentOf(rig.path + "/" + name);
+  const uint64_t border = rig.model[7].at.offset;
+  const auto scan_pack = [&](const std::string& records, uint64_t told_bytes) {
+    SegmentHeader header;
+    EXPECT_TRUE(DecodeSegmentHeader(AsBytes(content), &header).ok());
+    header.kind = SegmentKind::kPack;
+    header.bytes = told_bytes;
+    const std::string pack = SegmentName(header.id, SegmentKind::kPack);
+    test::PutFile(rig.path + "/" + pack, std::string(AsString(Bytes(EncodeSegmentHeader(header)))) + records);
+    dir = UniqueFd(::open(rig.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    SegmentScan scan = SegmentScan::Open(dir.get(), pack).value();
+    int damages = 0;
+    SegmentScan::Record record;
+    for (Place place = Place::kRecord; place != Place::kEnd;) {
+      place = scan.Next(&record).value();
+      damages += place == Place::kDamage ? 1 : 0;
+      if (place == Place::kDamage && !scan.FindNext().value()) scan.Seek(scan.size());
+    }
+    return damages;
+  };
+  const std::string whole = content.substr(kSegmentHeaderBytes);
+  const std::string cut = content.substr(kSegmentHeaderBytes, border - kSegmentHeaderBytes);
+  EXPECT_EQ(scan_pack(whole, content.size()), 0);
+  EXPECT_EQ(scan_pack(whole, 0), 0);
+  EXPECT_EQ(scan_pack(cut, content.size()), 1);
+  EXPECT_EQ(scan_pack(cut, 0), 0) << "an old pack does not say how large it is";
+  EXPECT_EQ(scan_pack(cut + std::string(content.size() - border, '\0'), content.size()), 1);
+  EXPECT_EQ(scan_pack(cut + std::string(content.size() - border, '\0'), 0), 1);
+  EXPECT_EQ(scan_pack(whole + std::string(4096, '\0'), content.size()), 0) << "behind its end";
 }
 
 TEST_F(SegmentScanTest, GoesOnBehindADamagedHeader) {
