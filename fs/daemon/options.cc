@@ -1,5 +1,6 @@
 #include "fs/daemon/options.h"
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <fstream>
 #include <map>

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
 #include "store/format/record.h"
