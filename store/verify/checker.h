@@ -24,7 +24,8 @@ class Checker {
     ++result_.damages;
     options_.on_damage(text);
   }
-  // "a/b/c" or "file 12", with the moment.
+  // "a/b/c" or "file 12", with the moment. The name is the one at the oldest moment when retention has folded older
+  // ones.
   std::string Name(FileId file, Seq at) const;
   Seq oldest() const { return store_->GetStatus().oldest; }
   Seq newest() const { return store_->GetStatus().appended; }
@@ -44,7 +45,7 @@ class Checker {
   FileId shifts_of_;
   std::map<uint64_t, uint8_t> shifts_;             // layout -> block shift, of one file
   std::map<uint64_t, uint64_t> segment_sizes_;     // SegmentId -> bytes
-  std::map<uint64_t, std::string> segment_names_;  // SegmentId -> file name
+  std::map<uint64_t, std::string> segment_names_;  // SegmentId -> file name, also of a missing one
 };
 
 }  // namespace dkfs::verify

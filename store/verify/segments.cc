@@ -18,9 +18,12 @@ class SegmentCheck {
 
   Status Run() {
     Result<std::vector<ListedSegment>> segments = ListSegments(journal_);
-    if (segments.status().IsNotFound()) return Status::Ok();
-    if (!segments.ok()) return segments.status();
-    for (const ListedSegment& segment : *segments) DKFS_TRY(Segment(segment));
+    if (!segments.ok() && !segments.status().IsNotFound()) return segments.status();
+    if (segments.ok()) {
+      for (const ListedSegment& segment : *segments) DKFS_TRY(Segment(segment));
+    } else {
+      checker_.Damage(journal_ + ": the folder of the segments is missing");
+    }
     DKFS_TRY(Rows());
     for (const auto& [seq, text] : missing_) {
       if (!voided_.contains(seq)) checker_.Damage(text);
@@ -151,6 +154,7 @@ class SegmentCheck {
 
   void Row(SegmentId id, const SegmentValue& value) {
     const auto kind = static_cast<SegmentKind>(value.kind);
+    checker_.segment_names_.try_emplace(id.value, SegmentName(id, kind));
     const auto there = checker_.segment_sizes_.find(id.value);
     const bool cut =
         there != checker_.segment_sizes_.end() && kind == SegmentKind::kPack && there->second < value.bytes;

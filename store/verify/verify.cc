@@ -1,12 +1,14 @@
 #include "store/verify/verify.h"
 
+#include <algorithm>
+
 #include "store/verify/checker.h"
 
 namespace dkfs {
 namespace verify {
 
 std::string Checker::Name(FileId file, Seq at) const {
-  Result<std::string> path = store_->PathOf(file, at);
+  Result<std::string> path = store_->PathOf(file, std::max(at, oldest()));
   const std::string name = path.ok() && !path->empty() ? "'" + *path + "'" : "file " + std::to_string(file.value);
   return name + " as of seq " + std::to_string(at.value);
 }

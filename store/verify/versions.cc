@@ -31,9 +31,10 @@ Status Checker::CheckVersion(const keys::BlockKey& key, const BlockEntry& entry)
     const uint64_t end =
         entry.location.frame != 0 ? entry.location.frame : uint64_t{entry.location.offset} + entry.version.stored_bytes;
     if (segment == segment_sizes_.end() || end > segment->second) {
+      const SegmentId id = entry.location.segment;
+      const auto name = segment_names_.find(id.value);
       Damage(what + Name(key.file, key.seq) + ": its payload in segment " +
-             (segment == segment_sizes_.end() ? SegmentName(entry.location.segment, SegmentKind::kJournal)
-                                              : segment_names_[segment->first]) +
+             (name != segment_names_.end() ? name->second : SegmentName(id, SegmentKind::kJournal)) +
              (segment == segment_sizes_.end() ? " is missing" : " is cut off"));
       return Status::Ok();
     }

@@ -53,7 +53,8 @@ constexpr const char* kAlways[] = {"fifo FORMAT",
                                    "huge index/IDENTITY",
                                    "loop LOCK",
                                    "newer-record journal/0000000000000016.seg 75c0",
-                                   "page journal/0000000000000016.seg 8308"};
+                                   "page journal/0000000000000016.seg 8308",
+                                   "remove journal"};
 
 // In memory where there is enough of it: what is synced here need not last.
 std::string WorkPlace() {
