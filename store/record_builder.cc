@@ -91,7 +91,10 @@ void RecordBuilder::Range(FileId file, LayoutId layout, uint64_t first_block, ui
   rep_->Add({Seq{}, RangeItem{file, layout, first_block, end_block}, 0, {}});
 }
 
-void RecordBuilder::Void(Seq seq) { rep_->Add({Seq{}, VoidItem{seq}, 0, {}}); }
+void RecordBuilder::Void(Seq seq) {
+  rep_->Add({Seq{}, VoidItem{seq}, 0, {}});
+  SetUrgent();
+}
 
 void RecordBuilder::Blocks(FileId file, LayoutId layout, uint8_t block_shift, uint64_t first_block,
                            std::span<const BlockVersion> versions, std::span<const Bytes> payload, Seq as_of) {

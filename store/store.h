@@ -89,7 +89,7 @@ class RecordBuilder {
               std::span<const BlockVersion> versions, std::span<const Bytes> payload, Seq as_of = Seq{});
   void Void(Seq seq);
   void SetRequest(uint64_t unique);
-  void SetUrgent();  // may use the reserve: unlink, truncate, rmdir (G8)
+  void SetUrgent();  // may use the reserve: unlink, truncate, rmdir (G8), and every Void
 
  private:
   friend class Store;

@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t kQueueSoftBytes = 1 << 20;  // the indexer is hurried
 constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
+constexpr uint64_t kMostMemoryBytes = 64 << 20;  // for an index that cannot be flushed any more (G10)
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that gets nothing done
 using std::chrono::milliseconds;
@@ -174,6 +175,9 @@ uint64_t Store::Impl::PackBytes() const {
 
 Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
   DKFS_TRY(Fault::Pass("store.append"));
+  if (choked_.load(std::memory_order_relaxed) && !record.urgent) {
+    return Status::Error(EIO, "the index cannot be written any more");
+  }
   struct iovec vector[RecordBuilder::Rep::kMaxParts];
   Journal::Body body;
   body.count = record.Gather(vector, &body.checksum);
@@ -292,9 +296,21 @@ Worker::Delay Store::Impl::FlushRound() {
   idle_seq_ = applied;
   const bool idle = applied > index->flushed() && now - idle_since_ns_ > kFlushIdleNs;
   if (idle || opened.kv->MemoryBytes() > kFlushMemoryBytes || unflushed_bytes.load() > kFlushJournalBytes) {
-    if (!Flush().ok()) return milliseconds(5'000);
+    const Status flushed = Flush();
+    if (!flushed.ok() && flushed.code() != ENOSPC) return Choke();
+    if (!flushed.ok()) return milliseconds(5'000);
   }
   return milliseconds(200);
+}
+
+// What the index has not flushed stays in memory, and no flush will come.
+Worker::Delay Store::Impl::Choke() {
+  if (opened.kv->MemoryBytes() + index->QueuedBytes() > kMostMemoryBytes && !choked_.exchange(true)) {
+    Log(LogLevel::kError, "index_failed",
+        {{"error", opened.kv->error().ToString()},
+         {"hint", "changes are refused now: mend the store's disk and mount again"}});
+  }
+  return milliseconds(500);
 }
 
 Worker::Delay Store::Impl::MaintainRound() {

@@ -267,7 +267,6 @@ Status Capture::Void(Inode& inode, Seq seq) {
   inode.capture_epoch = NextEpoch();
   RecordBuilder record;
   record.Void(seq);
-  record.SetUrgent();
   return store_->Append(record).status();
 }
 

@@ -97,7 +97,6 @@ Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& c
   if (!removed.ok() && !removed.IsNotFound()) {
     RecordBuilder undo;
     undo.Void(seq);
-    undo.SetUrgent();
     DKFS_TRY(store->Append(undo).status());
     return Refused(removed);
   }

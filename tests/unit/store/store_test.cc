@@ -432,6 +432,38 @@ TEST_F(StoreTest, AFailedSyncIsStickyAndReadsGoOn) {
   EXPECT_EQ(ReadBlock(file, 0), "a");
 }
 
+// G8, G10: changes are refused before memory runs out; what was acknowledged is read from memory, and found again.
+TEST_F(StoreTest, AnIndexThatFailsForGoodRefusesChangesBeforeMemoryRunsOut) {
+  StoreOptions options = Options();
+  options.background = true;
+  options.segment_bytes = 64 << 20;
+  Result<std::unique_ptr<Store>> opened = Store::Open(path_, options);
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  store_ = std::move(opened).value();
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(1));
+  ASSERT_TRUE(Fault::Arm("kv.sync=EIO@*").ok());
+  uint64_t size = 1;
+  Status refused;
+  while (refused.ok() && size < 4'000'000) {
+    RecordBuilder record;
+    record.Inode(file, FileState(++size));
+    refused = store_->Append(record).status();
+  }
+  ASSERT_EQ(refused.code(), EIO) << size;
+  EXPECT_EQ(store_->GetStatus().error.code(), EIO);
+  RecordBuilder urgent;
+  urgent.SetUrgent();
+  urgent.Inode(file, FileState(7));
+  EXPECT_TRUE(store_->Append(urgent).ok());
+  EXPECT_EQ(store_->GetInode(file)->size, 7u);
+  store_.reset();
+  ASSERT_TRUE(Fault::Arm("").ok());
+  Open();
+  EXPECT_TRUE(store_->GetStatus().error.ok());
+  EXPECT_EQ(store_->GetInode(file)->size, 7u);
+}
+
 TEST_F(StoreTest, BarriersAreAnswered) {
   Open();
   const Seq seq = AppendInode(kRootFile, FileState());
