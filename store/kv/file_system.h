@@ -2,7 +2,9 @@
 // and trace it.
 //
 // A full disk is not an error to RocksDB (after one it flushes what nobody allowed, or never again): the background
-// thread that meets ENOSPC waits here until somebody calls TryAgain, and then repeats the same write at the same place.
+// thread whose write meets ENOSPC waits here until somebody calls TryAgain, and then repeats that write at its place.
+// A sync that fails, whatever the errno, is never repeated (the kernel may have dropped what it could not write), and
+// RocksDB syncs its directory while it holds the mutex that every reader needs.
 // Any other failure reaches RocksDB as a retryable i/o error: after that it flushes nothing more, keeps its memtables
 // and goes on serving; the errno is kept here. Thread-safe.
 //
@@ -46,20 +48,19 @@ class StoreFileSystem : public rocksdb::FileSystemWrapper {
     }
   }
 
-  // The same for a sync, which the trace sees begin and end.
+  // A sync, which the trace sees begin and end. Never waits.
   template <class Call>
   rocksdb::IOStatus GuardSync(std::string_view name, IoTrace::Sync::What what, const std::string& path,
                               const Call& call) EXCLUDES(mutex_) {
-    for (;;) {
-      bool skip = false;
-      rocksdb::IOStatus status = Enter(name, &skip);
-      if (status.ok() && !skip) {
-        const IoTrace::Sync trace(what, path);
-        status = call();
-        if (status.ok()) trace.Ended();
-      }
-      if (status.ok() || !WaitForSpace(status)) return Leave(std::move(status));
+    bool skip = false;
+    rocksdb::IOStatus status = Enter(name, &skip);
+    if (status.ok() && !skip) {
+      const IoTrace::Sync trace(what, path);
+      status = call();
+      if (status.ok()) trace.Ended();
     }
+    if (status.IsNoSpace()) status = rocksdb::IOStatus::IOError(status.ToString());  // space will not mend it
+    return Leave(std::move(status));
   }
 
   rocksdb::IOStatus NewSequentialFile(const std::string& path, const rocksdb::FileOptions& options,

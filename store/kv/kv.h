@@ -4,9 +4,9 @@
 // flushed only by Flush(), never by RocksDB on its own, all column families atomically; so what a crash leaves is
 // exactly what one flush saw. Nothing of a flush is written before FinishFlush: the caller may make sure in between
 // that the journal has synced what the flush holds (store/index keeps that invariant). A flush that fails leaves
-// everything in memory and reads go on. A full disk makes it wait, and writes go on too; any other failure is sticky:
-// nothing is flushed any more until the store is opened again, and some versions of RocksDB refuse writes with EIO.
-// Thread-safety: every function may be called from any thread.
+// everything in memory and reads go on. A full disk makes it wait, and writes go on too; any other failure, and every
+// failed sync, is sticky: nothing is flushed any more until the store is opened again, and some versions of RocksDB
+// refuse writes with EIO. Thread-safety: every function may be called from any thread.
 #pragma once
 
 #include <memory>

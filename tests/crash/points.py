@@ -6,6 +6,7 @@ root, with DKFS_BIN naming the folder of the programs (`./dev build` first). DKF
 left. Timing is not chosen: a point at a random time may need some repetitions.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -23,7 +24,7 @@ from dkfs import BIN, Dkfs, is_mounted, run  # noqa: E402
 
 ORACLE = BIN.parent / "tests" / "crash_oracle"
 LOSSES = ("intact", "emptied", "stale", "damaged")
-HANG = 600  # seconds that nothing here takes: a machine with ten times its work was once seen to need 100
+HANG = 300  # seconds that nothing here takes: a machine with ten times its work was once seen to need 100
 
 
 SLOW = ("retain.", "index.repoint", "journal.delete", "journal.seal", "journal.roll")  # need sealed segments, and time
@@ -63,8 +64,28 @@ class Point:
 
     # --- what is done to it ---
 
+    @contextlib.contextmanager
+    def limited(self, what):
+        """A request that the daemon never answers holds its caller beyond kill -9, so a hang ends with the daemon."""
+        hung = []
+
+        def end():
+            hung.append(what)
+            self.kill()
+
+        timer = threading.Timer(HANG, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+        if hung:
+            raise Violation(f"{what} hangs: not done after {HANG} s")
+
     def oracle(self, command, *extra, check=True):
-        done = run(ORACLE, command, "--threads", self.threads, *extra, check=False, timeout=HANG)
+        with self.limited(f"crash_oracle {command}"):
+            done = run(ORACLE, command, "--threads", self.threads, *extra, check=False, timeout=2 * HANG)
         if done.returncode > 1 and check:
             raise Violation(f"crash_oracle {command}: {done.stderr.strip()}")
         return done
@@ -82,7 +103,8 @@ class Point:
         self.fs.env.update(env)
         if faults:
             self.fs.env["DKFS_FAULTS"] = faults
-        done = self.fs.mount(check=False, timeout=HANG)
+        with self.limited("mounting"):
+            done = self.fs.mount(check=False, timeout=2 * HANG)
         if done.returncode and not faults:
             raise Violation(f"mount failed: {done.stderr.strip()}")
         return done.returncode == 0
@@ -113,12 +135,14 @@ class Point:
 
     def status_says(self, name, value):
         """Whether the status has "name": value; None when nobody answers."""
-        answer = self.fs.ctl("status", self.fs.dir, "--json", check=False, timeout=HANG).stdout
+        with self.limited("dkfsctl status"):
+            answer = self.fs.ctl("status", self.fs.dir, "--json", check=False, timeout=2 * HANG).stdout
         return re.search(rf'"{name}":\s*{value}\b', answer) is not None if answer else None
 
     def unmount(self):
         """True when it ended cleanly, False when a fault struck on the way."""
-        done = self.fs.ctl("unmount", self.fs.dir, check=False, timeout=HANG)
+        with self.limited("dkfsctl unmount"):
+            done = self.fs.ctl("unmount", self.fs.dir, check=False, timeout=2 * HANG)
         return done.returncode == 0
 
     # --- losses ---

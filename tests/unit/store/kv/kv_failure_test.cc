@@ -35,8 +35,31 @@ TEST_F(KvFailureTest, NoSpaceKeepsEverythingAndEndsWhenSpaceReturns) {
   EXPECT_EQ(Get(Family::kMeta, "round"), "2");
 }
 
+// RocksDB must not hold a lock of its readers at any place where it may wait.
+TEST_F(KvFailureTest, ReadersDoNotWaitForSpaceWhereverItIsMissing) {
+  int n = 1;
+  for (bool reached = true; reached && n < 100; ++n) {
+    SCOPED_TRACE(n);
+    Reopen();
+    Put(Family::kMeta, "key", std::to_string(n));
+    Put(Family::kBlock, "key", std::to_string(n));
+    ASSERT_TRUE(Fault::Arm("kv.write=ENOSPC@" + std::to_string(n) + "+").ok());
+    const Status flushed = Flush();
+    reached = !flushed.ok();
+    EXPECT_EQ(flushed.code(), reached ? ENOSPC : 0);
+    EXPECT_EQ(Get(Family::kMeta, "key"), std::to_string(n));
+    EXPECT_FALSE(kv_->NewCursor(Family::kName).Valid());
+    EXPECT_GT(kv_->MemoryBytes(), 0u);
+    ASSERT_TRUE(Fault::Arm("").ok());
+    EXPECT_TRUE(!reached || kv_->FinishFlush().ok());
+  }
+  EXPECT_GT(n, 4);
+  EXPECT_LT(n, 100);
+}
+
 TEST_F(KvFailureTest, FailedFlushIsStickyWhileReadsGoOn) {
-  for (const char* fault : {"kv.write=EIO@1", "kv.sync=EIO@1", "kv.sync=EIO@2", "kv.sync=EIO@3"}) {
+  for (const char* fault : {"kv.write=EIO@1", "kv.sync=EIO@1", "kv.sync=EIO@2", "kv.sync=EIO@3", "kv.sync=ENOSPC@1",
+                            "kv.sync=ENOSPC@2", "kv.sync=ENOSPC@3", "kv.sync=ENOSPC@*"}) {
     SCOPED_TRACE(fault);
     Reopen();
     Put(Family::kMeta, "key", "1");
