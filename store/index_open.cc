@@ -115,7 +115,7 @@ Status RequestRebuild(const StoreDir& dir) {
 }
 
 Status FinishRebuild(const StoreDir& dir) {
-  DKFS_TRY(file::Unlink(dir.fd(), kMark));
+  DKFS_TRY(file::RemoveTree(dir.fd(), kMark));
   DKFS_TRY(file::SyncDir(dir.fd(), "."));
   return file::RemoveTree(dir.fd(), kBroken);
 }

@@ -62,7 +62,9 @@ class Rebuilder {
       return Status::Ok();
     }
     DKFS_TRY(WriteHorizon());
-    return Journal(end);
+    DKFS_TRY(Journal(end));
+    DKFS_TRY(index_->ApplyAll());
+    return packs.empty() || !end->damage.ok() ? Status::Ok() : CheckRoot(end);
   }
 
  private:
@@ -141,7 +143,16 @@ class Rebuilder {
     };
     DKFS_TRY(ReadTail(journal_path_, store_, options, feed, end));
     // The newest records may be in packs alone.
-    if (end->position.last < packed_.last()) end->position = {packed_.last(), SegmentId{}, 0};
+    if (end->damage.ok() && end->position.last < packed_.last()) end->position = {packed_.last(), SegmentId{}, 0};
+    return Status::Ok();
+  }
+
+  // What a lost pack held below the horizon is missed by no count of Seqs. The root is what must always be there.
+  Status CheckRoot(TailEnd* end) {
+    const Status root = index_->Inode(kRootFile, kLatest).status();
+    if (!root.IsNotFound()) return root;
+    end->damage = Status::Corruption("nothing is known of the root directory: a pack is missing");
+    end->position = {};
     return Status::Ok();
   }
 

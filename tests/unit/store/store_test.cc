@@ -135,6 +135,7 @@ TEST_F(StoreTest, IdsThatRetentionForgotAreNotUsedAgainAfterARebuild) {
     store_ = std::move(opened).value();
   };
   open();
+  AppendInode(kRootFile, FileState());
   AppendInode(store_->NewFile(), FileState());
   FileId file;
   EntryId entry;

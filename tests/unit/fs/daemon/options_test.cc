@@ -7,6 +7,7 @@
 #include <map>
 
 #include "fs/daemon/mount_words.h"
+#include "tests/support/temp_dir.h"
 
 namespace dkfs {
 namespace {
@@ -30,10 +31,10 @@ class OptionsTest : public testing::Test {
     return options.ok() ? "" : std::string(options.status().context());
   }
   std::string ConfigFile(const std::string& text) {
-    std::string path = testing::TempDir() + "dkfs-options-test.conf";
-    std::ofstream(path) << text;
-    return path;
+    std::ofstream(dir_ / "dkfs.conf") << text;
+    return dir_ / "dkfs.conf";
   }
+  const test::TempDir dir_;
   std::map<std::string, std::string> environment_;
   bool has_command_ = false;
 };

@@ -15,6 +15,7 @@
 #include "store/base/hash.h"
 #include "store/retain/records.h"
 #include "store/retain/retainer.h"
+#include "tests/support/temp_dir.h"
 
 namespace dkfs::retain_test {
 
@@ -202,7 +203,8 @@ class Rig {
 };
 
 inline std::string FreshDir(const std::string& name) {
-  const std::string path = testing::TempDir() + "/retain-" + name;
+  static const test::TempDir all;  // gone when the program ends
+  const std::string path = all / name;
   EXPECT_TRUE(file::RemoveTree(AT_FDCWD, path).ok());
   return path;
 }
