@@ -175,9 +175,7 @@ uint64_t Store::Impl::PackBytes() const {
 
 Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
   DKFS_TRY(Fault::Pass("store.append"));
-  if (choked_.load(std::memory_order_relaxed) && !record.urgent) {
-    return Status::Error(EIO, "the index cannot be written any more");
-  }
+  if (index_failed_.load(std::memory_order_relaxed) && !record.urgent) DKFS_TRY(Choke());
   struct iovec vector[RecordBuilder::Rep::kMaxParts];
   Journal::Body body;
   body.count = record.Gather(vector, &body.checksum);
@@ -297,20 +295,21 @@ Worker::Delay Store::Impl::FlushRound() {
   const bool idle = applied > index->flushed() && now - idle_since_ns_ > kFlushIdleNs;
   if (idle || opened.kv->MemoryBytes() > kFlushMemoryBytes || unflushed_bytes.load() > kFlushJournalBytes) {
     const Status flushed = Flush();
-    if (!flushed.ok() && flushed.code() != ENOSPC) return Choke();
+    index_failed_ = !flushed.ok() && flushed.code() != ENOSPC;
     if (!flushed.ok()) return milliseconds(5'000);
   }
   return milliseconds(200);
 }
 
-// What the index has not flushed stays in memory, and no flush will come.
-Worker::Delay Store::Impl::Choke() {
-  if (opened.kv->MemoryBytes() + index->QueuedBytes() > kMostMemoryBytes && !choked_.exchange(true)) {
+// What a failed index has not flushed stays in memory, for good: at its bound changes are refused.
+Status Store::Impl::Choke() {
+  if (opened.kv->MemoryBytes() + index->QueuedBytes() <= kMostMemoryBytes) return Status::Ok();
+  if (!choked_.exchange(true)) {
     Log(LogLevel::kError, "index_failed",
         {{"error", opened.kv->error().ToString()},
          {"hint", "changes are refused now: mend the store's disk and mount again"}});
   }
-  return milliseconds(500);
+  return Status::Error(EIO, "the index cannot be written any more");
 }
 
 Worker::Delay Store::Impl::MaintainRound() {

@@ -79,7 +79,7 @@ class Store::Impl {
   Worker::Delay IndexRound();
   Worker::Delay SyncRound();
   Worker::Delay FlushRound();
-  Worker::Delay Choke();
+  Status Choke();
   Worker::Delay MaintainRound();
   void WakeIndexer();
   // For the journal: retention is behind, gets something done, and has been told to hurry.
@@ -94,7 +94,8 @@ class Store::Impl {
   bool maintaining_ GUARDED_BY(behind_mutex_) = false;      // the workers run, and what they use is there
   uint64_t behind_done_ GUARDED_BY(behind_mutex_) = 0;      // what retention had done when it was last seen to
   uint64_t behind_since_ns_ GUARDED_BY(behind_mutex_) = 0;  //   get something done; 0: not behind
-  std::atomic<bool> choked_{false};  // the index has failed for good and fills memory: only urgent records are taken
+  std::atomic<bool> index_failed_{false};                   // for good: what it has not flushed stays in memory
+  std::atomic<bool> choked_{false};                         // and that has been told
   std::atomic<bool> indexer_idle_{false};
   std::atomic<bool> indexer_hurried_{false};
   uint64_t idle_since_ns_ = 0;  // of FlushRound's thread

@@ -446,9 +446,11 @@ TEST_F(StoreTest, AnIndexThatFailsForGoodRefusesChangesBeforeMemoryRunsOut) {
   ASSERT_TRUE(Fault::Arm("kv.sync=EIO@*").ok());
   uint64_t size = 1;
   Status refused;
-  while (refused.ok() && size < 4'000'000) {
+  const std::string value(32'000, 'x');
+  while (refused.ok() && size < 200'000) {
     RecordBuilder record;
     record.Inode(file, FileState(++size));
+    record.Xattr(file, "user.x", value);
     refused = store_->Append(record).status();
   }
   ASSERT_EQ(refused.code(), EIO) << size;
