@@ -18,7 +18,7 @@ constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kMostMemoryBytes = 64 << 20;  // for an index that cannot be flushed any more (G10)
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
-constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that gets nothing done
+constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
 using std::chrono::milliseconds;
 
 Journal::Replay FeedTo(Index* index) {
@@ -262,8 +262,7 @@ bool Store::Impl::Behind() {
   }
   maintainer_->SetIdle(false);
   maintainer_->Nudge();
-  const RetainStats stats = retainer->stats();
-  const uint64_t done = stats.horizon.value + stats.packed_segments + stats.deleted_segments + stats.dropped;
+  const uint64_t done = retainer->stats().steps;
   const uint64_t now = MonotonicNs();
   if (behind_since_ns_ == 0 || done != behind_done_) behind_since_ns_ = now;
   behind_done_ = done;

@@ -25,9 +25,11 @@ struct Context {
   Clock clock;
   const std::atomic<bool>* stop = nullptr;
   Pace* pace = nullptr;  // null: never rests
+  std::atomic<uint64_t>* steps = nullptr;
 
   // ECANCELED once stopping was asked for; asked between units of work, which is also when the work may rest.
   Status CheckStop() const {
+    steps->fetch_add(1, std::memory_order_relaxed);
     if (pace != nullptr) pace->Rest(*stop);
     return stop->load(std::memory_order_relaxed) ? Status::Error(ECANCELED) : Status::Ok();
   }

@@ -12,6 +12,8 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kMinSourceBytes = 4 << 20;
+// After opening, doubled by each pass that ends: one that is killed again and again must come to an end some time.
+constexpr uint64_t kFirstSourceBytes = 64 << 20;
 constexpr uint64_t kDropsWorthCompacting = 10'000;
 constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
 
@@ -29,8 +31,9 @@ Retainer::Impl::Impl(std::string journal_path, Uuid store, Index* index, Journal
                options.compression_level,
                options.clock,
                &stop_,
-               options.yields ? &pace_ : nullptr},
-      pack_source_bytes_(options.pack_source_bytes),
+               options.yields ? &pace_ : nullptr,
+               &steps_},
+      pack_source_bytes_(std::min(options.pack_source_bytes, kFirstSourceBytes)),
       all_source_bytes_(options.pack_source_bytes),
       packs_(context_),
       retain_(options.retain),
@@ -45,7 +48,9 @@ void Retainer::Impl::SetLimits(std::chrono::seconds retain, uint64_t budget_byte
 
 RetainStats Retainer::Impl::stats() const {
   MutexLock lock(mutex_);
-  return stats_;
+  RetainStats stats = stats_;
+  stats.steps = steps_.load(std::memory_order_relaxed);
+  return stats;
 }
 
 void Retainer::Impl::PublishStats() {
@@ -243,7 +248,7 @@ Status Retainer::Impl::Finish() {
     stats_.dropped += work.pass.rows_dropped + work.pass.blocks.dropped;
   }
   unfinished_.reset();
-  pack_source_bytes_ = all_source_bytes_;
+  pack_source_bytes_ = std::min(2 * pack_source_bytes_, all_source_bytes_);
   return Status::Ok();
 }
 

@@ -50,6 +50,7 @@ class Retainer::Impl {
   bool Hurried() const EXCLUDES(mutex_);  // no time to rest
 
   std::atomic<bool> stop_ = false;
+  std::atomic<uint64_t> steps_{0};
   retain::Pace pace_;
   retain::Context context_;
   uint64_t pack_source_bytes_;

@@ -44,6 +44,7 @@ struct RetainOptions {
 struct RetainStats {
   Seq horizon;  // the oldest moment that can be restored
   uint64_t pack_bytes = 0, packed_segments = 0, deleted_segments = 0, folded = 0, dropped = 0;
+  uint64_t steps = 0;        // rises while a Step gets on
   bool over_budget = false;  // even without history the live data does not fit
 };
 
