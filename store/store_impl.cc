@@ -262,7 +262,7 @@ bool Store::Impl::Behind() {
   }
   maintainer_->SetIdle(false);
   maintainer_->Nudge();
-  const uint64_t done = retainer->stats().steps;
+  const uint64_t done = maintain_failed_ ? behind_done_ : retainer->stats().steps;
   const uint64_t now = MonotonicNs();
   if (behind_since_ns_ == 0 || done != behind_done_) behind_since_ns_ = now;
   behind_done_ = done;
@@ -314,6 +314,7 @@ Status Store::Impl::Choke() {
 Worker::Delay Store::Impl::MaintainRound() {
   Result<bool> did = Maintain();
   Note(Work::kMaintain, did.status());
+  maintain_failed_ = !did.ok();
   if (!retainer->Behind()) maintainer_->SetIdle(true);
   return did.ok() && *did ? milliseconds(0) : options.maintain_every;
 }

@@ -96,6 +96,7 @@ class Store::Impl {
   uint64_t behind_since_ns_ GUARDED_BY(behind_mutex_) = 0;  //   get something done; 0: not behind
   std::atomic<bool> index_failed_{false};                   // for good: what it has not flushed stays in memory
   std::atomic<bool> choked_{false};                         // and that has been told
+  std::atomic<bool> maintain_failed_{false};                // the last round of retention: it may begin again and again
   std::atomic<bool> indexer_idle_{false};
   std::atomic<bool> indexer_hurried_{false};
   uint64_t idle_since_ns_ = 0;  // of FlushRound's thread
