@@ -108,6 +108,8 @@ Result<StoreDir> StoreDir::Open(const std::string& path, Access access, bool cre
   StoreDir dir;
   dir.path_ = path;
   create = create && access == Access::kWrite;
+  Result<struct stat> found = file::Stat(AT_FDCWD, path);
+  if (found.ok() && !S_ISDIR(found->st_mode)) return Status::Error(EBADMSG, path + ": not a dkfs store (no directory)");
   if (create) DKFS_TRY(file::MakeDirs(path));
   DKFS_TRY_ASSIGN(dir.dir_, file::Open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
   Result<struct stat> format = file::Stat(dir.fd(), kFormat, AT_SYMLINK_NOFOLLOW);

@@ -79,7 +79,9 @@ Failure Daemon::Run(Readiness* ready) {
   ending_ = std::make_unique<Ending>(places_.dir, options_.has_command ? kCommandPatience : Ending::Patience{});
   ending_->Start();
   Failure failure = Start();
+  if (!failure.failed()) failure = BeginChanges();
   if (failure.failed()) {
+    LeaveAsFound();
     ready->Failed(failure);
     return failure;
   }
@@ -163,7 +165,7 @@ Failure Daemon::OpenDirectory() {
 Failure Daemon::Assemble() {
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
-  hydrate.trusted = IsTrusted();
+  hydrate.trusted = trusted_ = IsTrusted();
   hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
   FileSystemOptions file_system;
@@ -198,18 +200,19 @@ Failure Daemon::ServeMetrics() {
   Log(LogLevel::kWarn, "metrics_off",
       {{"addr", options_.metrics_addr}, {"error", metrics.status().ToString()}, {"hint", "pass --metrics-addr"}});
   if (!options_.foreground) {
-    std::fprintf(stderr, "dkfs: warning: %s is taken: no metrics (see --metrics-addr)\n",
-                 options_.metrics_addr.c_str());
+    std::fprintf(stderr, "dkfs: warning: no metrics (see --metrics-addr): %s\n", metrics.status().ToString().c_str());
   }
   return Failure::None();
 }
 
 Failure Daemon::Adopt() {
-  if (adopted_) return Failure::None();
-  if (auto writer = Adopter::FindWriter(places_.dir)) {
+  if (auto writer = adopted_ ? std::nullopt : Adopter::FindWriter(places_.dir)) {
     return Failure::Environment(places_.dir + " is open for writing by " + *writer +
                                 "; stop it before the first mount");
   }
+  Status identified = backing_->WriteIdentity(store_->uuid());  // first: a directory that refuses it is not adopted
+  if (!identified.ok()) return Failure::Environment(identified);
+  if (adopted_) return Failure::None();
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   Status adopted = adopter_->AdoptNames([&](uint64_t inodes) {
     if (terminal) std::fprintf(stderr, "\rdkfs: recording names: %llu", static_cast<unsigned long long>(inodes));
@@ -219,9 +222,6 @@ Failure Daemon::Adopt() {
 }
 
 Failure Daemon::Cover() {
-  Status unmarked = store_->RemoveCleanMark();
-  if (unmarked.ok()) unmarked = backing_->WriteIdentity(store_->uuid());
-  if (!unmarked.ok()) return Failure::Environment(unmarked);
   // Asked for before the mount, so that a failure leaves none behind.
   auto control = ControlServer::Start(this);
   if (!control.ok()) return Failure::Environment(control.status());
@@ -241,6 +241,24 @@ Failure Daemon::Cover() {
   serving_ = session_.get();
   ending_->Mounted([this] { session_->Exit(); });
   return Failure::None();
+}
+
+// Nobody has been served yet: a mount that fails up to here leaves a directory that its users may go on to change.
+Failure Daemon::BeginChanges() {
+  Status unmarked = store_->RemoveCleanMark();
+  return unmarked.ok() ? Failure::None() : Failure::Environment(unmarked);
+}
+
+// What is changed in DIR after a mount that failed is drift, as after a clean unmount. (Upkeep may have added records
+// meanwhile, and the mark holds for the last one.)
+void Daemon::LeaveAsFound() {
+  if (session_ != nullptr && StillCovered()) Detach(places_.dir).Ignore("the failure that led here is reported");
+  if (!trusted_) return;
+  auto adopted = Adopter::IsComplete(store_.get());
+  if (!adopted.ok() || !*adopted) return;  // the next mount begins again
+  Status marked = backing_->SyncAll();
+  if (marked.ok()) marked = store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
+  if (!marked.ok()) Log(LogLevel::kWarn, "clean_mark_lost", {{"error", marked.ToString()}});
 }
 
 void Daemon::OnReady(Readiness* ready) {

@@ -83,6 +83,8 @@ class Daemon {
   Failure ServeMetrics();
   Failure Adopt();
   Failure Cover();
+  Failure BeginChanges();
+  void LeaveAsFound();
   void OnReady(Readiness* ready);
   void StartBackground();
   Status CompareAll(const std::function<bool()>& cancel);
@@ -95,6 +97,7 @@ class Daemon {
   const Places places_;
   const std::chrono::steady_clock::time_point started_;
   bool adopted_ = false;               // the names of DIR are all in the store
+  bool trusted_ = false;               // DIR was as the store says when this mount began
   std::atomic<bool> compared_{false};  // drift: everything
   std::atomic<bool> finishing_{false}, stop_comparing_{false};
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads

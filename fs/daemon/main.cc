@@ -35,6 +35,9 @@ Failure ResolvePlaces(const Options& options, Places* places) {
   auto store = ResolveStore(options.store.empty() ? DefaultStore(*dir) : options.store);
   if (!store.ok()) return Failure::Environment(store.status());
   places->store = *store;
+  struct stat st;
+  if (::stat(store->c_str(), &st) == 0 && !S_ISDIR(st.st_mode))
+    return {kExitStoreBad, *store + " is not a store: it is not a directory"};
   auto overlap = Overlap(*dir, *store);
   if (!overlap.ok()) return Failure::Environment(overlap.status());
   if (*overlap) return Failure::Usage("the store " + *store + " and " + *dir + " must not lie in each other");

@@ -1,12 +1,17 @@
 #include "fs/daemon/metrics.h"
 
+#include <netdb.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <sys/socket.h>
 
+#include <cstring>
 #include <limits>
+#include <memory>
 
 #include "fs/daemon/daemon.h"
+#include "store/base/file.h"
 
 namespace dkfs {
 namespace {
@@ -146,6 +151,23 @@ class Collector : public prometheus::Collectable {
   const Daemon* const daemon_;
 };
 
+// What keeps anybody from listening at HOST:PORT: prometheus-cpp does not say why it could not.
+Status WhyNot(const std::string& address) {
+  const std::string what = "serving metrics at " + address;
+  const size_t colon = address.rfind(':');
+  addrinfo hints{};
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo(address.substr(0, colon).c_str(), address.substr(colon + 1).c_str(), &hints, &found);
+  if (error != 0) return Status::Error(EADDRNOTAVAIL, what + ": no IPv4 address (" + ::gai_strerror(error) + ")");
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, ::freeaddrinfo);
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket || ::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0) return Status::FromErrno(what);
+  return Status::Error(EADDRINUSE, what);  // it was, a moment ago
+}
+
 }  // namespace
 
 class Metrics::Impl {
@@ -168,7 +190,7 @@ Result<std::unique_ptr<Metrics>> Metrics::Start(const std::string& address, cons
   try {
     return std::unique_ptr<Metrics>(new Metrics(std::make_unique<Impl>(address, daemon)));
   } catch (const std::exception&) {  // prometheus-cpp reports nothing but by exceptions, and gives no reason
-    return Status::Error(EADDRINUSE, "serving metrics at " + address);
+    return WhyNot(address);
   }
 }
 

@@ -95,7 +95,7 @@ Status ParseEnvironment(const Environment& environment, Layer* layer) {
 
 Status ParseFile(const std::string& path, Layer* layer) {
   std::ifstream file(path);
-  if (!file) return Usage("cannot read the configuration file " + path);
+  if (!file || (file.peek(), file.bad())) return Usage("cannot read the configuration file " + path);
   po::variables_map map;
   try {
     po::store(po::parse_config_file(file, SettingOptions()), map);

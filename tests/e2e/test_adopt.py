@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dkfs import assert_same, tree
+from dkfs import assert_same, run, tree
 from test_recovery import populate
 
 pytestmark = pytest.mark.short
@@ -85,6 +85,27 @@ def test_the_share_that_is_protected_counts_only_what_is_captured(fs):
         time.sleep(0.02)
     assert fs.status()["protected"] == {"share": 0.7, "bytes_waiting": 3 * size}
     fs.kill()
+
+
+@pytest.mark.parametrize("mounted_before", [False, True])
+def test_changes_after_a_mount_that_failed_are_kept(fs, mounted_before):
+    (fs.dir / "f").write_text("old")
+    if mounted_before:
+        fs.mount()
+        fs.unmount()
+    failed = run("setpriv", "--bounding-set", "-sys_admin", *fs.command(), check=False)
+    assert failed.returncode == 3 and "CAP_SYS_ADMIN" in failed.stderr, failed.stderr
+    (fs.dir / "f").write_text("changed without dkfs")
+    (fs.dir / "new").write_text("made without dkfs")
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "changed without dkfs"
+    assert (fs.dir / "new").read_text() == "made without dkfs"
+    assert fs.ctl("aside", "list", fs.dir).stdout == ""
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "changed without dkfs"
 
 
 def test_refuses_while_somebody_writes(fs):

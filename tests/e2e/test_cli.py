@@ -76,6 +76,15 @@ def test_not_a_store_is_5(base):
     assert (base / "s/something").read_text() == "precious" and not is_mounted(base / "d")
 
 
+def test_a_file_is_not_a_store(base):
+    (base / "d").mkdir()
+    (base / "s").write_text("precious")
+    assert "not a store" in one_line(dkfs("--store", base / "s", base / "d"), 5)
+    for command in (["verify"], ["restore", "--to", base / "o"]):
+        assert run(BIN / "dkfs-replay", *command, "--store", base / "s", check=False).returncode == 5
+    assert (base / "s").read_text() == "precious" and not (base / "o").exists()
+
+
 def test_newer_format_is_5(fs):
     fs.mount()
     fs.unmount()
@@ -96,6 +105,20 @@ def test_taken_metrics_port(base):
         result = dkfs("--store", made.store, "--metrics-addr", addr, made.dir)
         assert addr in one_line(result, 3)
         assert not is_mounted(made.dir)
+
+
+def test_an_address_nobody_can_listen_at_is_not_called_taken(base):
+    (base / "d").mkdir()
+    line = one_line(dkfs("--store", base / "s", "--metrics-addr", "192.0.2.1:9911", base / "d"), 3)
+    assert "192.0.2.1:9911" in line and "in use" not in line
+    assert not is_mounted(base / "d")
+
+
+def test_a_configuration_file_that_cannot_be_read_is_2(base):
+    (base / "d").mkdir()
+    for config in (base / "none", base):
+        assert str(config) in one_line(dkfs("--store", base / "s", "--config", config, base / "d"), 2)
+    assert not (base / "s").exists()
 
 
 def test_environment_and_config_file(base):
