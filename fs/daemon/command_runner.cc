@@ -15,13 +15,14 @@ namespace dkfs {
 namespace {
 
 constexpr int kNotFound = 127, kNotExecutable = 126, kSignalBase = 128;
-constexpr int kPassedOn[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP};
+// Faults of our own, what nobody can hold, and what the terminal does to a job that is in the background.
+constexpr int kNotHeld[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT, SIGTRAP,
+                            SIGSYS,  SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU};
 
 sigset_t HeldSignals() {
   sigset_t set;
-  sigemptyset(&set);
-  for (int signal : kPassedOn) sigaddset(&set, signal);
-  sigaddset(&set, SIGCHLD);
+  sigfillset(&set);
+  for (int signal : kNotHeld) sigdelset(&set, signal);
   return set;
 }
 
@@ -39,6 +40,7 @@ CommandRunner::CommandRunner(pid_t daemon, std::string dir, std::vector<std::str
 void CommandRunner::HoldSignals() {
   sigset_t set = HeldSignals();
   sigprocmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGCHLD, SIG_DFL);  // of children whose end the caller left ignored we would never hear
 }
 
 int CommandRunner::Run() {
@@ -49,7 +51,8 @@ int CommandRunner::Run() {
     siginfo_t info{};
     int signal = sigwaitinfo(&set, &info);
     if (signal == SIGCHLD) Reap();
-    if (signal > 0 && signal != SIGCHLD) PassOn(signal, info.si_code == SI_KERNEL);
+    bool own = info.si_code == SI_USER && info.si_pid == ::getpid();  // SIGPIPE
+    if (signal > 0 && signal != SIGCHLD && !own) PassOn(signal, info.si_code == SI_KERNEL);
   }
   if (!daemon_lost_) return FinishDaemon(ExitStatusOf(child_status_));
   Detach(dir_).Ignore("what the dead daemon left; perhaps nothing");
@@ -77,8 +80,8 @@ int CommandRunner::StartCommand() {
   return code == ENOENT ? kNotFound : kNotExecutable;
 }
 
+// What the caller ignores stays ignored (nohup).
 void CommandRunner::Become(int report_fd) const {
-  for (int signal = 1; signal < SIGRTMAX; ++signal) ::signal(signal, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -93,9 +96,10 @@ void CommandRunner::Become(int report_fd) const {
   _exit(kNotFound);
 }
 
-// A signal made by the terminal has reached COMMAND too, since it is in our process group.
+// A signal made by the terminal has reached COMMAND too, since it is in our process group; but a terminal that is gone
+// tells only the leader of the session, which may be us.
 void CommandRunner::PassOn(int signal, bool from_kernel) {
-  if (!from_kernel) ::kill(child_, signal);
+  if (!from_kernel || signal == SIGHUP) ::kill(child_, signal);
   if (signal == SIGTSTP) ::raise(SIGSTOP);  // so that the shell sees the job stopped; CONT comes back here
 }
 

@@ -1,8 +1,10 @@
 """dkfs DIR -- COMMAND: a container's entrypoint."""
 
 import os
+import pty
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -32,6 +34,43 @@ def test_signals_are_passed_on(fs):
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 3 and (fs.dir / "signal").read_text() == "got\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGPIPE, signal.SIGUSR2, signal.SIGWINCH, signal.SIGRTMIN + 3])
+def test_no_signal_ends_dkfs_alone(fs, number):
+    program = (f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(9)); print('ready', flush=True); "
+               "[signal.pause() for _ in range(9)]")
+    process = with_command(fs, sys.executable, "-c", program)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 9 and not is_mounted(fs.dir) and not fs.pids()
+
+
+def test_a_caller_that_ignores_the_end_of_children(fs):
+    process = with_command(fs, "sh", "-c", "exit 3", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    process.communicate(timeout=60)
+    assert process.returncode == 3 and not is_mounted(fs.dir)
+
+
+def test_what_the_caller_ignores_the_command_ignores(fs):
+    process = with_command(fs, "sh", "-c", "kill -HUP $$; echo survived",
+                           preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert process.communicate(timeout=60)[0] == "survived\n" and process.returncode == 0
+
+
+def test_a_terminal_that_goes_away_ends_the_command(fs):
+    """dkfs leads the session, as in a container with a terminal: only it is told."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = [str(w) for w in [*fs.command(), "--", "sh", "-c", "echo ready; exec sleep 60"]]
+        os.execv(words[0], words)
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(terminal, 100)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGHUP
+    assert not is_mounted(fs.dir)
 
 
 def test_own_failure_is_125(fs):
