@@ -94,7 +94,10 @@ bool RestoreWalk::Child(FileId file, const std::string& name, const std::string&
     return Problem(Kind::kFailed, path,
                    state.status().IsNotFound() ? Status::Corruption("its inode is missing") : state.status());
   }
-  if (!S_ISDIR(state->mode)) return NonDirectory(file, *state, name, path);
+  if (!S_ISDIR(state->mode)) {
+    if (!wanted.all) return Problem(Kind::kProblem, path, Status::Error(ENOENT, "nothing lies below it"));
+    return NonDirectory(file, *state, name, path);
+  }
   return queue_.Push(Named(Kind::kEnter, name, path)) && Children(file, path, wanted, depth + 1) &&
          End(file, *state, Status::Ok(), Named(Kind::kEnd, name, path));
 }

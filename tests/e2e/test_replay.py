@@ -1,5 +1,6 @@
 """dkfs-replay: restore a moment, verify a store."""
 
+import contextlib
 import os
 import time
 
@@ -60,8 +61,21 @@ def test_errors(fs):
     assert os.listdir(fs.base / "full") == ["x"]
     assert replay("restore", "--store", fs.base / "none", "--to", fs.base / "o", check=False).returncode in (3, 5)
     assert replay("restore", "--store", fs.store, "--to", fs.base / "o", "--at", "yesterdayish", check=False).returncode == 2
+    for moment in ("2000-01-01T00:00:00Z", "seq:999999", "seq:0"):
+        assert replay("restore", "--store", fs.store, "--to", fs.base / "o", "--at", moment, check=False).returncode == 3
     assert not (fs.base / "o").exists()
     assert replay("nonsense", check=False).returncode == 2
+
+
+def test_a_path_that_is_not_there_is_named(fs):
+    fs.mount()
+    (fs.dir / "f").write_text("x")
+    os.symlink("/etc", fs.dir / "link")
+    fs.unmount()
+    for i, path in enumerate(["missing", "f/below", "link/passwd"]):
+        result = replay("restore", "--store", fs.store, "--to", fs.base / f"o{i}", path, check=False)
+        assert result.returncode == 3 and path.split("/")[0] in result.stderr, (path, result.stderr)
+        assert os.listdir(fs.base / f"o{i}") == []
 
 
 def test_verify_sound_and_damaged(fs):
@@ -95,11 +109,18 @@ def test_a_file_replaced_by_rename_is_packed_as_a_difference_and_every_moment_co
         moments.append((fs.status()["seq"]["appended"], content))
     (fs.dir / "filler").write_bytes(bytes(3 << 20) + os.urandom(3 << 20))  # seals the segments before
 
+    def size_of(kind):
+        sizes = []
+        for path in (fs.store / "journal").glob(f"*.{kind}"):
+            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
+
     def packed():
-        return sum(f.stat().st_size for f in (fs.store / "journal").glob("*.pack"))
+        return size_of("pack")
 
     def raw():
-        return sum(f.stat().st_size for f in (fs.store / "journal").glob("*.seg"))
+        return size_of("seg")
 
     deadline = time.monotonic() + 60
     while (raw() > 3 << 20 or packed() < size) and time.monotonic() < deadline:

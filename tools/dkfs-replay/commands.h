@@ -20,6 +20,7 @@ struct UsageError {
   std::string text;
 };
 
+int ExitCode(int code);  // for an errno
 // Prints one line, "dkfs-replay: ...", and answers the exit code for the error.
 int Fail(const Status& status);
 void Complain(const std::string& line);

@@ -37,6 +37,8 @@ int Run(const Arguments& arguments) {
   throw UsageError{"unknown command '" + name + "'"};
 }
 
+}  // namespace
+
 int ExitCode(int code) {
   switch (code) {
     case EBUSY:
@@ -61,8 +63,6 @@ int ExitCode(int code) {
       return kOther;
   }
 }
-
-}  // namespace
 
 void Complain(const std::string& line) { std::cerr << "dkfs-replay: " << line << "\n"; }
 

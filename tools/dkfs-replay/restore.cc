@@ -57,10 +57,13 @@ int Finish(const Status& status, const Request& request, const RestoreResult& re
     return kOk;
   }
   if (result.problems == 0) return Fail(status);
+  const bool damaged = status.IsCorruption() || status.code() == ENODATA;
   Complain("restore incomplete: " + std::to_string(result.problems) + " problems, " + std::to_string(result.files) +
            " files written to " + request.out +
-           (request.options.keep_going ? "" : "; --keep-going goes on past damage"));
-  return status.IsCorruption() || status.code() == ENODATA ? kDamaged : kOther;
+           (damaged && !request.options.keep_going ? "; --keep-going goes on past damage" : ""));
+  if (damaged) return kDamaged;
+  const int code = ExitCode(status.code());
+  return code == kEnvironment ? code : static_cast<int>(kOther);
 }
 
 }  // namespace
@@ -81,10 +84,7 @@ int Restore(const Arguments& arguments) {
     }
   }
   Result<Seq> at = (*store)->ParseMoment(request.at);
-  if (!at.ok()) {
-    Complain(at.status().ToString());
-    return kUsage;
-  }
+  if (!at.ok()) return Fail(at.status());
   Progress progress;
   request.options.on_progress = [&](uint64_t files, uint64_t bytes) { progress.Show(files, bytes); };
   request.options.on_problem = Complain;
