@@ -195,7 +195,7 @@ Status Aside::Remove(const std::string& time) {
     }
     DKFS_TRY(file::RemoveTree(place.base.get(), path));
   }
-  return found ? Status::Ok() : Status::Error(ENOENT);
+  return found ? Status::Ok() : Status::Error(ENOENT, "nothing was moved aside at " + time);
 }
 
 }  // namespace dkfs

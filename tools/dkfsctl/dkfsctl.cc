@@ -57,6 +57,7 @@ class Conversation {
     auto mount = MountAt(*mounts, dir_);
     if (!mount || mount->type != kMountType) return Complain(dir_ + " is not mounted by dkfs", kNotMounted);
     auto socket = ConnectIn(mount->source);
+    if (socket.code() == EACCES) return Complain(socket.status().ToString() + " (dkfsctl needs to be root)");
     if (!socket.ok()) return Complain(socket.status().ToString() + " (has it been killed? mount again)", kNotMounted);
     store_ = mount->source;
     socket_ = std::move(socket).value();
@@ -150,7 +151,8 @@ int Run(const std::vector<std::string>& args) {
   bool aside = command == "aside" && n >= 3;
   bool as_json = command == "status" && n == 3 && (args[1] == "--json" || args[2] == "--json");
   bool plain = n == 2 && (command == "status" || command == "sync" || command == "unmount");
-  bool list = aside && n == 3 && args[1] == "list", remove = aside && n == 4 && args[1] == "remove";
+  bool list = aside && n == 3 && args[1] == "list";
+  bool remove = aside && n == 4 && args[1] == "remove" && !args[3].empty();  // an unset variable is not "all"
   if (!as_json && !plain && !list && !remove) return UsageError();
   Conversation daemon;
   std::string dir = aside ? args[2] : as_json && args[1] == "--json" ? args[2] : args[1];
