@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "store/base/clock.h"
 #include "store/base/file.h"
 #include "store/base/log.h"
 
@@ -15,6 +16,7 @@ namespace {
 constexpr int kNice = 10;
 constexpr auto kRetry = std::chrono::seconds(2);       // looks whether space has returned, when nobody asks
 constexpr auto kLook = std::chrono::milliseconds(50);  // how often retention is asked whether it caught up
+constexpr uint64_t kSayAgainNs = 60'000'000'000;
 constexpr uint64_t kPage = 4096;
 
 }  // namespace
@@ -68,21 +70,27 @@ void SegmentSupply::Run() {
       SealOne();
     } else if (attempt.urgent || !HoldBack()) {
       Prepare(attempt);
-    } else {
-      MutexLock lock(mutex_);  // other work came first
-      wanted_.bytes = std::max(wanted_.bytes, attempt.bytes);
+    } else if (PutBack(attempt)) {
+      SealOne();  // retention waits for it
     }
     mutex_.lock();
   }
   mutex_.unlock();
 }
 
+// What was held back is wanted still. True: a segment is to be sealed first.
+bool SegmentSupply::PutBack(const Attempt& attempt) {
+  MutexLock lock(mutex_);
+  wanted_.bytes = std::max(wanted_.bytes, attempt.bytes);
+  return !sealing_.empty() && !wanted_.urgent;
+}
+
 // Waits while retention is behind. True: there is other work to do first.
 bool SegmentSupply::HoldBack() {
   if (behind_ == nullptr) return false;
-  bool said = false;
   while (behind_()) {
-    if (!std::exchange(said, true)) {
+    if (const uint64_t now = MonotonicNs(); said_held_ns_ == 0 || now - said_held_ns_ > kSayAgainNs) {
+      said_held_ns_ = now;
       Log(LogLevel::kInfo, "writers_held_back", {{"hint", "the budget is small for what is written; see --budget"}});
     }
     MutexLock lock(mutex_);

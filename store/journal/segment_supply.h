@@ -62,6 +62,7 @@ class SegmentSupply {
   bool HasWork() const REQUIRES(mutex_);
   void SealOne() EXCLUDES(mutex_);
   bool HoldBack() EXCLUDES(mutex_);
+  bool PutBack(const Attempt& attempt) EXCLUDES(mutex_);
   void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
@@ -86,6 +87,7 @@ class SegmentSupply {
   Status plain_ GUARDED_BY(mutex_);            // how the last attempt ended for records that are not urgent
   Status urgent_ GUARDED_BY(mutex_);           // and for those that are
   bool stop_ GUARDED_BY(mutex_) = false;
+  uint64_t said_held_ns_ = 0;  // of the thread: when the log was last told that writers wait
   std::thread thread_;
 };
 

@@ -253,6 +253,44 @@ TEST_F(JournalTest, AnUrgentRecordIsNotHeldBack) {
   rig.journal.reset();
 }
 
+// What retention is behind with is sealed segments.
+TEST_F(JournalTest, SegmentsAreSealedWhileWritersAreHeldBack) {
+  std::atomic<bool> behind = false, over = false;
+  std::atomic<int> asked = 0;
+  rig.options.behind = [&] {
+    ++asked;
+    return behind.load();
+  };
+  ASSERT_TRUE(rig.Open().ok());
+  while (asked == 0) std::this_thread::yield();
+  behind = true;
+  const std::string big(900 << 10, 'w');
+  struct iovec part {
+    const_cast<char*>(big.data()), big.size()
+  };
+  const Journal::Body body{&part, 1, static_cast<uint32_t>(big.size()), 1, Hash64(AsBytes(big))};
+  std::thread writer([&] {
+    while (!over) EXPECT_TRUE(rig.journal->Append(body, 0, false, {}).ok());
+  });
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto in_time = [&] { return std::chrono::steady_clock::now() < deadline; };
+  for (int seen = asked + 10; asked < seen && in_time();) std::this_thread::yield();  // the writer waits
+  for (int i = 0; i < 8; ++i) {
+    const size_t sealed = rig.journal->SealedSegments().size();
+    const auto begun = std::chrono::steady_clock::now();
+    const int before = asked;
+    for (int k = 0; k < 2; ++k) ASSERT_TRUE(rig.journal->Append(body, 0, true, {}).ok());
+    while (rig.journal->SealedSegments().size() <= sealed && in_time()) std::this_thread::yield();
+    EXPECT_GT(rig.journal->SealedSegments().size(), sealed);
+    // Every 50 ms, and when something else is wanted.
+    EXPECT_LT(asked - before, 50 + (std::chrono::steady_clock::now() - begun) / std::chrono::milliseconds(50));
+  }
+  over = true;
+  behind = false;
+  writer.join();
+  rig.journal.reset();
+}
+
 TEST_F(JournalTest, SealMakesTheSegmentImmutableAndListed) {
   ASSERT_TRUE(rig.Append("one").ok());
   ASSERT_TRUE(rig.journal->Seal().ok());
