@@ -37,8 +37,8 @@ struct StoreOptions {
   bool create = true;
   bool rebuild_index = false;  // kReadWrite: make the index again from the segments even if it looks whole
   std::chrono::seconds retain{24 * 3600};
-  uint64_t budget_bytes = 0;  // 0: half of what the store holds plus what its disk has free, at open
-  uint64_t segment_bytes = 64 << 20;
+  uint64_t budget_bytes = 0;          // 0: half of what the store holds plus what its disk has free, at open
+  uint64_t segment_bytes = 64 << 20;  // less when a 32nd of the budget is less
   std::chrono::milliseconds maintain_every{10'000};  // between looks for something to pack, fold or delete
   bool yields = true;                                // packing and retention rest while others wait for the CPUs
   bool background = true;  // indexer, flush, packing, retention threads; off in tests that step them by hand

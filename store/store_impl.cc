@@ -8,6 +8,7 @@
 #include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/log.h"
+#include "store/journal/segment_file.h"
 #include "store/record_rep.h"
 
 namespace dkfs {
@@ -17,6 +18,7 @@ constexpr uint64_t kQueueSoftBytes = 1 << 20;  // the indexer is hurried
 constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kMostMemoryBytes = 64 << 20;  // for an index that cannot be flushed any more (G10)
+constexpr uint64_t kLeastSegmentBytes = 2 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
 using std::chrono::milliseconds;
@@ -46,10 +48,15 @@ Status Store::Impl::OpenForWriting() {
   }
   DKFS_TRY(file::SyncDir(dir.fd(), "."));
   if (options.rebuild_index) DKFS_TRY(RequestRebuild(dir));
-  DKFS_TRY_ASSIGN(opened, OpenIndex(dir));
+  Result<OpenedIndex> indexed = OpenIndex(dir);
+  if (indexed.code() == ENOSPC && file::Unlink(dir.fd(), std::string("journal/") + kReserveName).ok()) {
+    indexed = OpenIndex(dir);  // the reserve is made again when there is room
+  }
+  DKFS_TRY_ASSIGN(opened, std::move(indexed));
   index = opened.index.get();
   JournalOptions journal_options;
-  journal_options.segment_bytes = options.segment_bytes;
+  journal_options.segment_bytes = std::min(options.segment_bytes, ShareOfBudget(32, kLeastSegmentBytes));
+  journal_options.reserve_bytes = std::min(journal_options.reserve_bytes, ShareOfBudget(64, kLeastSegmentBytes));
   journal_options.clock = options.clock;
   journal_options.on_sync = options.on_sync;
   journal_options.behind = [this] { return Behind(); };
@@ -101,6 +108,7 @@ Status Store::Impl::FinishOpen() {
   RetainOptions retain;
   retain.retain = options.retain;
   retain.budget_bytes = budget_bytes;
+  retain.pack_source_bytes = std::min(retain.pack_source_bytes, ShareOfBudget(16, 2 * kLeastSegmentBytes));
   retain.yields = options.yields && options.background;
   retain.clock = options.clock;
   retainer = std::make_unique<Retainer>(JournalPath(), dir.uuid(), index, journal.get(), reader.get(),
@@ -160,6 +168,12 @@ uint64_t Store::Impl::DefaultBudget() const {
   if (fstatvfs(dir.fd(), &fs) != 0) return 0;
   const uint64_t free = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
   return ((journal ? journal->DiskBytes() : 0) + PackBytes() + opened.kv->DiskBytes() + free) / 2;
+}
+
+// What is in use only for a while must be small beside the budget, or it would not hold.
+uint64_t Store::Impl::ShareOfBudget(uint64_t part, uint64_t least) const {
+  const uint64_t budget = options.budget_bytes != 0 ? options.budget_bytes : DefaultBudget();
+  return RoundUp(std::max(budget / part, least), 4096);
 }
 
 uint64_t Store::Impl::PackBytes() const {

@@ -45,6 +45,7 @@ class Store::Impl {
   Seq Oldest() const;
   uint64_t PackBytes() const;
   uint64_t DefaultBudget() const;
+  uint64_t ShareOfBudget(uint64_t part, uint64_t least) const;
   // What status().error answers. Damage stays; the result of background work is replaced by that of its next round, so
   // that ENOSPC ends when space returns.
   enum class Work { kDamage, kApply, kFlush, kMaintain };

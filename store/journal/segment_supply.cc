@@ -212,14 +212,27 @@ Status SegmentSupply::MakeReserveLocked() {
     if (reserve_ >= limits_.reserve_bytes) return Status::Ok();
   }
   const Result<struct stat> found = file::Stat(dirfd_, kReserveName);
-  if (!found.ok() || static_cast<uint64_t>(found->st_size) != limits_.reserve_bytes) {
-    DKFS_TRY(PrepareFile(dirfd_, kReserveTempName, limits_.reserve_bytes, false).status());
-    DKFS_TRY(file::Rename(dirfd_, kReserveTempName, kReserveName));
-    DKFS_TRY(file::SyncDir(dirfd_, "."));
+  const uint64_t have = found.ok() ? static_cast<uint64_t>(found->st_size) : 0;
+  Status made;
+  if (have > limits_.reserve_bytes) {  // of a time with a larger budget
+    made = CutReserve();
+  } else if (have < limits_.reserve_bytes) {
+    made = ReplaceReserve();
   }
   MutexLock lock(mutex_);
-  reserve_ = limits_.reserve_bytes;
-  return Status::Ok();
+  reserve_ = made.ok() ? limits_.reserve_bytes : have;
+  return made;
+}
+
+Status SegmentSupply::CutReserve() {
+  DKFS_TRY_ASSIGN(const UniqueFd fd, file::Open(dirfd_, kReserveName, O_RDWR));
+  return file::Truncate(fd.get(), limits_.reserve_bytes, kReserveName);
+}
+
+Status SegmentSupply::ReplaceReserve() {
+  DKFS_TRY(PrepareFile(dirfd_, kReserveTempName, limits_.reserve_bytes, false).status());
+  DKFS_TRY(file::Rename(dirfd_, kReserveTempName, kReserveName));
+  return file::SyncDir(dirfd_, ".");
 }
 
 Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {

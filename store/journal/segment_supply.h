@@ -67,6 +67,8 @@ class SegmentSupply {
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Status MakeReserveLocked() REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  Status CutReserve() REQUIRES(work_mutex_);
+  Status ReplaceReserve() REQUIRES(work_mutex_);
   SegmentHeader NewHeader(Seq first) EXCLUDES(mutex_);
   uint64_t RoomFor(uint64_t bytes) const;  // size of a segment file that can take a record of `bytes`
 

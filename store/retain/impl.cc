@@ -15,7 +15,14 @@ constexpr uint64_t kMinSourceBytes = 4 << 20;
 // After opening, doubled by each pass that ends: one that is killed again and again must come to an end some time.
 constexpr uint64_t kFirstSourceBytes = 64 << 20;
 constexpr uint64_t kDropsWorthCompacting = 10'000;
+// In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
+// being prepared and for the pack a pass writes before its sources go.
+constexpr uint64_t kHurryAt = 11, kSpendAt = 12, kHoldAt = 13;
 constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
+
+bool Above(uint64_t used, uint64_t sixteenths, uint64_t budget) {
+  return budget > 0 && used / sixteenths > budget / 16;
+}
 
 }  // namespace
 
@@ -163,7 +170,7 @@ Result<bool> Retainer::Impl::PackPacks(bool over_budget) {
 bool Retainer::Impl::OverBudget() {
   const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
-  const bool over = budget_ > 0 && used > budget_;
+  const bool over = Above(used, kSpendAt, budget_);
   if (!over) stats_.over_budget = false;
   return over;
 }
@@ -171,13 +178,13 @@ bool Retainer::Impl::OverBudget() {
 bool Retainer::Impl::Behind() const {
   const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
-  return budget_ > 0 && !stats_.over_budget && beside + stats_.pack_bytes > budget_ + budget_ / 8;
+  return !stats_.over_budget && Above(beside + stats_.pack_bytes, kHoldAt, budget_);
 }
 
 bool Retainer::Impl::Hurried() const {
   const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
-  return budget_ > 0 && beside + stats_.pack_bytes > budget_ / 4 * 3;
+  return Above(beside + stats_.pack_bytes, kHurryAt, budget_);
 }
 
 // The oldest history first: up to the end of the oldest segment that still holds some.

@@ -34,7 +34,7 @@ namespace dkfs {
 
 struct RetainOptions {
   std::chrono::seconds retain{24 * 3600};
-  uint64_t budget_bytes = 0;               // for all of the store; 0: none
+  uint64_t budget_bytes = 0;               // journal, packs and index together; 0: none
   uint64_t pack_source_bytes = 256 << 20;  // journal bytes taken into one pack at most
   int compression_level = 3;
   bool yields = false;  // rests while others wait for the CPUs, unless the budget is nearly used up (pace.h)
@@ -60,8 +60,8 @@ class Retainer {
   Result<bool> Step();  // one unit of work (one pack at most); false: nothing to do now
   void Stop();          // makes a Step under way return soon, and every later one at once, with false
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes);
-  // The store is over its budget by more than an eighth, and a Step can still free some: whoever writes should be
-  // slowed down until it has.
+  // 13/16 of the budget are used, and a Step can still free some: whoever writes should be slowed down until it
+  // has.
   bool Behind() const;
   RetainStats stats() const;
 

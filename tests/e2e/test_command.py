@@ -63,6 +63,7 @@ def test_a_terminal_that_goes_away_ends_the_command(fs):
     """dkfs leads the session, as in a container with a terminal: only it is told."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started with
         words = [str(w) for w in [*fs.command(), "--", "sh", "-c", "echo ready; exec sleep 60"]]
         os.execv(words[0], words)
     seen = b""

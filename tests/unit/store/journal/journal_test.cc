@@ -223,6 +223,20 @@ TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
   EXPECT_EQ(rig.journal->appended(), Seq(3));
 }
 
+TEST_F(JournalTest, TheReserveFollowsItsSize) {
+  const auto reserve = [this] { return fs::file_size(rig.path + "/reserve"); };
+  rig.options.reserve_bytes = 128 << 10;
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(reserve(), uint64_t{128} << 10);
+  rig.options.reserve_bytes = 512 << 10;
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  ASSERT_TRUE(rig.Open().ok());  // on a full disk the smaller one serves
+  EXPECT_TRUE(rig.Append("u", true).ok());
+  ASSERT_TRUE(Fault::Arm("").ok());
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(reserve(), uint64_t{512} << 10);
+}
+
 TEST_F(JournalTest, WritersWaitWhileRetentionIsBehind) {
   std::atomic<int> left{3};
   rig.options.behind = [&] { return left.fetch_sub(1) > 0; };
