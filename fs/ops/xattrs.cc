@@ -12,13 +12,18 @@ constexpr std::string_view kCapability = "security.capability";
 
 bool IsOurs(std::string_view name) { return name.starts_with("trusted.dkfs.") || name.starts_with("user.dkfs."); }
 
-Status CheckXattrName(std::string_view name) {
-  if (name.size() > kMaxNameBytes) return Status::Error(ERANGE);
-  if (IsOurs(name)) return Status::Error(EPERM);
+// EOPNOTSUPP for a namespace that there is not. (FUSE hands over any name, unlike ext4's own handlers.)
+Status CheckNamespace(std::string_view name) {
   for (std::string_view prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix)) return name.size() > prefix.size() ? Status::Ok() : Status::Error(EINVAL);
   }
   return name == kAclAccess || name == kAclDefault ? Status::Ok() : Status::Error(EOPNOTSUPP);
+}
+
+Status CheckXattrName(std::string_view name) {
+  if (name.size() > kMaxNameBytes) return Status::Error(ERANGE);
+  if (IsOurs(name)) return Status::Error(EPERM);
+  return CheckNamespace(name);
 }
 
 }  // namespace
@@ -38,6 +43,7 @@ Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const 
 
 Result<std::string> FileSystem::GetXattr(FileId file, std::string_view name) {
   if (IsOurs(name)) return Status::Error(ENODATA);
+  DKFS_TRY(CheckNamespace(name));
   DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
   Result<std::string> value = impl_->store->GetXattr(file, name);
   if (!value.ok() && value.status().IsNotFound()) return Status::Error(ENODATA);

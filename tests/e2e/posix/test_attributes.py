@@ -164,6 +164,16 @@ def test_xattrs_at_their_limits(d):
     assert sorted(os.listxattr(p)) == sorted(["user." + "n" * 250, "user.fits", "user.empty"])
 
 
+@pytest.mark.parametrize("name,error", [("system.none", "EOPNOTSUPP"), ("none.at_all", "EOPNOTSUPP"), ("none", "EOPNOTSUPP"),
+                                        ("user.", "EINVAL"), ("trusted.", "EINVAL"), ("security.", "EINVAL"),
+                                        ("user.none", "ENODATA"), ("trusted.none", "ENODATA"), ("security.none", "ENODATA")])
+def test_xattrs_of_no_namespace_are_neither_read_nor_made_nor_removed(d, name, error):
+    creat(d / "f")
+    assert code_of(os.getxattr, d / "f", name) == error
+    assert code_of(os.removexattr, d / "f", name) == error
+    assert code_of(os.setxattr, d / "f", name, b"v") == ("ok" if error == "ENODATA" else error)
+
+
 def test_xattr_buffers_that_are_too_small(d):
     import ctypes
     from calls import libc
