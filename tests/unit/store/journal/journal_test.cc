@@ -1,5 +1,3 @@
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <atomic>
 #include <latch>
@@ -345,27 +343,22 @@ TEST_F(JournalTest, ADeletedSegmentIsNotMissed) {
 
 // The file of a deleted segment becomes another one; nothing of its former life is read again.
 TEST_F(JournalTest, AKeptFileIsUsedAgain) {
-  const auto inode = [](const std::string& path) {
-    struct stat st {};
-    EXPECT_EQ(::stat(path.c_str(), &st), 0) << path;
-    return st.st_ino;
-  };
   rig.FillSegment();
   rig.FillSegment();
   rig.FillSegment();
   ASSERT_TRUE(rig.journal->Seal().ok());
   const std::vector<SegmentInfo> sealed = rig.journal->SealedSegments();
   ASSERT_GE(sealed.size(), 3u);
-  const auto kept = inode(rig.File(sealed[1].id));  // the first is smaller
+  const auto kept = InodeOf(rig.File(sealed[1].id));  // the first is smaller
   ASSERT_TRUE(rig.journal->Delete(sealed[0].id, true).ok());
   ASSERT_TRUE(rig.journal->Delete(sealed[1].id, true).ok());
   EXPECT_FALSE(fs::exists(rig.File(sealed[1].id)));
   const Appended at = rig.model.back().at;
   const JournalPosition from{.last = at.seq, .segment = at.segment, .offset = at.offset + at.length};
-  while (inode(rig.File(rig.model.back().at.segment)) != kept) ASSERT_TRUE(rig.Append(std::string(60000, 'x')).ok());
+  while (InodeOf(rig.File(rig.model.back().at.segment)) != kept) ASSERT_TRUE(rig.Append(std::string(60000, 'x')).ok());
   for (int i = 0; i < 5; ++i) {
     ASSERT_TRUE(rig.Append("short" + std::to_string(i)).ok());
-    ASSERT_EQ(inode(rig.File(rig.model.back().at.segment)), kept);
+    ASSERT_EQ(InodeOf(rig.File(rig.model.back().at.segment)), kept);
   }
   ASSERT_TRUE(rig.Open(from).ok());
   EXPECT_EQ(rig.journal->appended(), Seq(rig.model.size()));
