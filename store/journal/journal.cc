@@ -21,21 +21,23 @@ namespace {
 constexpr int kMaxParts = 62;
 constexpr uint64_t kLeastSegmentBytes = 64 << 10;
 
-std::byte kPad[8] = {};
+std::byte kZeros[kRecordHeaderBytes] = {};
 
 // Everything one pwritev needs, on the stack.
 struct Vector {
   std::array<std::byte, kRecordHeaderBytes> head;
-  struct iovec parts[kMaxParts + 2];
+  struct iovec parts[kMaxParts + 3];
   int count = 0;
 
-  void Fill(const RecordHeader& header, uint64_t salt, const Journal::Body& body) {
+  // `zeros`: how many stand behind the record, as its end.
+  void Fill(const RecordHeader& header, uint64_t salt, const Journal::Body& body, size_t zeros) {
     head = EncodeRecordHeader(header, salt);
     parts[count++] = {head.data(), head.size()};
     std::copy(body.parts, body.parts + body.count, parts + count);
     count += body.count;
     const size_t pad = header.length - kRecordHeaderBytes - body.bytes;
-    if (pad > 0) parts[count++] = {kPad, pad};
+    if (pad > 0) parts[count++] = {kZeros, pad};
+    if (zeros > 0) parts[count++] = {kZeros, zeros};
   }
 };
 
@@ -51,7 +53,7 @@ class Journal::Impl {
   Status Begin(const std::vector<SegmentId>& blanks);
   Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append) EXCLUDES(mutex_);
   Status Seal() EXCLUDES(mutex_);
-  Status Delete(SegmentId id) EXCLUDES(mutex_);
+  Status Delete(SegmentId id, bool keep_file) EXCLUDES(mutex_);
   std::vector<SegmentInfo> Sealed() const EXCLUDES(mutex_);
   uint64_t DiskBytes() const EXCLUDES(mutex_);
   Status error() const EXCLUDES(mutex_);
@@ -156,7 +158,9 @@ void Journal::Impl::Roll(Segment next) {
 Status Journal::Impl::Write(const RecordHeader& header, const Body& body) {
   DKFS_TRY(Fault::Pass("journal.append"));
   Vector vector;
-  vector.Fill(header, active_->header().salt, body);
+  const uint64_t room = active_->size() - active_->end - header.length;
+  const uint64_t zeros = active_->reused ? std::min<uint64_t>(room, kRecordHeaderBytes) : 0;
+  vector.Fill(header, active_->header().salt, body, zeros);
   return file::WriteVectorAt(active_->fd(), vector.parts, vector.count, active_->end, active_->name());
 }
 
@@ -269,7 +273,7 @@ Status Journal::Impl::AwaitFollower(SegmentId id) {
   return first.value > appended ? Status::Ok() : commit.Sync(first);
 }
 
-Status Journal::Impl::Delete(SegmentId id) {
+Status Journal::Impl::Delete(SegmentId id, bool keep_file) {
   {
     MutexLock lock(mutex_);
     if (std::none_of(sealed_.begin(), sealed_.end(), [&](const SegmentInfo& s) { return s.id == id; })) {
@@ -278,12 +282,11 @@ Status Journal::Impl::Delete(SegmentId id) {
   }
   DKFS_TRY(AwaitFollower(id));
   DKFS_TRY(Fault::Pass("journal.delete"));
-  DKFS_TRY(file::Unlink(dir_.get(), SegmentName(id, SegmentKind::kJournal)));
-  {
-    MutexLock lock(mutex_);
-    std::erase_if(sealed_, [&](const SegmentInfo& s) { return s.id == id; });
-  }
-  return file::SyncDir(dir_.get(), ".");
+  const Status gone = supply.TakeBack(id, keep_file);
+  if (!gone.ok() && !gone.IsNotFound()) return gone;
+  MutexLock lock(mutex_);
+  std::erase_if(sealed_, [&](const SegmentInfo& s) { return s.id == id; });
+  return gone;
 }
 
 std::vector<SegmentInfo> Journal::Impl::Sealed() const {
@@ -336,7 +339,8 @@ Status Journal::error() const { return impl_->error(); }
 Status Journal::shortage() const { return impl_->supply.shortage(); }
 uint64_t Journal::epoch() const { return impl_->epoch; }
 std::vector<SegmentInfo> Journal::SealedSegments() const { return impl_->Sealed(); }
-Status Journal::Delete(SegmentId id) { return impl_->Delete(id); }
+Status Journal::Delete(SegmentId id, bool keep_file) { return impl_->Delete(id, keep_file); }
+Status Journal::DropKeptFiles() { return impl_->supply.DropKept(); }
 SegmentId Journal::NewSegmentId() { return impl_->supply.NewId(); }
 uint64_t Journal::DiskBytes() const { return impl_->DiskBytes(); }
 Status Journal::Seal() { return impl_->Seal(); }

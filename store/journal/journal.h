@@ -117,7 +117,9 @@ class Journal {
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
   // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record
   // that follows the segment first (J6). ENOENT: not sealed.
-  Status Delete(SegmentId id);
+  // With `keep_file` its disk space may stay in use, for a segment to come.
+  Status Delete(SegmentId id, bool keep_file = false);
+  Status DropKeptFiles();      // gives that space back
   SegmentId NewSegmentId();    // for a pack
   uint64_t DiskBytes() const;  // all journal segments, spare and reserve included
   JournalStats stats() const;

@@ -91,7 +91,7 @@ Status Recovery::List() {
   for (const std::string& name : names) {
     SegmentId id;
     SegmentKind kind;
-    if (name == kSpareName || name == kReserveTempName) DKFS_TRY(file::RemoveTree(dirfd_, name));
+    if (name == kSpareName || name == kReserveTempName || IsReuseName(name)) DKFS_TRY(file::RemoveTree(dirfd_, name));
     if (!ParseSegmentName(name, &id, &kind).ok()) continue;
     next_id_ = std::max(next_id_, SegmentId(id.value + 1));
     if (kind == SegmentKind::kJournal) DKFS_TRY(Add(name));

@@ -7,6 +7,7 @@
 
 #include "store/base/fault.h"
 #include "store/base/file.h"
+#include "store/format/record.h"
 
 namespace dkfs {
 namespace {
@@ -14,20 +15,30 @@ namespace {
 constexpr size_t kZeroBytes = 1 << 20;
 constexpr uint64_t kDirtyBytes = 4 << 20;  // no more is left dirty: a sync of the journal must not queue behind it
 
-Status WriteZeros(int fd, uint64_t bytes, const std::string& name) {
+constexpr std::string_view kReusePrefix = "reuse-";
+
+Status WriteZeros(int fd, uint64_t from, uint64_t bytes, const std::string& name) {
   static const std::byte kZeros[kZeroBytes] = {};
-  for (uint64_t at = 0; at < bytes;) {
+  for (uint64_t at = from; at < bytes;) {
     const size_t n = static_cast<size_t>(std::min<uint64_t>(kZeroBytes, bytes - at));
     DKFS_TRY(file::WriteAt(fd, {kZeros, n}, at, name));
     at += n;
-    if (at % kDirtyBytes == 0) DKFS_TRY(file::Datasync(fd, name));
+    if ((at - from) % kDirtyBytes == 0) DKFS_TRY(file::Datasync(fd, name));
   }
   return Status::Ok();
 }
 
 Status FillPrepared(int fd, const std::string& name, uint64_t bytes, bool zero) {
   DKFS_TRY(file::Allocate(fd, bytes, name));
-  if (zero) DKFS_TRY(WriteZeros(fd, bytes, name));
+  if (zero) DKFS_TRY(WriteZeros(fd, 0, bytes, name));
+  return file::Sync(fd, name);
+}
+
+Status FillReopened(int fd, const std::string& name, uint64_t bytes) {
+  DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(fd, name));
+  DKFS_TRY(file::Allocate(fd, bytes, name));
+  DKFS_TRY(WriteZeros(fd, static_cast<uint64_t>(st.st_size), bytes, name));
+  DKFS_TRY(WriteZeros(fd, kSegmentHeaderBytes, kSegmentHeaderBytes + kRecordHeaderBytes, name));  // no record yet
   return file::Sync(fd, name);
 }
 
@@ -56,6 +67,18 @@ Result<UniqueFd> PrepareFile(int dirfd, const std::string& name, uint64_t bytes,
   file::Unlink(dirfd, name).Ignore("a leftover is removed at the next open");
   return filled;
 }
+
+Result<UniqueFd> ReopenFile(int dirfd, const std::string& name, uint64_t bytes) {
+  DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(dirfd, name, O_RDWR));
+  Status filled = FillReopened(fd.get(), name, bytes);
+  if (filled.ok()) return fd;
+  file::Unlink(dirfd, name).Ignore("a leftover is removed at the next open");
+  return filled;
+}
+
+std::string ReuseName(SegmentId id) { return std::string(kReusePrefix) + std::to_string(id.value) + ".tmp"; }
+
+bool IsReuseName(const std::string& name) { return name.starts_with(kReusePrefix) && name.ends_with(".tmp"); }
 
 Result<std::shared_ptr<SegmentFile>> PublishSegment(int dirfd, const std::string& name, UniqueFd fd, uint64_t size,
                                                     const SegmentHeader& header) {

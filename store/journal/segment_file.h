@@ -43,6 +43,7 @@ class SegmentFile {
   uint64_t end = kSegmentHeaderBytes;
   Seq first, last;
   bool from_reserve = false;  // for urgent records only
+  bool reused = false;        // behind `end` stand bytes of the file's former life: appends end with zeros
 
  private:
   UniqueFd fd_;
@@ -56,12 +57,17 @@ class SegmentFile {
 // Creates `name` in the directory, `bytes` long, allocated and synced; with `zero`, zeros are written too.
 // On error nothing is left behind.
 Result<UniqueFd> PrepareFile(int dirfd, const std::string& name, uint64_t bytes, bool zero);
+// Makes a file that has been a segment `bytes` long again; zeros are written where it was cut. On error it is removed.
+Result<UniqueFd> ReopenFile(int dirfd, const std::string& name, uint64_t bytes);
 // Steps 2 and 3: makes the prepared file `name` the segment `header` describes.
 Result<std::shared_ptr<SegmentFile>> PublishSegment(int dirfd, const std::string& name, UniqueFd fd, uint64_t size,
                                                     const SegmentHeader& header);
 uint64_t RandomSalt();
 
 inline constexpr const char* kSpareName = "spare.tmp";
+// A deleted segment's file, "reuse-NUMBER.tmp": the next spare need not be filled with zeros.
+std::string ReuseName(SegmentId id);
+bool IsReuseName(const std::string& name);
 inline constexpr const char* kReserveName = "reserve";
 inline constexpr const char* kReserveTempName = "reserve.tmp";
 

@@ -18,6 +18,7 @@ constexpr auto kRetry = std::chrono::seconds(2);       // looks whether space ha
 constexpr auto kLook = std::chrono::milliseconds(50);  // how often retention is asked whether it caught up
 constexpr uint64_t kSayAgainNs = 60'000'000'000;
 constexpr uint64_t kPage = 4096;
+constexpr size_t kMostKept = 4;
 
 }  // namespace
 
@@ -142,6 +143,7 @@ uint64_t SegmentSupply::RoomFor(uint64_t bytes) const { return RoundUp(kSegmentH
 
 // As large as can be had: the full size, else halves down to an eighth.
 Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes) {
+  if (Result<Segment> kept = MakeOfKept(bytes); kept.ok()) return kept;
   uint64_t size = std::max(limits_.segment_bytes, RoomFor(bytes));
   const uint64_t least = std::max(limits_.segment_bytes / 8, RoomFor(bytes));
   for (;;) {
@@ -150,6 +152,49 @@ Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes) {
     if (fd.code() != ENOSPC || size / 2 < least) return fd.status();
     size = RoundUp(size / 2, kPage);
   }
+}
+
+Result<SegmentSupply::Segment> SegmentSupply::MakeOfKept(uint64_t bytes) {
+  if (RoomFor(bytes) > limits_.segment_bytes) return Status::Error(ENOENT);
+  SegmentId id;
+  {
+    MutexLock lock(mutex_);
+    if (kept_.empty()) return Status::Error(ENOENT);
+    id = kept_.front().id;
+    kept_.pop_front();
+  }
+  DKFS_TRY_ASSIGN(UniqueFd fd, ReopenFile(dirfd_, ReuseName(id), limits_.segment_bytes));
+  DKFS_TRY_ASSIGN(Segment segment,
+                  PublishSegment(dirfd_, ReuseName(id), std::move(fd), limits_.segment_bytes, NewHeader(Seq{})));
+  segment->reused = true;
+  return segment;
+}
+
+Status SegmentSupply::TakeBack(SegmentId id, bool keep) {
+  const std::string name = SegmentName(id, SegmentKind::kJournal);
+  DKFS_TRY_ASSIGN(const struct stat st, file::Stat(dirfd_, name));
+  const uint64_t bytes = static_cast<uint64_t>(st.st_size);
+  {
+    MutexLock lock(mutex_);
+    keep = keep && kept_.size() < kMostKept && bytes <= limits_.segment_bytes && bytes > limits_.segment_bytes / 8 * 7;
+  }
+  DKFS_TRY(keep ? file::Rename(dirfd_, name, ReuseName(id)) : file::Unlink(dirfd_, name));
+  DKFS_TRY(file::SyncDir(dirfd_, "."));  // before anything is written to it
+  if (!keep) return Status::Ok();
+  MutexLock lock(mutex_);
+  kept_.push_back({id, bytes});
+  return Status::Ok();
+}
+
+Status SegmentSupply::DropKept() {
+  MutexLock work(work_mutex_);
+  std::deque<Kept> kept;
+  {
+    MutexLock lock(mutex_);
+    kept.swap(kept_);
+  }
+  for (const Kept& k : kept) DKFS_TRY(file::Unlink(dirfd_, ReuseName(k.id)));
+  return Status::Ok();
 }
 
 Result<SegmentSupply::Segment> SegmentSupply::MakeOfReserve(uint64_t bytes, Seq first) {
@@ -252,7 +297,9 @@ Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
   }
   DKFS_TRY(file::Rename(dirfd_, spare->name(), kSpareName));
   DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
-  return PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first));
+  DKFS_TRY_ASSIGN(Segment begun, PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first)));
+  begun->reused = spare->reused;
+  return begun;
 }
 
 Result<SegmentSupply::Segment> SegmentSupply::BeginOnReserve(Seq first) {
@@ -284,7 +331,9 @@ Status SegmentSupply::shortage() const {
 
 uint64_t SegmentSupply::DiskBytes() const {
   MutexLock lock(mutex_);
-  return (spare_ ? spare_->size() : 0) + reserve_;
+  uint64_t total = (spare_ ? spare_->size() : 0) + reserve_;
+  for (const Kept& k : kept_) total += k.bytes;
+  return total;
 }
 
 }  // namespace dkfs

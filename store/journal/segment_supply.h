@@ -5,6 +5,9 @@
 // The reserve is a file of its own, allocated but without a header. When no spare can be allocated and an urgent record
 // waits, the reserve itself is published as a segment: no byte is given back to the file system in between.
 //
+// A spare is filled with zeros, so that a sync of the journal needs no commit of the file system's own journal. The
+// file of a deleted segment is as good and costs no writing: what stands in it carries another salt.
+//
 // Segment ids are given here, when a segment is published or a pack asks; journal segments are published one at a time
 // and used in that order, so that id order is Seq order among them. Thread-safety: every function may be called from
 // any thread. Lock order: journal, work_mutex_, mutex_.
@@ -48,9 +51,13 @@ class SegmentSupply {
   void Seal(Segment segment) EXCLUDES(mutex_);
   void AwaitSealed() EXCLUDES(mutex_);                 // until everything given to Seal before has been reported
   Status MakeReserve() EXCLUDES(work_mutex_, mutex_);  // when missing
+  // The file of a sealed segment that is not needed any more: removed, or with `keep` and if it is worth it kept for a
+  // later segment, under another name. Durable. At most four are kept.
+  Status TakeBack(SegmentId id, bool keep) EXCLUDES(mutex_);
+  Status DropKept() EXCLUDES(work_mutex_, mutex_);  // gives the kept ones back to the disk
   SegmentId NewId() EXCLUDES(mutex_);
   Status shortage() const EXCLUDES(mutex_);     // how the last attempt to prepare a segment ended
-  uint64_t DiskBytes() const EXCLUDES(mutex_);  // spare and reserve
+  uint64_t DiskBytes() const EXCLUDES(mutex_);  // spare, reserve and what is kept
 
  private:
   struct Attempt {  // what an Await asked for
@@ -65,6 +72,7 @@ class SegmentSupply {
   bool PutBack(const Attempt& attempt) EXCLUDES(mutex_);
   void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  Result<Segment> MakeOfKept(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Status MakeReserveLocked() REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Status CutReserve() REQUIRES(work_mutex_);
@@ -83,6 +91,11 @@ class SegmentSupply {
   SegmentId next_id_ GUARDED_BY(mutex_);
   Segment spare_ GUARDED_BY(mutex_);
   uint64_t reserve_ GUARDED_BY(mutex_) = 0;  // its size, 0 when there is none
+  struct Kept {
+    SegmentId id;
+    uint64_t bytes = 0;
+  };
+  std::deque<Kept> kept_ GUARDED_BY(mutex_);
   std::deque<Segment> sealing_ GUARDED_BY(mutex_);
   Attempt wanted_ GUARDED_BY(mutex_);
   uint64_t attempted_ GUARDED_BY(mutex_) = 0;  // the highest ticket that has been tried for

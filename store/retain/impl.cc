@@ -107,7 +107,8 @@ Result<bool> Retainer::Impl::Work() {
   if (packed) return true;
   const bool over = OverBudget();
   DKFS_TRY_ASSIGN(packed, PackPacks(over));
-  if (packed || !over) return packed || moved;
+  if (over) DKFS_TRY(context_.journal->DropKeptFiles());
+  if (packed || !OverBudget()) return packed || moved;
   return SpendHistory();
 }
 
@@ -245,7 +246,7 @@ Status Retainer::Impl::Finish() {
   for (SegmentId id : work.sources.damaged) packs_.MarkDamaged(id);
   const std::vector<SegmentId> replaced = work.sources.Replaced();
   for (SegmentId id : replaced) packs_.Remove(id);
-  DKFS_TRY(publish.DeleteSources());
+  DKFS_TRY(publish.DeleteSources(/*keep_files=*/!Hurried()));
   dropped_since_compaction_ += work.pass.rows_dropped + work.pass.blocks.dropped;
   {
     MutexLock lock(mutex_);

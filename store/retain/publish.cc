@@ -131,20 +131,20 @@ Status Publish::Conclude() {
   return context_.index->Write(&batch);
 }
 
-Status Publish::DeleteSources() {
+Status Publish::DeleteSources(bool keep_files) {
   for (const SegmentInfo& source : sources_->segments) {
     if (sources_->damaged.contains(source.id)) continue;
     DKFS_TRY(Fault::Pass("retain.delete"));
-    DKFS_TRY(DeleteSegment(context_, source.id, source.kind));
+    DKFS_TRY(DeleteSegment(context_, source.id, source.kind, keep_files));
   }
   return Status::Ok();
 }
 
-Status DeleteSegment(const Context& context, SegmentId id, SegmentKind kind) {
+Status DeleteSegment(const Context& context, SegmentId id, SegmentKind kind, bool keep_file) {
   context.reader->Forget(id);
   Status gone;
   if (kind == SegmentKind::kJournal) {
-    gone = context.journal->Delete(id);
+    gone = context.journal->Delete(id, keep_file);
   } else {
     DKFS_TRY_ASSIGN(UniqueFd dir, file::Open(AT_FDCWD, context.journal_path, O_RDONLY | O_DIRECTORY));
     gone = file::Unlink(dir.get(), SegmentName(id, kind));

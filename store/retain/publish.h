@@ -24,8 +24,9 @@ class Publish {
   // `horizon` is at least that of the pass.
   Publish(const Context& context, Seq horizon, Pins* pins, const Sources* sources, const PassResult* pass)
       : context_(context), horizon_(horizon), pins_(pins), sources_(sources), pass_(pass) {}
-  Status Enter();          // 1 to 4
-  Status DeleteSources();  // 5; what could not be deleted is deleted by Load
+  Status Enter();  // 1 to 4
+  // 5; what could not be deleted is deleted by Load. `keep_files`: see Journal::Delete.
+  Status DeleteSources(bool keep_files = false);
 
  private:
   Status Announce();
@@ -50,6 +51,6 @@ class Publish {
 };
 
 // Removes the file of a segment that nothing points to any more. A missing one is no error.
-Status DeleteSegment(const Context& context, SegmentId id, SegmentKind kind);
+Status DeleteSegment(const Context& context, SegmentId id, SegmentKind kind, bool keep_file = false);
 
 }  // namespace dkfs::retain

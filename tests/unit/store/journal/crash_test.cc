@@ -36,9 +36,9 @@ Seq HighestMark(const Rig& rig) {
   return mark;
 }
 
-// Where an index that was flushed at some synced Seq would let recovery begin.
+// Where an index that was flushed at some synced Seq would let recovery begin: not before what was deleted.
 JournalPosition SomePosition(const Rig& rig, Seq synced, std::mt19937_64* random) {
-  const uint64_t n = (*random)() % (synced.value + 1);
+  const uint64_t n = rig.floor.value + (*random)() % (synced.value - rig.floor.value + 1);
   if (n == 0) return {};
   const Appended& at = rig.model[n - 1].at;
   return {.last = at.seq, .segment = at.segment, .offset = at.offset + at.length};
@@ -76,6 +76,43 @@ TEST_P(CrashTest, LossOfPowerKeepsAPrefixWithAllThatWasSynced) {
     ASSERT_TRUE(opened.ok()) << "seed " << GetParam() + 1000 << " round " << round << ": " << opened.ToString();
     ASSERT_GE(rig.journal->appended(), synced) << "seed " << GetParam() + 1000;
   }
+}
+
+// Segments are deleted as if they had been packed, and their files used again.
+TEST_P(CrashTest, FilesUsedAgainBringNothingBack) {
+  std::mt19937_64 random(GetParam() + 4000);
+  Rig rig(FreshDir("reuse" + std::to_string(GetParam())));
+  rig.options.segment_bytes = 256 << 10;
+  ASSERT_TRUE(rig.Open().ok());
+  int reused = 0;
+  for (int round = 0; round < 6; ++round) {
+    for (int part = 0; part < 3; ++part) {
+      Work(&rig, &random);
+      if (random() % 2) {
+        ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
+      }
+      rig.DeleteKeepingFiles();
+    }
+    Work(&rig, &random);
+    const Seq synced = rig.journal->synced();
+    const size_t whole = rig.model.size();
+    for (SegmentId last; const Written& w : rig.model) {
+      if (w.at.seq > rig.floor && w.at.segment != last) reused += rig.FormerOf(w.at.segment) != nullptr;
+      last = w.at.segment;
+    }
+    rig.journal.reset();
+    const bool power = random() % 2;
+    const bool torn = !power && whole > synced.value && random() % 2;
+    if (power) LosePower(&rig, synced, &random);
+    if (torn) TearLast(&rig, &random);
+    Status opened = rig.Open(SomePosition(rig, synced, &random));
+    ASSERT_TRUE(opened.ok()) << "seed " << GetParam() + 4000 << " round " << round << ": " << opened.ToString();
+    ASSERT_GE(rig.journal->appended(), synced) << "seed " << GetParam() + 4000;
+    if (!power) {
+      ASSERT_GE(rig.journal->appended().value + torn, whole) << "seed " << GetParam() + 4000;
+    }
+  }
+  EXPECT_GT(reused, 0) << "seed " << GetParam() + 4000;
 }
 
 TEST_P(CrashTest, ADamagedRecordIsEitherReportedOrAboveEverySyncedMark) {

@@ -3,6 +3,7 @@
 #include <latch>
 #include <thread>
 
+#include "store/journal/segment_file.h"
 #include "tests/unit/store/journal/rig.h"
 
 namespace dkfs {
@@ -338,6 +339,50 @@ TEST_F(JournalTest, ADeletedSegmentIsNotMissed) {
   ASSERT_TRUE(rig.Append("two").ok());
   ASSERT_TRUE(rig.Open(from).ok());
   EXPECT_EQ(rig.journal->appended(), Seq(2));
+}
+
+// The file of a deleted segment becomes another one; nothing of its former life is read again.
+TEST_F(JournalTest, AKeptFileIsUsedAgain) {
+  rig.FillSegment();
+  rig.FillSegment();
+  rig.FillSegment();
+  ASSERT_TRUE(rig.journal->Seal().ok());
+  const std::vector<SegmentInfo> sealed = rig.journal->SealedSegments();
+  ASSERT_GE(sealed.size(), 3u);
+  const auto kept = InodeOf(rig.File(sealed[1].id));  // the first is smaller
+  ASSERT_TRUE(rig.journal->Delete(sealed[0].id, true).ok());
+  ASSERT_TRUE(rig.journal->Delete(sealed[1].id, true).ok());
+  EXPECT_FALSE(fs::exists(rig.File(sealed[1].id)));
+  const Appended at = rig.model.back().at;
+  const JournalPosition from{.last = at.seq, .segment = at.segment, .offset = at.offset + at.length};
+  while (InodeOf(rig.File(rig.model.back().at.segment)) != kept) ASSERT_TRUE(rig.Append(std::string(60000, 'x')).ok());
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(rig.Append("short" + std::to_string(i)).ok());
+    ASSERT_EQ(InodeOf(rig.File(rig.model.back().at.segment)), kept);
+  }
+  ASSERT_TRUE(rig.Open(from).ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(rig.model.size()));
+  EXPECT_EQ(rig.model.back().body, "short4");
+}
+
+TEST_F(JournalTest, KeptFilesGoWhenSpaceIsWantedAndAtOpen) {
+  rig.FillSegment();
+  rig.FillSegment();
+  rig.FillSegment();
+  ASSERT_TRUE(rig.journal->Seal().ok());
+  const std::vector<SegmentInfo> sealed = rig.journal->SealedSegments();
+  const auto left = [this] {
+    return std::count_if(fs::directory_iterator(rig.path), fs::directory_iterator(),
+                         [](const auto& entry) { return IsReuseName(entry.path().filename()); });
+  };
+  ASSERT_TRUE(rig.journal->Delete(sealed[1].id, true).ok());
+  ASSERT_TRUE(rig.journal->DropKeptFiles().ok());
+  EXPECT_EQ(left(), 0);
+  std::fclose(std::fopen((rig.path + "/" + ReuseName(SegmentId(77))).c_str(), "w"));
+  EXPECT_EQ(left(), 1);
+  const Appended at = rig.model.back().at;
+  ASSERT_TRUE(rig.Open({.last = at.seq, .segment = at.segment, .offset = at.offset + at.length}).ok());
+  EXPECT_EQ(left(), 0);
 }
 
 TEST_F(JournalTest, DeletingSyncsWhatFollows) {

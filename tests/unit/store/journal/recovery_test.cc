@@ -133,7 +133,7 @@ TEST_F(RecoveryTest, AFullSegmentThatWasNotSealedIsCutLater) {
   const SegmentId first = rig.model[0].at.segment;
   rig.journal.reset();
   const uint64_t sealed = fs::file_size(rig.File(first));
-  Patch(rig.File(first)).Unseal();
+  Patch(rig.File(first)).Unseal(nullptr);
   ASSERT_TRUE(rig.Open({.last = last.seq, .segment = last.segment, .offset = last.offset + last.length}).ok());
   EXPECT_EQ(fs::file_size(rig.File(first)), sealed);
 }

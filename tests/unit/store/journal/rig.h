@@ -2,8 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 #include <string>
@@ -34,6 +36,17 @@ struct Written {
 
 // All records ever appended and still expected, Seq n at [n - 1].
 using Model = std::vector<Written>;
+
+inline ino_t InodeOf(const std::string& path) {
+  struct stat st {};
+  EXPECT_EQ(::stat(path.c_str(), &st), 0) << path;
+  return st.st_ino;
+}
+
+inline std::string ReadWhole(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
 
 struct Rig {
   explicit Rig(std::string p) : path(std::move(p)) {
@@ -96,12 +109,32 @@ struct Rig {
     while (model.back().at.segment == now) ASSERT_TRUE(Append(std::string(60000, 'f')).ok());
   }
 
+  // Deletes the sealed segments of which all is synced, as after packing; their files may be used again. What they held
+  // is remembered: loss of power may bring it back where a new write was lost.
+  void DeleteKeepingFiles() {
+    for (const SegmentInfo& s : journal->SealedSegments()) {
+      if (!s.last || s.last > journal->synced()) continue;
+      std::string bytes = ReadWhole(File(s.id));
+      bytes.resize(options.segment_bytes);
+      former[InodeOf(File(s.id))] = std::move(bytes);
+      ASSERT_TRUE(journal->Delete(s.id, true).ok());
+      floor = std::max(floor, s.last);
+    }
+  }
+  // What stood in the segment's file in its former life; null when it had none.
+  const std::string* FormerOf(SegmentId id) const {
+    const auto it = former.find(InodeOf(File(id)));
+    return it == former.end() ? nullptr : &it->second;
+  }
+
   std::string File(SegmentId id) const { return path + "/" + SegmentName(id, SegmentKind::kJournal); }
 
   std::string path;
   JournalOptions options;
   std::unique_ptr<Journal> journal;
   Model model;
+  Seq floor;  // the records up to it are deleted: recovery begins behind
+  std::map<ino_t, std::string> former;
 };
 
 inline std::string RandomBody(std::mt19937_64& random, size_t limit) {
