@@ -58,6 +58,56 @@ size_t TakeArgument(const std::vector<std::string>& args, size_t i, const std::s
   return i + 1;
 }
 
+constexpr std::string_view kHelperUsage = "usage: mount.dkfs STORE DIR [-sfnv] [-o OPT,...]";
+
+// What mount(8) gives its helper.
+struct HelperWords {
+  std::vector<std::string> plain, lists;
+  bool sloppy = false;
+  bool fake = false;
+};
+
+Result<HelperWords> ParseHelperWords(const std::vector<std::string>& args) {
+  HelperWords words;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (arg == "-o" || arg == "-t" || arg == "-N") {
+      if (++i == args.size()) return Status::Error(EINVAL, arg + " needs a value");
+      if (arg == "-o") words.lists.push_back(args[i]);
+    } else if (arg.size() > 1 && arg[0] == '-' && arg.find_first_not_of("sfnvrw", 1) == std::string::npos) {
+      words.sloppy = words.sloppy || arg.find('s') != std::string::npos;
+      words.fake = words.fake || arg.find('f') != std::string::npos;
+      if (arg.find('r') != std::string::npos) words.lists.emplace_back("ro");
+    } else if (arg.starts_with('-')) {
+      return Status::Error(EINVAL, "unknown option '" + arg + "' (" + std::string(kHelperUsage) + ")");
+    } else {
+      words.plain.push_back(arg);
+    }
+  }
+  if (words.plain.size() != 2) return Status::Error(EINVAL, std::string(kHelperUsage));
+  return words;
+}
+
+// Takes "remount", and the words the kernel shows of every FUSE mount, out of `list`. True: it was there.
+bool TakeRemount(std::string* list) {
+  constexpr std::array<std::string_view, 4> kShown = {"user_id=", "group_id=", "max_read=", "blksize="};
+  bool remount = false;
+  std::string kept;
+  for (std::string_view rest = *list; !rest.empty();) {
+    const size_t comma = rest.find(',');
+    const std::string_view word = rest.substr(0, comma);
+    rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    remount = remount || word == "remount";
+    const bool shown =
+        std::any_of(kShown.begin(), kShown.end(), [&](std::string_view prefix) { return word.starts_with(prefix); });
+    if (word == "remount" || shown) continue;
+    if (!kept.empty()) kept += ',';
+    kept += word;
+  }
+  if (remount) *list = kept;
+  return remount;
+}
+
 // "-fdo ro" is "-f -d -o ro": clusters of short options up to one that takes a value.
 std::vector<std::string> SplitClusters(const std::vector<std::string>& args) {
   std::vector<std::string> out;
@@ -86,28 +136,23 @@ std::vector<std::string> NormalCommandLine(const std::string& binary, const std:
   return line;
 }
 
-Result<std::vector<std::string>> ArgsOfMountHelper(const std::vector<std::string>& args, bool* fake) {
-  std::vector<std::string> plain, lists;
-  bool sloppy = false;
-  *fake = false;
-  for (size_t i = 0; i < args.size(); ++i) {
-    const std::string& arg = args[i];
-    if (arg == "-o" || arg == "-t" || arg == "-N") {
-      if (++i == args.size()) return Status::Error(EINVAL, arg + " needs a value");
-      if (arg == "-o") lists.push_back(args[i]);
-    } else if (arg.size() > 1 && arg[0] == '-' && arg.find_first_not_of("sfnvrw", 1) == std::string::npos) {
-      sloppy = sloppy || arg.find('s') != std::string::npos;
-      *fake = *fake || arg.find('f') != std::string::npos;
-      if (arg.find('r') != std::string::npos) lists.emplace_back("ro");
-    } else if (arg.starts_with('-')) {
-      return Status::Error(EINVAL, "unknown option '" + arg + "' (usage: mount.dkfs STORE DIR [-sfnv] [-o OPT,...])");
-    } else {
-      plain.push_back(arg);
-    }
-  }
-  if (plain.size() != 2) return Status::Error(EINVAL, "usage: mount.dkfs STORE DIR [-sfnv] [-o OPT,...]");
+Result<std::optional<Remount>> RemountOfMountHelper(const std::vector<std::string>& args) {
+  DKFS_TRY_ASSIGN(HelperWords helper, ParseHelperWords(args));
+  bool remount = false;
+  for (std::string& list : helper.lists) remount = TakeRemount(&list) || remount;
+  if (!remount) return std::optional<Remount>();
   MountWords words;
-  for (const std::string& list : lists) DKFS_TRY(AddMountWords(list, sloppy, &words));
+  for (const std::string& list : helper.lists) DKFS_TRY(AddMountWords(list, helper.sloppy, &words));
+  return std::optional<Remount>(Remount{helper.plain[1], words.flags, helper.fake});
+}
+
+Result<std::vector<std::string>> ArgsOfMountHelper(const std::vector<std::string>& args, bool* fake) {
+  *fake = false;
+  DKFS_TRY_ASSIGN(const HelperWords helper, ParseHelperWords(args));
+  const std::vector<std::string>& plain = helper.plain;
+  *fake = helper.fake;
+  MountWords words;
+  for (const std::string& list : helper.lists) DKFS_TRY(AddMountWords(list, helper.sloppy, &words));
   std::vector<std::string> out;
   if (plain[0].starts_with('/')) {
     words.settings["store"] = plain[0];

@@ -12,6 +12,7 @@
 #include "fs/daemon/command_runner.h"
 #include "fs/daemon/daemon.h"
 #include "fs/daemon/mount_point.h"
+#include "fs/daemon/mount_words.h"
 #include "fs/daemon/test_knobs.h"
 #include "store/base/fault.h"
 #include "store/base/log.h"
@@ -117,11 +118,22 @@ int Detached(const Options& options, const Places& places) {
   return CommandRunner(daemon, places.dir, options.command, cwd).Run();
 }
 
+int RunRemount(const Remount& remount) {
+  auto dir = ResolveMountPoint(remount.dir);
+  if (!dir.ok()) return ReportFailure(Failure::Environment(dir.status()), false);
+  if (remount.fake) return kExitOk;
+  Failure failure = ChangeMountFlags(*dir, MountFlagsOf(remount.flags));
+  return failure.failed() ? ReportFailure(failure, false) : kExitOk;
+}
+
 int Main(int argc, char** argv) {
   std::vector<std::string> args(argv + 1, argv + argc);
   bool has_command = false, fake = false;
   std::string_view name = argv[0];
   if (name.substr(name.rfind('/') + 1) == "mount.dkfs") {
+    auto remount = RemountOfMountHelper(args);
+    if (!remount.ok()) return ReportFailure(Failure::Usage(std::string(remount.status().context())), false);
+    if (*remount) return RunRemount(**remount);
     auto translated = ArgsOfMountHelper(args, &fake);
     if (!translated.ok()) return ReportFailure(Failure::Usage(std::string(translated.status().context())), false);
     args = std::move(translated).value();

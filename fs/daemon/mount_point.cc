@@ -17,6 +17,9 @@
 namespace dkfs {
 namespace {
 
+// Access times are not kept when files are read, and who asks for the mount's options shall see it.
+constexpr unsigned long kAlways = MS_NOATIME;
+
 constexpr int kMaxLinks = 40;
 
 std::string Joined(const std::string& dir, const std::string& name) {
@@ -128,9 +131,8 @@ Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
   }
   std::string data =
       "fd=" + std::to_string(fd.get()) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
-  // Access times are not kept when files are read, and who asks for the mount's options shall see it.
-  const unsigned long flags = request.flags | MS_NOATIME;
-  if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), flags, data.c_str()) != 0) {
+  if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), request.flags | kAlways,
+              data.c_str()) != 0) {
     int code = errno;
     std::string hint = code == EPERM || code == EACCES ? " (dkfs needs CAP_SYS_ADMIN)"
                        : code == ENODEV                ? " (the kernel has no FUSE)"
@@ -139,6 +141,15 @@ Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
   }
   *connection = std::move(fd);
   return Failure::None();
+}
+
+Failure ChangeMountFlags(const std::string& dir, unsigned long flags) {
+  auto mounts = ReadMountInfo();
+  if (!mounts.ok()) return Failure::Environment(mounts.status());
+  auto mount = MountAt(*mounts, dir);
+  if (!mount || mount->type != kMountType) return Failure::Environment(dir + " is not a dkfs mount");
+  if (::mount(nullptr, dir.c_str(), nullptr, MS_REMOUNT | kAlways | flags, nullptr) == 0) return Failure::None();
+  return Failure::Environment("remounting " + dir + ": " + std::strerror(errno));
 }
 
 void RaiseDirtyLimit(const std::string& dir) {

@@ -34,6 +34,8 @@ struct MountRequest {
   unsigned long flags = 0;
 };
 Failure MountFuse(const MountRequest& request, UniqueFd* connection);
+// Gives the dkfs mount at `dir` other flags (MS_*, all of them).
+Failure ChangeMountFlags(const std::string& dir, unsigned long flags);
 // Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may
 // fail.
 void RaiseDirtyLimit(const std::string& dir);

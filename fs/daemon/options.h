@@ -35,6 +35,13 @@ using Environment = std::function<const char*(const char* name)>;
 // Parses `args` (without argv[0]) of `dkfs`. EINVAL: a usage error whose context is the one line for the user. On error
 // *has_command still says whether a COMMAND was given (it decides the exit code).
 Result<Options> ParseOptions(const std::vector<std::string>& args, const Environment& environment, bool* has_command);
+// What `mount.dkfs SPEC DIR -o remount,...` asks for; nullopt: it does not ask for remounting.
+struct Remount {
+  std::string dir;
+  std::vector<std::string> flags;  // words of mount(2); dkfs's own settings stay as they are
+  bool fake = false;
+};
+Result<std::optional<Remount>> RemountOfMountHelper(const std::vector<std::string>& args);
 // Turns the arguments of `mount.dkfs SPEC DIR [-sfnv] [-o OPT,...]` into those of dkfs; *fake for -f.
 Result<std::vector<std::string>> ArgsOfMountHelper(const std::vector<std::string>& args, bool* fake);
 

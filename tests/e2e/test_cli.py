@@ -1,5 +1,6 @@
 """Flags, exit codes and one clear line for everything that is wrong."""
 
+import errno
 import os
 import shutil
 import socket
@@ -163,6 +164,24 @@ def test_fstab_helper(base):
     finally:
         made.close()
     assert (made.dir / "f").read_text() == "x"
+
+
+def test_remounting_changes_the_flags_only(fs, base):
+    helper = base / "mount.dkfs"
+    os.symlink(BIN / "dkfs", helper)
+    fs.mount()
+    seen = "rw,noatime,user_id=0,group_id=0,default_permissions,allow_other,retain=2h"  # as mount(8) hands them on
+    run(helper, fs.store, fs.dir, "-o", f"{seen},remount,ro")
+    with pytest.raises(OSError) as refused:
+        (fs.dir / "f").write_text("x")
+    assert refused.value.errno == errno.EROFS
+    run(helper, fs.store, fs.dir, "-o", f"{seen},remount,rw,noexec")
+    (fs.dir / "f").write_text("x")
+    (fs.dir / "f").chmod(0o755)
+    assert not os.access(fs.dir / "f", os.X_OK)
+    fs.unmount()
+    gone = run(helper, fs.store, fs.dir, "-o", "remount,ro", check=False)
+    assert gone.returncode == 3 and "is not a dkfs mount" in gone.stderr
 
 
 def test_umount_and_sigterm_are_clean(fs):

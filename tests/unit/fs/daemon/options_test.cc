@@ -148,6 +148,18 @@ TEST(MountHelperTest, OnlySloppyForgivesUnknownWords) {
   EXPECT_TRUE(ArgsOfMountHelper({"none", "/data", "-s", "-o", "bogus"}, &fake).ok());
 }
 
+TEST(MountHelperTest, RemountingTakesTheKernelsWordsAndFstabs) {
+  auto asked =
+      RemountOfMountHelper({"/var/store", "/data", "-o",
+                            "rw,noatime,user_id=0,group_id=0,default_permissions,allow_other,retain=2h,remount,ro"});
+  ASSERT_TRUE(asked.ok()) << asked.status().ToString();
+  ASSERT_TRUE(asked->has_value());
+  EXPECT_EQ("/data", (*asked)->dir);
+  EXPECT_EQ((Args{"rw", "noatime", "ro"}), (*asked)->flags);
+  EXPECT_FALSE(RemountOfMountHelper({"/var/store", "/data", "-o", "ro"})->has_value());
+  EXPECT_FALSE(RemountOfMountHelper({"/var/store", "/data", "-o", "remount,bogus"}).ok());
+}
+
 TEST(MountHelperTest, MistakesAreRefused) {
   bool fake = false;
   for (const Args& args :
