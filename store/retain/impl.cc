@@ -17,7 +17,7 @@ constexpr uint64_t kFirstSourceBytes = 64 << 20;
 constexpr uint64_t kDropsWorthCompacting = 10'000;
 // In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
 // being prepared and for the pack a pass writes before its sources go.
-constexpr uint64_t kHurryAt = 11, kSpendAt = 12, kHoldAt = 13;
+constexpr uint64_t kHurryAt = 10, kSpendAt = 11, kHoldAt = 12;
 constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
 
 bool Above(uint64_t used, uint64_t sixteenths, uint64_t budget) {

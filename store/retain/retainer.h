@@ -60,8 +60,8 @@ class Retainer {
   Result<bool> Step();  // one unit of work (one pack at most); false: nothing to do now
   void Stop();          // makes a Step under way return soon, and every later one at once, with false
   void SetLimits(std::chrono::seconds retain, uint64_t budget_bytes);
-  // 13/16 of the budget are used, and a Step can still free some: whoever writes should be slowed down until it
-  // has.
+  // Three quarters of the budget are used, and a Step can still free some: whoever writes should be slowed down until
+  // it has.
   bool Behind() const;
   RetainStats stats() const;
 
