@@ -119,6 +119,13 @@ class Point:
     def alive(self):
         return [pid for pid in self.fs.pids() if not self.fs._dead(pid)]
 
+    def dies(self):
+        """Whether the daemon, which was killed or ended, is gone soon: neither a signal nor an exit is done at once."""
+        deadline = time.monotonic() + 10
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return not self.alive()
+
     def kill(self):
         """kill -9 of all that is left; what is mounted without its daemon goes."""
         for pid in self.alive():
@@ -250,7 +257,7 @@ def random_kill(point, _):
     after = point.random.randrange(point.ops * point.threads)
     point.load("--kill-pid", point.alive()[0], "--kill-after", after, "--kill-delay-ns", point.random.randrange(400_000))
     copying.join()
-    point.fired = not point.alive()
+    point.fired = point.dies()
     point.kill()
     point.lose(loss)
     point.conclude()
@@ -291,7 +298,7 @@ def kill_in_load(point, fault):
     else:
         unload(point)
         loss = "emptied"
-    point.fired = not clean and not point.alive()
+    point.fired = not clean and point.dies()
     point.kill()
     point.lose(loss)
     point.conclude()
@@ -319,7 +326,7 @@ def kill_in_recovery(point, fault):
         number = 1 if fault.endswith("!") else pass_number(point, OFTEN.get(fault, 3))
         if point.mount(f"{fault.rstrip('!')}=kill@{number}"):
             done = point.oracle("check", "--dir", point.fs.dir, *point.workload(), "--promise", point.promise())
-            if done.returncode and point.alive():
+            if done.returncode and not point.dies():
                 raise Violation(f"before the crash: {done.stdout.strip()}")
             while point.alive() and is_mounted(point.fs.dir):
                 if point.status_says("done", "true"):
@@ -369,7 +376,7 @@ def kill_in_drift(point, fault):
             point.kill()
             point.conclude(judge=False)
             return
-    point.fired = not point.alive()
+    point.fired = point.dies()
     point.kill()
     point.conclude(judge=False)
 
