@@ -247,11 +247,12 @@ Seq Store::Impl::Oldest() const {
 }
 
 void Store::Impl::StartWorkers() {
-  indexer_ = std::make_unique<Worker>("dkfs-index", [this] { return IndexRound(); });
+  indexer_ = std::make_unique<Worker>(
+      "dkfs-index", [this] { return IndexRound(); }, Worker::Priority::kBulk);
   syncer_ = std::make_unique<Worker>("dkfs-sync", [this] { return SyncRound(); });
   flusher_ = std::make_unique<Worker>("dkfs-flush", [this] { return FlushRound(); });
   maintainer_ = std::make_unique<Worker>(
-      "dkfs-retain", [this] { return MaintainRound(); }, true);
+      "dkfs-retain", [this] { return MaintainRound(); }, Worker::Priority::kIdle);
   for (Worker* worker : {indexer_.get(), syncer_.get(), flusher_.get(), maintainer_.get()}) worker->Start();
   MutexLock lock(behind_mutex_);
   maintaining_ = true;

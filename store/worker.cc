@@ -2,27 +2,14 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "store/base/scheduling.h"
+
 namespace dkfs {
-namespace {
 
-// linux/ioprio.h is not in every libc's reach: class 3 (idle) in the top bits, "who" 1 is a thread.
-constexpr int kIoprioWhoProcess = 1;
-constexpr int kIoprioIdle = 3 << 13, kIoprioOfNice = 0;
-
-void SetPriority(pid_t thread, bool idle) {
-  // Best effort: without it the work competes a little more, or waits a little longer.
-  (void)setpriority(PRIO_PROCESS, static_cast<id_t>(thread), idle ? 19 : 0);
-  (void)syscall(SYS_ioprio_set, kIoprioWhoProcess, thread, idle ? kIoprioIdle : kIoprioOfNice);
-}
-
-}  // namespace
-
-Worker::Worker(std::string name, Round round, bool idle_priority)
-    : name_(std::move(name)), round_(std::move(round)), idle_(idle_priority) {}
+Worker::Worker(std::string name, Round round, Priority priority)
+    : name_(std::move(name)), round_(std::move(round)), priority_(priority), idle_(priority == Priority::kIdle) {}
 
 void Worker::Start() {
   // Signals belong to the program's own threads.
@@ -49,13 +36,14 @@ void Worker::Nudge() {
 }
 
 void Worker::SetIdle(bool idle) {
-  if (idle_.exchange(idle) != idle && tid_ != 0) SetPriority(tid_, idle);
+  if (idle_.exchange(idle) != idle && tid_ != 0) ScheduleWhenIdle(tid_, idle);
 }
 
 void Worker::Loop() {
   pthread_setname_np(pthread_self(), name_.c_str());
   tid_ = gettid();
-  if (idle_) SetPriority(tid_, true);
+  if (priority_ == Priority::kBulk) ScheduleInBulk();
+  if (idle_) ScheduleWhenIdle(tid_, true);
   for (;;) {
     const auto until = std::chrono::steady_clock::now() + round_();
     MutexLock lock(mutex_);

@@ -17,19 +17,24 @@ class Worker {
  public:
   using Delay = std::chrono::milliseconds;
   using Round = std::function<Delay()>;
-  // `idle_priority`: nice 19 and the idle i/o class, for work that may always wait.
-  Worker(std::string name, Round round, bool idle_priority = false);
+  enum class Priority {
+    kNormal,
+    kBulk,  // interrupts nobody when it wakes
+    kIdle,  // its work may always wait
+  };
+  Worker(std::string name, Round round, Priority priority = Priority::kNormal);
   ~Worker() { Stop(); }
   void Start();
   void Stop() EXCLUDES(mutex_);   // waits for the round under way; no round comes after
   void Nudge() EXCLUDES(mutex_);  // the next round begins now
-  void SetIdle(bool idle);        // whether its work may always wait; any thread, at any time after Start
+  void SetIdle(bool idle);  // REQUIRES: begun as kIdle; whether that still holds; any thread, any time after Start
 
  private:
   void Loop() EXCLUDES(mutex_);
 
   const std::string name_;
   const Round round_;
+  const Priority priority_;
   std::atomic<bool> idle_;
   std::atomic<pid_t> tid_{0};
   Mutex mutex_;

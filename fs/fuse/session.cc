@@ -14,6 +14,7 @@
 #include "fs/fuse/page_buffer.h"
 #include "fs/fuse/request_check.h"
 #include "store/base/mutex.h"
+#include "store/base/scheduling.h"
 
 namespace dkfs {
 namespace {
@@ -178,6 +179,7 @@ bool Session::Impl::ServeOne(PageBuffer* buffer) {
 }
 
 void Session::Impl::ServeAll() {
+  ScheduleSoon();
   {
     MutexLock lock(mutex_);
     serving_.push_back(pthread_self());

@@ -12,7 +12,9 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kZeroBytes = 1 << 20;
+// Written so, the page cache holds folios of this size; a write into one walks all its blocks (ext4), so small ones are
+// cheap.
+constexpr size_t kZeroBytes = 64 << 10;
 constexpr uint64_t kDirtyBytes = 4 << 20;  // no more is left dirty: a sync of the journal must not queue behind it
 
 constexpr std::string_view kReusePrefix = "reuse-";
