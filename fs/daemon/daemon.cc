@@ -273,7 +273,7 @@ void Daemon::OnReady(Readiness* ready) {
 
 // With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
-  upkeep_ = std::make_unique<Upkeep>(hydrator_.get(), log_file_.get());
+  upkeep_ = std::make_unique<Upkeep>(file_system_.get(), hydrator_.get(), log_file_.get());
   adopter_->StartContents(
       [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();

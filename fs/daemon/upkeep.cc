@@ -7,12 +7,13 @@
 namespace dkfs {
 namespace {
 
-constexpr std::chrono::seconds kInterval{10};
-constexpr uint64_t kFingerprintRounds = 3;
+constexpr std::chrono::seconds kInterval{2};
+constexpr uint64_t kFingerprintRounds = 15;
 
 }  // namespace
 
-Upkeep::Upkeep(Hydrator* hydrator, LogFile* log) : hydrator_(hydrator), log_(log), thread_([this] { Run(); }) {}
+Upkeep::Upkeep(FileSystem* file_system, Hydrator* hydrator, LogFile* log)
+    : file_system_(file_system), hydrator_(hydrator), log_(log), thread_([this] { Run(); }) {}
 
 Upkeep::~Upkeep() {
   {
@@ -36,6 +37,7 @@ void Upkeep::Run() {
 
 void Upkeep::Round() {
   ++rounds_;
+  file_system_->CloseIdle();
   if (rounds_ % kFingerprintRounds == 0) {
     hydrator_->WriteTimesAndFingerprints().Ignore("facts that are lost are checked at the next mount");
   }

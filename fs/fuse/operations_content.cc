@@ -11,22 +11,6 @@ namespace {
 
 constexpr size_t kMaxCopyBytes = 1 << 20;  // FileSystem::CopyRange: one record
 
-void Open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) {
-  Serve(req, FuseOp::kOpen, [&](FileSystem& fs, Reply& reply) {
-    Status status = fs.Open(FileOf(ino), file->flags);
-    if (!status.ok()) return reply.Error(status);
-    SetOpenFlags(file);
-    reply.Opened(*file);
-  });
-}
-
-void Release(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) {
-  Serve(req, FuseOp::kRelease, [&](FileSystem& fs, Reply& reply) {
-    fs.Release(FileOf(ino));
-    reply.Done(Status::Ok());
-  });
-}
-
 void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
   Serve(req, FuseOp::kRead, [&](FileSystem& fs, Reply& reply) {
     thread_local PageBuffer buffer;  // as long-lived as the worker: no allocation for a read
@@ -114,8 +98,8 @@ void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_in
 }  // namespace
 
 void SetContentOperations(fuse_lowlevel_ops* ops) {
-  ops->open = Open;
-  ops->release = Release;
+  // No open: ENOSYS tells the kernel once that it need not ask, nor tell of closing. It keeps the pages over opens
+  // then.
   ops->read = Read;
   ops->write = Write;
   ops->fsync = Fsync;

@@ -83,13 +83,13 @@ void Link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char* new
 
 void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* file) {
   Serve(req, FuseOp::kCreate, [&](FileSystem& fs, Reply& reply) {
-    ReplyCreated(reply, fs.Create(CallerOf(req), FileOf(parent), name, mode, file->flags), file);
+    ReplyCreated(reply, fs.Create(CallerOf(req), FileOf(parent), name, mode), file);
   });
 }
 
 void Tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
   Serve(req, FuseOp::kTmpfile, [&](FileSystem& fs, Reply& reply) {
-    ReplyCreated(reply, fs.CreateTmpfile(CallerOf(req), FileOf(parent), mode, file->flags), file);
+    ReplyCreated(reply, fs.CreateTmpfile(CallerOf(req), FileOf(parent), mode), file);
   });
 }
 

@@ -99,7 +99,6 @@ void Reply::Created(const Attr& attr, const fuse_file_info& file) {
   Sent(fuse_reply_create(Take(false), &entry, &file));
 }
 
-void Reply::Opened(const fuse_file_info& file) { Sent(fuse_reply_open(Take(false), &file)); }
 void Reply::Data(std::string_view bytes) { Sent(fuse_reply_buf(Take(false), bytes.data(), bytes.size())); }
 void Reply::Link(const std::string& target) { Sent(fuse_reply_readlink(Take(false), target.c_str())); }
 void Reply::Written(size_t bytes) { Sent(fuse_reply_write(Take(false), bytes)); }

@@ -41,7 +41,6 @@ class Reply {
   void NegativeEntry();  // "no such name", which the kernel may remember
   void Attributes(const Attr& attr);
   void Created(const Attr& attr, const fuse_file_info& file);
-  void Opened(const fuse_file_info& file);
   void Data(std::string_view bytes);
   void Link(const std::string& target);
   void Written(size_t bytes);

@@ -6,11 +6,10 @@ namespace dkfs {
 namespace {
 
 constexpr std::array<std::string_view, kFuseOps> kNames = {
-    "lookup",      "forget",   "getattr", "setattr",   "readlink",        "mknod",
-    "mkdir",       "unlink",   "rmdir",   "symlink",   "rename",          "link",
-    "open",        "read",     "write",   "release",   "fsync",           "readdir",
-    "readdirplus", "fsyncdir", "statfs",  "setxattr",  "getxattr",        "listxattr",
-    "removexattr", "create",   "tmpfile", "fallocate", "copy_file_range", "lseek"};
+    "lookup",      "forget",    "getattr",         "setattr",  "readlink", "mknod",     "mkdir",       "unlink",
+    "rmdir",       "symlink",   "rename",          "link",     "read",     "write",     "fsync",       "readdir",
+    "readdirplus", "fsyncdir",  "statfs",          "setxattr", "getxattr", "listxattr", "removexattr", "create",
+    "tmpfile",     "fallocate", "copy_file_range", "lseek"};
 
 }  // namespace
 

@@ -22,10 +22,8 @@ enum class FuseOp : uint8_t {
   kSymlink,
   kRename,
   kLink,
-  kOpen,
   kRead,
   kWrite,
-  kRelease,
   kFsync,
   kReadDir,
   kReadDirPlus,
@@ -41,7 +39,7 @@ enum class FuseOp : uint8_t {
   kCopyRange,
   kSeek
 };
-inline constexpr size_t kFuseOps = 30;
+inline constexpr size_t kFuseOps = 28;
 std::string_view FuseOpName(FuseOp op);  // "lookup", ...; as in metrics
 
 // Upper bounds of the latency buckets in nanoseconds; one more bucket is above all of them.

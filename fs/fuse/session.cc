@@ -49,8 +49,8 @@ void Negotiate(void* user, fuse_conn_info* conn) {
   fuse_unset_feature_flag(conn, FUSE_CAP_AUTO_INVAL_DATA);
   for (uint64_t flag : {FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_PARALLEL_DIROPS,
                         FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
-                        FUSE_CAP_NO_OPENDIR_SUPPORT, FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL,
-                        FUSE_CAP_HANDLE_KILLPRIV_V2, FUSE_CAP_SETXATTR_EXT}) {
+                        FUSE_CAP_NO_OPEN_SUPPORT, FUSE_CAP_NO_OPENDIR_SUPPORT, FUSE_CAP_EXPORT_SUPPORT,
+                        FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL, FUSE_CAP_HANDLE_KILLPRIV_V2, FUSE_CAP_SETXATTR_EXT}) {
     Want(conn, flag);
   }
   // An O_TRUNC comes as its own SETATTR, a record of its own; locks stay in the kernel; data is not worth splicing.

@@ -42,6 +42,11 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t block) {
   impl_->wake.SignalAll();
 }
 
+void Hydrator::MarkUnknown(Inode& inode) {
+  presence::End(inode);
+  inode.presence = Presence::kUnknown;
+}
+
 void Hydrator::MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) {
   if (inode.presence != Presence::kPartial || new_size >= old_size) return;
   const uint64_t block_size = uint64_t{1} << inode.state.block_shift;

@@ -69,6 +69,8 @@ class Hydrator {
   void MarkPresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   // The backing write failed (turns kPresent into kPartial).
   void MarkAbsent(Inode& inode, uint64_t block) REQUIRES(inode.lock);
+  // The backing file has lost its last name, and no descriptor leads to it: the next Prepare begins anew.
+  void MarkUnknown(Inode& inode) REQUIRES(inode.lock);
   // After the backing file was truncated.
   void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) REQUIRES(inode.lock);
 

@@ -46,7 +46,7 @@ Status Hydrator::Impl::Settle(FileId file) {
 }
 
 void Hydrator::Impl::CloseUnused(Inode& inode) {
-  if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
+  if (inode.state.nlink > 0) inode.backing.reset();
 }
 
 Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) {

@@ -124,7 +124,7 @@ void InodeTable::Release(Inode* inode) {
 namespace {
 
 bool MustStay(const Inode& inode) REQUIRES_SHARED(inode.lock) {
-  return inode.opens.load() > 0 || (inode.presence == Presence::kPartial && inode.state.nlink > 0);
+  return inode.presence == Presence::kPartial && inode.state.nlink > 0;
 }
 
 }  // namespace

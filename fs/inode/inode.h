@@ -45,7 +45,7 @@ class Inode {
   // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial
   // only).
   uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};
-  UniqueFd backing GUARDED_BY(lock);                // read-write; opened by Hydrator::Prepare when first needed
+  UniqueFd backing GUARDED_BY(lock);                // read-write; opened by Hydrator::Prepare when needed
   bool backing_read_only GUARDED_BY(lock) = false;  // `backing` could only be opened for reading
   bool times_dirty GUARDED_BY(lock) = false;        // the backing file's times are not the recorded ones yet
 
@@ -65,7 +65,7 @@ class Inode {
   std::atomic<uint64_t> listing_end{0};
 
   std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
-  std::atomic<uint32_t> opens{0};     // open handles of the kernel
+  std::atomic<bool> used{false};      // `backing` was used since FileSystem last thought of closing it
 
  private:
   friend class InodeTable;
@@ -97,8 +97,8 @@ class InodeRef {
   Inode* inode_ = nullptr;
 };
 
-// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it, no handle
-// is open, and it is not kPartial with a name (its bitmap cannot be read again cheaply).
+// Every Inode in memory, by FileId. An Inode leaves when nothing refers to it, the kernel has forgotten it (so nobody
+// has it open), and it is not kPartial with a name (its bitmap cannot be read again cheaply).
 //
 // Invariants
 //   N1  A FileId has at most one Inode at a time, so one lock orders all its changes.
@@ -128,8 +128,9 @@ class InodeTable {
   void RememberPresent(FileId file);
   void ForgetPresent(FileId file);
   bool IsRememberedPresent(FileId file) const;
-  // Called (without locks) for each Inode about to leave memory with opens == 0; again when somebody took and released
-  // it meanwhile. The hook must not take a reference to the inode itself. Set before the first Get.
+  // Called for each Inode about to leave memory, perhaps under the tree lock or locks of other inodes; again when
+  // somebody took and released it meanwhile. The hook may lock this inode, must not take a reference to it, and nothing
+  // of its work may need another inode. Set before the first Get.
   void SetEvictHook(std::function<void(Inode&)> hook) { evict_hook_ = std::move(hook); }
 
  private:

@@ -111,9 +111,7 @@ Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAtt
       after.mtime = WallNow();
       Apply(caller, request, after.mtime, &after);
       after.size = *request.size;
-      Status done = fs.Truncate(caller, inode, after);
-      if (inode.opens.load() == 0 && inode.state.nlink > 0) inode.backing.reset();
-      return done;
+      return fs.Truncate(caller, inode, after);
     });
     if (!resized.ok()) return resized;
     return GetAttr(file);

@@ -42,11 +42,62 @@ Result<size_t> ReadBacking(int fd, MutableBytes out, uint64_t offset) {
 
 Status FileSystem::Impl::OpenBacking(Inode& inode) {
   if (inode.backing.valid()) return Status::Ok();
-  if (inode.state.nlink == 0) return Status::Error(ESTALE, "an unlinked file of an earlier mount");
-  DKFS_TRY_ASSIGN(const std::string path, PathOf(inode));
+  std::string path;  // an orphan has none: it is made again from the store
+  if (inode.state.nlink > 0) {
+    DKFS_TRY_ASSIGN(path, PathOf(inode));
+  }
   DKFS_TRY(hydrator->Prepare(inode, path));
   inode.backing_read_only = (fcntl(inode.backing.get(), F_GETFL) & O_ACCMODE) == O_RDONLY;
+  NoteOpened(inode);
   return Status::Ok();
+}
+
+void FileSystem::Impl::NoteOpened(Inode& inode) {
+  inode.used.store(true, std::memory_order_relaxed);
+  MutexLock l(open_order_mutex);
+  open_order.push_back(inode.id);
+}
+
+void FileSystem::Impl::CloseOldest() {
+  constexpr int kAtOnce = 8;  // some are in use; whoever comes next goes on
+  for (int i = 0; i < kAtOnce && CloseFront(options.open_files); ++i) {
+  }
+}
+
+bool FileSystem::Impl::CloseFront(size_t enough) {
+  FileId oldest;
+  {
+    MutexLock l(open_order_mutex);
+    if (open_order.size() <= enough) return false;
+    oldest = open_order.front();
+    open_order.pop_front();
+  }
+  InodeRef ref = inodes->Peek(oldest);
+  if (ref && !CloseUnused(*ref)) {
+    MutexLock l(open_order_mutex);
+    open_order.push_back(oldest);
+  }
+  return true;
+}
+
+void FileSystem::CloseIdle() {
+  size_t left;
+  {
+    MutexLock l(impl_->open_order_mutex);
+    left = impl_->open_order.size();
+  }
+  for (; left > 0; --left) {
+    if (!impl_->CloseFront(0)) return;
+  }
+}
+
+// Only tried: whoever holds the lock uses it. That of an orphan stays, because no name leads back to it.
+bool FileSystem::Impl::CloseUnused(Inode& inode) {
+  if (inode.used.exchange(false, std::memory_order_relaxed)) return false;
+  if (!inode.lock.try_lock()) return false;
+  if (inode.state.nlink > 0) inode.backing.reset();
+  inode.lock.unlock();
+  return true;
 }
 
 Status FileSystem::Impl::MakeWritable(Inode& inode) {
@@ -87,6 +138,7 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
   {
     SharedLock l(inode.lock);
     if (inode.backing.valid()) {
+      inode.used.store(true, std::memory_order_relaxed);
       if (offset >= inode.state.size) return size_t{0};
       const size_t n = std::min<uint64_t>(out.size(), inode.state.size - offset);
       const BlockSpan span = SpanOf(inode.state, offset, n);

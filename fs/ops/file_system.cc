@@ -8,8 +8,10 @@ namespace dkfs {
 
 FileSystem::FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydrator* hydrator, SharedMutex* tree_lock,
                        const FileSystemOptions& options, Drift* drift)
-    : impl_(std::make_unique<Impl>(store, backing, inodes, hydrator, tree_lock, options, drift)) {}
-FileSystem::~FileSystem() = default;
+    : impl_(std::make_unique<Impl>(store, backing, inodes, hydrator, tree_lock, options, drift)) {
+  inodes->SetEvictHook([impl = impl_.get()](Inode& inode) { impl->EndOrphan(inode); });
+}
+FileSystem::~FileSystem() { impl_->inodes->SetEvictHook(nullptr); }
 
 Result<InodeRef> FileSystem::Impl::Get(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
@@ -148,11 +150,7 @@ void FileSystem::Impl::FollowAttributes(Inode& inode) {
 Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }
 
 Status FileSystem::WithContent(FileId file, const std::function<Status(Inode&)>& body) {
-  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
-    Status done = body(inode);
-    if (inode.opens.load() == 0) inode.backing.reset();
-    return done;
-  });
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status { return body(inode); });
 }
 
 int FileSystem::backing_error() const { return impl_->backing_error.load(std::memory_order_relaxed); }

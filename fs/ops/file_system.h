@@ -62,6 +62,7 @@ struct DirEntry {
 struct FileSystemOptions {
   bool writeback_cache = false;  // order=fsync: size and times of dirty pages are the kernel's until it hands them over
   bool delta = true;             // capture changed ranges against the pre-image
+  size_t open_files = 256;       // backing files kept open, at least 1; those of unlinked files come on top
 };
 
 class Drift;  // fs/capture/drift.h
@@ -79,13 +80,12 @@ class FileSystem {
   // its number alone, for file handles.
   Result<Attr> Lookup(FileId parent, std::string_view name);
   void Forget(FileId file, uint64_t count);
-  Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode,
-                      int open_flags);  // and opens
+  Result<Attr> Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode);
   Result<Attr> MakeNode(const Caller& caller, FileId parent, std::string_view name, mode_t mode, dev_t rdev);
   Result<Attr> MakeDir(const Caller& caller, FileId parent, std::string_view name, mode_t mode);
   Result<Attr> MakeSymlink(const Caller& caller, FileId parent, std::string_view name, std::string_view target);
   Result<Attr> Link(const Caller& caller, FileId file, FileId new_parent, std::string_view new_name);
-  Result<Attr> CreateTmpfile(const Caller& caller, FileId parent, mode_t mode, int open_flags);  // O_TMPFILE, and opens
+  Result<Attr> CreateTmpfile(const Caller& caller, FileId parent, mode_t mode);  // O_TMPFILE
   Status Unlink(const Caller& caller, FileId parent, std::string_view name);
   Status RemoveDir(const Caller& caller, FileId parent, std::string_view name);
   // flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT as renameat2(2) combines them; others EINVAL.
@@ -111,8 +111,10 @@ class FileSystem {
   Status RemoveXattr(const Caller& caller, FileId file, std::string_view name);
 
   // --- content ---
-  Status Open(FileId file, int flags);
-  void Release(FileId file);
+  // Nothing is opened for a caller: to dkfs a file is open as long as the kernel has not forgotten it. Backing files
+  // are opened when used, and closed when others need the room or by CloseIdle: those not used since it was called
+  // last.
+  void CloseIdle();
   Result<size_t> Read(FileId file, MutableBytes out, uint64_t offset);
   // `append`: O_APPEND (offset is the kernel's idea; the end of file counts under the lock). `from_cache`: pages handed
   // over by the kernel's cache (FUSE_WRITE_CACHE), whose offset holds as it is and, with the writeback cache, whose

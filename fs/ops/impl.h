@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include <algorithm>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,9 @@ class FileSystem::Impl {
   Drift* const drift;
   Capture capture;
   std::atomic<int> backing_error{0};
+  Mutex open_order_mutex;
+  std::deque<FileId> open_order
+      GUARDED_BY(open_order_mutex);  // whose backing files were opened, oldest first; some were closed since
 
   // --- looking up ---
   // The inode, compared with the backing directory first where that is asked for (drift).
@@ -80,8 +84,10 @@ class FileSystem::Impl {
   Result<bool> IsBelow(FileId dir, FileId ancestor) REQUIRES(tree);
   // What becomes of an inode that loses one name: appends its item to `record`, gives the state it will have.
   InodeState LoseName(Inode& inode, const TimeSpec& now, RecordBuilder* record) REQUIRES(inode.lock);
-  // Before the backing name goes: an inode somebody still has open is kept reachable through its descriptor.
-  Status KeepReachable(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  // The kernel has forgotten the inode, so nobody has it open: what has no name is gone.
+  void EndOrphan(Inode& inode) EXCLUDES(inode.lock);
+  // Before the backing name goes: an inode that somebody may have open is kept reachable through its descriptor.
+  void KeepReachable(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   void AfterLastName(Inode& inode) REQUIRES(inode.lock);
   // Content that is only in the backing file is recorded and synced before a name of it may go.
   Status SecureBeforeRemoval(FileId parent, std::string_view name) EXCLUDES(tree);
@@ -92,6 +98,11 @@ class FileSystem::Impl {
   template <class Body>
   NO_THREAD_SAFETY_ANALYSIS auto WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>()));
   Status OpenBacking(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
+  void NoteOpened(Inode& inode) EXCLUDES(open_order_mutex);
+  // Closes backing files that were not used lately, down to options.open_files. Not under the locks of inodes.
+  void CloseOldest() EXCLUDES(open_order_mutex);
+  bool CloseFront(size_t enough) EXCLUDES(open_order_mutex);   // the one opened first; false: no more than enough
+  static bool CloseUnused(Inode& inode) EXCLUDES(inode.lock);  // false: it is in use
   Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
                              bool from_cache) REQUIRES(inode.lock);
@@ -157,8 +168,12 @@ NO_THREAD_SAFETY_ANALYSIS auto FileSystem::Impl::WithContent(FileId file, Body b
   Inode& inode = **ref;
   {
     ExclusiveLock l(inode.lock);
-    if (inode.backing.valid()) return body(inode);
+    if (inode.backing.valid()) {
+      inode.used.store(true, std::memory_order_relaxed);
+      return body(inode);
+    }
   }
+  CloseOldest();
   tree.lock_shared();
   inode.lock.lock();
   Status opened = IsRegular(inode.state) ? OpenBacking(inode) : Status::Error(IsDir(inode.state) ? EISDIR : EINVAL);

@@ -12,7 +12,7 @@ Result<Attr> FileSystem::Impl::LookupSelf(FileId file) {
   SharedLock t(tree);
   {
     SharedLock l(ref->lock);
-    if (ref->state.nlink == 0 && ref->opens.load() == 0) return Status::Error(ENOENT);
+    if (ref->state.nlink == 0 && !inodes->KernelKnows(*ref)) return Status::Error(ENOENT);
   }
   return Answer(*ref);
 }
@@ -157,12 +157,11 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
     Publish(child, made.state, seq);
   }
   SetHint(*made_ref, parent, name);
-  if (spec.open) made_ref->opens.fetch_add(1);
+  if (spec.open) NoteOpened(*made_ref);
   return Answer(*made_ref);
 }
 
-Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode,
-                                int /*flags*/) {
+Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode) {
   return impl_->Make(caller, parent, name, {.mode = S_IFREG | (mode & 07777), .rdev = 0, .target = {}, .open = true});
 }
 
@@ -182,7 +181,7 @@ Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::s
   return impl_->Make(caller, parent, name, {.mode = S_IFLNK | 0777, .rdev = 0, .target = target, .open = false});
 }
 
-Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode_t mode, int /*flags*/) {
+Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode_t mode) {
   Impl& fs = *impl_;
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(parent));
@@ -211,7 +210,6 @@ Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode
     child.backing = std::move(fd);
     fs.Publish(child, made.state, seq);
   }
-  child.opens.fetch_add(1);
   return fs.Answer(child);
 }
 

@@ -8,19 +8,20 @@ InodeState FileSystem::Impl::LoseName(Inode& inode, const TimeSpec& now, RecordB
   InodeState after = inode.state;
   after.ctime = now;
   after.nlink = IsDir(after) || after.nlink == 0 ? 0 : after.nlink - 1;
-  if (after.nlink > 0 || inode.opens.load() > 0) {
-    record->Inode(inode.id, after);  // without links: an orphan, until its last handle is released
+  if (after.nlink > 0 || (IsRegular(after) && inodes->KernelKnows(inode))) {
+    record->Inode(inode.id, after);  // without links: an orphan, until the kernel forgets it
   } else {
     record->InodeGone(inode.id);
   }
   return after;
 }
 
-Status FileSystem::Impl::KeepReachable(Inode& inode, const std::string& path) {
-  if (!IsRegular(inode.state) || inode.backing.valid() || inode.opens.load() == 0 || inode.state.nlink > 1) {
-    return Status::Ok();
-  }
-  return hydrator->Prepare(inode, path);
+// Best effort, and only what is cheap: without a descriptor the content of an orphan is made again from the store.
+void FileSystem::Impl::KeepReachable(Inode& inode, const std::string& path) {
+  if (!IsRegular(inode.state) || inode.backing.valid() || inode.state.nlink > 1) return;
+  if (inode.presence != Presence::kPresent || inode.state.size == 0) return;
+  Result<UniqueFd> fd = backing->Open(path, O_RDWR);
+  if (fd.ok()) inode.backing = std::move(fd).value();
 }
 
 void FileSystem::Impl::AfterLastName(Inode& inode) {
@@ -28,7 +29,21 @@ void FileSystem::Impl::AfterLastName(Inode& inode) {
   if (IsRegular(inode.state) && inode.presence != Presence::kPresent) {
     backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
   }
+  if (IsRegular(inode.state) && !inode.backing.valid()) hydrator->MarkUnknown(inode);
   inodes->ForgetPresent(inode.id);
+}
+
+void FileSystem::Impl::EndOrphan(Inode& inode) {
+  ExclusiveLock l(inode.lock);
+  if (!inode.loaded || !inode.exists || inode.state.nlink > 0 || !IsRegular(inode.state)) return;
+  inode.exists = false;
+  if (inode.presence == Presence::kPartial) {
+    backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
+  }
+  RecordBuilder record;
+  record.SetUrgent();
+  record.InodeGone(inode.id);
+  store->Append(record).status().Ignore("an orphan left behind is removed when the store is mounted next");
 }
 
 Status FileSystem::Impl::SecureAll(Inode& inode) {
@@ -81,7 +96,7 @@ Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string
 Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& child, EntryId entry,
                                       std::string_view name, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
   const bool is_dir = IsDir(child.state);
-  DKFS_TRY(KeepReachable(child, path));
+  KeepReachable(child, path);
   InodeState dir_after = dir.state;
   dir_after.mtime = dir_after.ctime = WallNow();
   if (is_dir && dir_after.nlink > 2) --dir_after.nlink;
@@ -113,32 +128,6 @@ Status FileSystem::Unlink(const Caller& caller, FileId parent, std::string_view 
 
 Status FileSystem::RemoveDir(const Caller& caller, FileId parent, std::string_view name) {
   return impl_->Remove(caller, parent, name, true);
-}
-
-Status FileSystem::Open(FileId file, int flags) {
-  DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
-  SharedLock l(ref->lock);
-  if (IsDir(ref->state) && (flags & O_ACCMODE) != O_RDONLY) return Status::Error(EISDIR);
-  ref->opens.fetch_add(1);
-  return Status::Ok();
-}
-
-void FileSystem::Release(FileId file) {
-  InodeRef ref = impl_->inodes->Peek(file);
-  if (!ref) return;
-  Inode& inode = *ref;
-  ExclusiveLock l(inode.lock);
-  const uint32_t opens = inode.opens.load();
-  if (opens == 0) return;  // a handle of a daemon before us
-  inode.opens.store(opens - 1);
-  if (opens > 1) return;
-  inode.backing.reset();
-  if (inode.state.nlink > 0 || IsDir(inode.state)) return;
-  RecordBuilder record;
-  record.SetUrgent();
-  record.InodeGone(inode.id);
-  Result<Seq> seq = impl_->store->Append(record);
-  seq.status().Ignore("an orphan left behind is removed when the store is mounted next");
 }
 
 }  // namespace dkfs

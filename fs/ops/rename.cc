@@ -104,7 +104,7 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
   Inode& child = *plan.child;
   Inode* victim = plan.victim;
   const TimeSpec now = WallNow();
-  if (victim != nullptr && !plan.exchange) DKFS_TRY(KeepReachable(*victim, plan.to_path));
+  if (victim != nullptr && !plan.exchange) KeepReachable(*victim, plan.to_path);
 
   RecordBuilder record;
   record.SetRequest(caller.request);

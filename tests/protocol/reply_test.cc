@@ -86,6 +86,11 @@ TEST_F(ReplyTest, SessionWaitsForOwedAnswers) {
 TEST_F(ReplyTest, UnknownOpcodeIsEnosys) { EXPECT_EQ(ENOSYS, kernel_->Call(2000, 1, "").error); }
 TEST_F(ReplyTest, OpcodeBeyondAllIsEnosys) { EXPECT_EQ(ENOSYS, kernel_->Call(0xFFFFFFF0u, 1, "xyz").error); }
 
+TEST_F(ReplyTest, OpenAndFlushAreEnosysSoThatTheKernelStopsAsking) {
+  EXPECT_EQ(ENOSYS, kernel_->Call(FUSE_OPEN, 1, Raw(fuse_open_in{})).error);
+  EXPECT_EQ(ENOSYS, kernel_->Call(FUSE_FLUSH, 1, Raw(fuse_flush_in{})).error);
+}
+
 TEST_F(ReplyTest, OpendirIsEnosysSoThatTheKernelStopsAsking) {
   EXPECT_EQ(ENOSYS, kernel_->Call(FUSE_OPENDIR, 1, Raw(fuse_open_in{})).error);
 }

@@ -56,10 +56,7 @@ TEST_F(RequestsTest, EntriesAndAttributesAreCachedForEver) {
   EXPECT_GT(kernel_->Call(FUSE_GETATTR, node, Raw(fuse_getattr_in{})).As<fuse_attr_out>().attr_valid, 100'000'000u);
 }
 
-TEST_F(RequestsTest, OpenKeepsTheCacheAndNeedsNoFlush) {
-  uint64_t node = Create("a");
-  auto open = kernel_->Call(FUSE_OPEN, node, Raw(fuse_open_in{})).As<fuse_open_out>();
-  EXPECT_EQ(uint32_t{FOPEN_KEEP_CACHE | FOPEN_NOFLUSH}, open.open_flags);
+TEST_F(RequestsTest, CreateKeepsTheCacheAndNeedsNoFlush) {
   Answer created = kernel_->Call(FUSE_CREATE, 1, Raw(fuse_create_in{0, S_IFREG | 0644, 0, 0}) + Name("b"));
   EXPECT_EQ(uint32_t{FOPEN_KEEP_CACHE | FOPEN_NOFLUSH}, created.As<fuse_open_out>(sizeof(fuse_entry_out)).open_flags);
 }

@@ -85,7 +85,7 @@ void FileSystem::Forget(FileId file, uint64_t count) {
   auto it = World().nodes.find(file.value);
   if (it != World().nodes.end()) it->second.lookups -= std::min(count, it->second.lookups);
 }
-Result<Attr> FileSystem::Create(const Caller& c, FileId parent, std::string_view name, mode_t mode, int) {
+Result<Attr> FileSystem::Create(const Caller& c, FileId parent, std::string_view name, mode_t mode) {
   return AddChild(c, parent, name, mode);
 }
 Result<Attr> FileSystem::MakeNode(const Caller& c, FileId parent, std::string_view name, mode_t mode, dev_t) {
@@ -106,7 +106,7 @@ Result<Attr> FileSystem::Link(const Caller&, FileId file, FileId parent, std::st
   ++World().nodes[file.value].state.nlink;
   return AttrOf(file.value);
 }
-Result<Attr> FileSystem::CreateTmpfile(const Caller& c, FileId, mode_t mode, int) {
+Result<Attr> FileSystem::CreateTmpfile(const Caller& c, FileId, mode_t mode) {
   std::lock_guard lock(World().mutex);
   World().last_caller = c;
   DKFS_TRY(Enter());
@@ -194,11 +194,6 @@ Status FileSystem::RemoveXattr(const Caller&, FileId file, std::string_view name
   DKFS_TRY_ASSIGN(StubNode * node, Find(file));
   return node->xattrs.erase(std::string(name)) == 1 ? Status::Ok() : Status::Error(ENODATA);
 }
-Status FileSystem::Open(FileId file, int) {
-  std::lock_guard lock(World().mutex);
-  return Find(file).status();
-}
-void FileSystem::Release(FileId) {}
 Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) {
   std::lock_guard lock(World().mutex);
   DKFS_TRY_ASSIGN(StubNode * node, Find(file));
