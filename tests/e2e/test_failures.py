@@ -6,7 +6,7 @@ import os
 import pytest
 
 from disks import small_disk
-from dkfs import Dkfs, assert_same, run, tree
+from dkfs import Dkfs, assert_same, run, tree, wait_until
 
 
 def write_until_error(path, block=1 << 16, limit=1 << 31):
@@ -61,6 +61,7 @@ def test_backing_disk_full(base):
             with open(made.dir / "fill", "rb") as f:
                 assert len(f.read()) >= synced
             os.unlink(made.dir / "fill")
+            made.wait_released("fill")
             (made.dir / "again").write_bytes(b"a" * 200_000)
             assert (made.dir / "again").read_bytes() == b"a" * 200_000
             want = tree(made.dir)
@@ -81,7 +82,8 @@ def test_backing_read_only(base):
             made.mount()
             (made.dir / "f").write_text("before")
             run("sync")
-            run("mount", "-o", "remount,ro", disk)
+            # Refused while a file is open for writing, and dkfs may just be closing one.
+            wait_until(lambda: run("mount", "-o", "remount,ro", disk, check=False).returncode == 0, "still in use")
             for attempt in (lambda: (made.dir / "g").write_text("x"), lambda: (made.dir / "f").write_text("after"),
                             lambda: os.unlink(made.dir / "f")):
                 with pytest.raises(OSError) as e:
