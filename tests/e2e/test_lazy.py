@@ -5,7 +5,7 @@ import time
 
 from dkfs import SLACK, wait_until
 
-ATTEMPTS = 3  # one quiet attempt shows what a busy machine hides
+ATTEMPTS = 10  # one quiet attempt shows what a busy machine hides
 
 
 def attempt(fs, size):

@@ -6,13 +6,13 @@ import urllib.request
 
 import pytest
 
-from dkfs import BIN, Dkfs, free_port, run
+from dkfs import BIN, PATIENCE, Dkfs, free_port, run
 
 pytestmark = pytest.mark.short
 
 
 def scrape(port):
-    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).read().decode()
     rows = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
