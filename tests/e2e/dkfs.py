@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("DKFS_BIN", ROOT / "build" / "bin")).resolve()
 SLACK = float(os.environ.get("DKFS_TIME_FACTOR", "1"))  # sanitized programs are slower by less than this
+CLOCK_REALTIME_COARSE = 5
 PATIENCE = 300  # seconds that nothing here takes: only a promise that is broken waits so long
 
 
@@ -41,6 +42,13 @@ def wait_until(condition, message, limit=PATIENCE):
         assert time.monotonic() < deadline, message() if callable(message) else message
         time.sleep(0.01)
     return found
+
+
+def next_tick():
+    """Until what happens now has another ctime than what happened before, where the kernel's times go in ticks."""
+    now = time.time_ns()
+    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= now:
+        time.sleep(0.001)
 
 
 @contextmanager
