@@ -1,18 +1,24 @@
 """A real dkfs mount for tests: starts, kills and loses it, and looks at what came back."""
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("DKFS_BIN", ROOT / "build" / "bin")).resolve()
+SLACK = float(os.environ.get("DKFS_TIME_FACTOR", "1"))  # sanitized programs are slower by less than this
+CLOCK_REALTIME_COARSE = 5
+PATIENCE = 300  # seconds that nothing here takes: only a promise that is broken waits so long
 
 
 def run(*args, check=True, timeout=120, **kw):
@@ -27,6 +33,31 @@ def is_mounted(path):
         if re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) == wanted:
             return True
     return False
+
+
+def wait_until(condition, message, limit=PATIENCE):
+    """Waits for what comes by itself, such as the end of a process or the RELEASE after a close."""
+    deadline = time.monotonic() + limit
+    while not (found := condition()):
+        assert time.monotonic() < deadline, message() if callable(message) else message
+        time.sleep(0.01)
+    return found
+
+
+def next_tick():
+    """Until what happens now has another ctime than what happened before, where the kernel's times go in ticks."""
+    now = time.time_ns()
+    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= now:
+        time.sleep(0.001)
+
+
+@contextmanager
+def free_port():
+    """A port for a daemon's metrics. Bound meanwhile, so that nobody else gets it; who sets SO_REUSEADDR can listen there."""
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
 
 
 class Dkfs:
@@ -70,6 +101,24 @@ class Dkfs:
                 found.append(int(proc.name))
         return found
 
+    def held(self):
+        """Whether somebody has the store: a process that ends shows no command line long before its last thread is done."""
+        try:
+            fd = os.open(Path(self.store) / "LOCK", os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def gone(self):
+        """Whether no process of this store is left, not even one that is just ending."""
+        return not self.pids() and not self.held()
+
     def kill(self):
         """kill -9 of all dkfs processes, and waits until they are gone."""
         pids = self.pids()
@@ -79,19 +128,23 @@ class Dkfs:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if all(self._dead(pid) for pid in pids):
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"dkfs processes {pids} survive kill -9")
+        wait_until(self.gone, f"dkfs processes {pids} survive kill -9")
 
-    @staticmethod
-    def _dead(pid):
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-        except OSError:
-            return True
+    def descriptors(self):
+        """What the dkfs processes of this store have open, as /proc names it."""
+        found = []
+        for pid in self.pids():
+            for fd in Path(f"/proc/{pid}/fd").iterdir():
+                try:
+                    found.append(os.readlink(fd))
+                except OSError:
+                    pass
+        return found
+
+    def wait_released(self, path):
+        """Until the daemon has closed a file that was unlinked: the last close is told to it, and not waited for."""
+        name = f"/{Path(path).name} (deleted)"
+        wait_until(lambda: not any(link.endswith(name) for link in self.descriptors()), f"{path} stays open")
 
     def lose_dir(self):
         """Empties the real directory (unmounting what a kill left behind first)."""
@@ -104,9 +157,10 @@ class Dkfs:
 
     def detach(self):
         while is_mounted(self.dir):
-            run("umount", "-l", self.dir)
+            done = run("umount", "-l", self.dir, check=False)
+            assert done.returncode == 0 or not is_mounted(self.dir), done.stderr
 
-    def wait_hydrated(self, timeout=120):
+    def wait_hydrated(self, timeout=PATIENCE):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             status = self.status()
@@ -115,7 +169,7 @@ class Dkfs:
             time.sleep(0.05)
         raise AssertionError(f"hydration did not end: {self.status()}")
 
-    def wait_adopted(self, timeout=120):
+    def wait_adopted(self, timeout=PATIENCE):
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.status()["protected"]["share"] >= 1:
@@ -131,7 +185,7 @@ class Dkfs:
             except subprocess.TimeoutExpired:
                 pass
         deadline = time.monotonic() + 20
-        while self.pids() and time.monotonic() < deadline:
+        while not self.gone() and time.monotonic() < deadline:
             time.sleep(0.02)
         if self.pids():
             self.kill()

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from dkfs import run
+from dkfs import PATIENCE, run, wait_until
 
 
 def programs():
@@ -21,6 +21,7 @@ def programs():
 class Postgres:
     def __init__(self, data, run_dir, port=54321):
         self.data = Path(data)
+        self.where = os.path.realpath(data)
         self.run_dir = Path(run_dir)
         self.port = port
         self.bin = programs()
@@ -47,7 +48,7 @@ class Postgres:
         self.server = subprocess.Popen(
             ["runuser", "-u", "postgres", "--", str(self.bin / "postgres"), "-D", str(self.data), *words],
             stdout=log, stderr=log, cwd="/", start_new_session=True)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.sql("select 1", check=False).returncode == 0:
                 return
@@ -63,30 +64,28 @@ class Postgres:
                    check=check, timeout=timeout)
 
     def pids(self):
-        """The postmaster and all its children."""
-        parents = {}
-        for stat in glob.glob("/proc/[0-9]*/stat"):
+        """The postmaster and all its children, also those that outlive it: they work in the data directory."""
+        found = []
+        for link in glob.glob("/proc/[0-9]*/cwd"):
             try:
-                text = Path(stat).read_text()
+                if os.readlink(link) == self.where:
+                    found.append(int(link.split("/")[2]))
             except OSError:
                 continue
-            parents.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(text.split()[0]))
-        found, queue = [], [self.server.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            queue += parents.get(pid, [])
         return found
 
     def kill(self):
         """kill -9 of the postmaster and its children; runuser stays to reap it, or the next one would think it alive."""
-        for pid in self.pids():
-            try:
-                if pid != self.server.pid:
+        def none_left():
+            pids = self.pids()
+            for pid in pids:
+                try:
                     os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.server.wait(timeout=60)
+                except ProcessLookupError:
+                    pass
+            return not pids
+        wait_until(none_left, "PostgreSQL survives kill -9")  # one that is left keeps the next from starting
+        self.server.wait(timeout=PATIENCE)
 
     def stop(self):
         if self.server is None or self.server.poll() is not None:

@@ -1,24 +1,18 @@
 """Prometheus metrics at --metrics-addr."""
 
+import contextlib
 import os
-import socket
 import urllib.request
 
 import pytest
 
-from dkfs import Dkfs, run, BIN
+from dkfs import BIN, PATIENCE, Dkfs, free_port, run
 
 pytestmark = pytest.mark.short
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def scrape(port):
-    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).read().decode()
     rows = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -29,8 +23,9 @@ def scrape(port):
 
 def test_metrics_count_what_happens(base):
     made = Dkfs(base)
-    port = free_port()
-    try:
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(free_port())
+        stack.callback(made.close)
         run(BIN / "dkfs", "--store", made.store, "--metrics-addr", f"127.0.0.1:{port}", made.dir)
         _, before = scrape(port)
         with open(made.dir / "f", "wb") as f:
@@ -58,5 +53,3 @@ def test_metrics_count_what_happens(base):
             assert counts == sorted(counts) and len(counts) > 5, "cumulative"
         assert 0 < after["dkfs_journal_sync_duration_seconds_sum"] < 60, "seconds"
         assert next(v for k, v in after.items() if k.startswith("dkfs_degraded")) == 0
-    finally:
-        made.close()

@@ -14,7 +14,7 @@ import pytest
 
 from calls import (COLLAPSE_RANGE, INSERT_RANGE, KEEP_SIZE, O_DIRECT, PUNCH_HOLE, USER, ZERO_RANGE, as_user, code_of, creat,
                    fallocate, in_child, libc, mmap_offset_write)
-from places import WRITEBACK, assert_it_survives
+from places import WRITEBACK, assert_it_survives, next_tick
 
 MIB = 1 << 20
 
@@ -282,6 +282,7 @@ def test_shared_mappings_are_shared_and_reach_the_file(d):
         os.waitpid(pid, 0)
         assert m[9000:9005] == b"child" and os.pread(f.fileno(), 5, 9000) == b"child"
         before = os.fstat(f.fileno())
+        next_tick()
         m[1:4] = b"abc"
         m.flush()
         after = os.fstat(f.fileno())

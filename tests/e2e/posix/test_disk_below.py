@@ -3,11 +3,10 @@
 import errno
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -64,6 +63,7 @@ def test_a_full_disk_is_enospc_until_space_returns(small):
         while data := f.read(1 << 20):
             assert data == b"f" * len(data)
     os.unlink(small.dir / "big")
+    small.fs.wait_released("big")
     assert code_of(creat, small.dir / "again", 0o644, b"x" * 100_000) == "ok"
 
 
@@ -164,6 +164,7 @@ def test_a_quota_below_that_binds_root_is_edquot_until_space_returns(ext4):
             assert os.stat(fs.dir / "big").st_size == size and keep.read_bytes() == b"kept"
             assert (fs.dir / "big").read_bytes() == b"f" * size
             os.unlink(fs.dir / "big")
+            fs.wait_released("big")
             support.run("sync", "-f", limited)
             assert code_of(creat, fs.dir / "again", 0o644, b"x" * 100_000) == "ok"
         finally:
@@ -202,16 +203,15 @@ def test_a_chown_that_names_nobody_takes_set_id_bits_with_the_writeback_cache_to
 def test_what_was_written_is_read_from_the_cache(ext4):
     """write, stat, read: no READ reaches the daemon, nor after the file is opened again."""
     fs = support.Dkfs(ext4 / "cached")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        address = "%s:%d" % s.getsockname()
 
     def reads():
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=support.PATIENCE) as answer:
             rows = [line for line in answer.read().decode().splitlines() if line.startswith("dkfs_fuse_requests_total")]
         assert any("write" in row for row in rows)
         return sum(float(row.rsplit(" ", 1)[1]) for row in rows if 'op="read"' in row)
-    try:
+    with ExitStack() as stack:
+        address = f"127.0.0.1:{stack.enter_context(support.free_port())}"
+        stack.callback(fs.close)
         command = [w if w != "off" else address for w in fs.command()]
         support.run(*command)
         data = os.urandom(64 << 10)
@@ -228,5 +228,3 @@ def test_what_was_written_is_read_from_the_cache(ext4):
             f.write("1")
         (fs.dir / "f").read_bytes()
         assert reads() > before
-    finally:
-        fs.close()
