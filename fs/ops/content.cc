@@ -59,8 +59,8 @@ void FileSystem::Impl::NoteOpened(Inode& inode) {
 }
 
 void FileSystem::Impl::CloseOldest() {
-  constexpr int kAtOnce = 8;  // some are in use; whoever comes next goes on
-  for (int i = 0; i < kAtOnce && CloseFront(options.open_files); ++i) {
+  // All may be in use: each is looked at twice, which takes the mark of use away.
+  for (size_t i = 0; i < 2 * options.open_files && CloseFront(options.open_files); ++i) {
   }
 }
 
@@ -193,7 +193,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   if (kill_suidgid) KillSuidSgid(caller, &after);
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
   if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
-  if (Status s = WriteBacking(inode.backing.get(), data, offset); !s.ok()) {
+  if (Status s = TakeSpace([&] { return WriteBacking(inode.backing.get(), data, offset); }); !s.ok()) {
     return Undo(inode, seq, offset, data.size(), s);
   }
   if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);

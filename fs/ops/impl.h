@@ -6,14 +6,17 @@
 #include <limits.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "fs/capture/capture.h"
 #include "fs/capture/drift.h"
 #include "fs/ops/file_system.h"
+#include "store/base/clock.h"
 
 namespace dkfs {
 
@@ -31,6 +34,7 @@ class FileSystem::Impl {
   Drift* const drift;
   Capture capture;
   std::atomic<int> backing_error{0};
+  std::atomic<uint64_t> freed_ns{0};  // when an open backing file last lost its last name, or was closed then
   Mutex open_order_mutex;
   std::deque<FileId> open_order
       GUARDED_BY(open_order_mutex);  // whose backing files were opened, oldest first; some were closed since
@@ -113,6 +117,10 @@ class FileSystem::Impl {
   Result<size_t> ReadFromStore(Inode& inode, MutableBytes out, uint64_t offset) REQUIRES_SHARED(inode.lock);
   // EROFS when the backing file could only be opened for reading and still can not be opened for writing.
   Status MakeWritable(Inode& inode) REQUIRES(inode.lock);
+  // A change of the backing directory that takes space. What a removal frees is there when the kernel has forgotten the
+  // file, a moment after the answer: a disk that is full right then is asked again.
+  template <class Change>
+  Status TakeSpace(Change change);
   // Notes that the backing directory refused a change, for status; gives the error back.
   Status Refused(const Status& error);
   // The record `seq` was made but the backing file did not take it.
@@ -159,6 +167,20 @@ void KillSuidSgid(const Caller& caller, InodeState* state);
 inline bool IsDir(const InodeState& state) { return S_ISDIR(state.mode); }
 inline bool IsRegular(const InodeState& state) { return S_ISREG(state.mode); }
 inline uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
+
+template <class Change>
+Status FileSystem::Impl::TakeSpace(Change change) {
+  constexpr uint64_t kRecentlyNs = 500'000'000;
+  constexpr std::chrono::milliseconds kPause{5};
+  constexpr int kAttempts = 40;
+  Status done = change();
+  for (int i = 0; i < kAttempts && (done.code() == ENOSPC || done.code() == EDQUOT); ++i) {
+    if (MonotonicNs() - freed_ns.load(std::memory_order_relaxed) > kRecentlyNs) return done;
+    std::this_thread::sleep_for(kPause);
+    done = change();
+  }
+  return done;
+}
 
 template <class Body>
 NO_THREAD_SAFETY_ANALYSIS auto FileSystem::Impl::WithContent(FileId file, Body body)

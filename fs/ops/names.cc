@@ -90,21 +90,20 @@ Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& call
 Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made,
                                      UniqueFd* fd) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
-  switch (spec.mode & S_IFMT) {
-    case S_IFREG: {
-      DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
-      break;
+  DKFS_TRY(TakeSpace([&]() -> Status {
+    switch (spec.mode & S_IFMT) {
+      case S_IFREG: {
+        DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
+        return Status::Ok();
+      }
+      case S_IFDIR:
+        return backing->MakeDir(path, 0700);
+      case S_IFLNK:
+        return backing->MakeSymlink(std::string(spec.target), path);
+      default:
+        return backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev);
     }
-    case S_IFDIR:
-      DKFS_TRY(backing->MakeDir(path, 0700));
-      break;
-    case S_IFLNK:
-      DKFS_TRY(backing->MakeSymlink(std::string(spec.target), path));
-      break;
-    default:
-      DKFS_TRY(backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev));
-      break;
-  }
+  }));
   DKFS_TRY(backing->ApplyOwnerAndMode(path, made.state));
   if (!made.access_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclAccess, made.access_acl));
   if (!made.default_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclDefault, made.default_acl));
@@ -162,6 +161,7 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
 }
 
 Result<Attr> FileSystem::Create(const Caller& caller, FileId parent, std::string_view name, mode_t mode) {
+  impl_->CloseOldest();
   return impl_->Make(caller, parent, name, {.mode = S_IFREG | (mode & 07777), .rdev = 0, .target = {}, .open = true});
 }
 

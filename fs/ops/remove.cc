@@ -29,6 +29,7 @@ void FileSystem::Impl::AfterLastName(Inode& inode) {
   if (IsRegular(inode.state) && inode.presence != Presence::kPresent) {
     backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
   }
+  if (inode.backing.valid()) freed_ns.store(MonotonicNs(), std::memory_order_relaxed);
   if (IsRegular(inode.state) && !inode.backing.valid()) hydrator->MarkUnknown(inode);
   inodes->ForgetPresent(inode.id);
 }
@@ -37,6 +38,8 @@ void FileSystem::Impl::EndOrphan(Inode& inode) {
   ExclusiveLock l(inode.lock);
   if (!inode.loaded || !inode.exists || inode.state.nlink > 0 || !IsRegular(inode.state)) return;
   inode.exists = false;
+  inode.backing.reset();
+  freed_ns.store(MonotonicNs(), std::memory_order_relaxed);
   if (inode.presence == Presence::kPartial) {
     backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
   }

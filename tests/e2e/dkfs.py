@@ -141,10 +141,11 @@ class Dkfs:
                     pass
         return found
 
-    def wait_released(self, path):
-        """Until the daemon has closed a file that was unlinked: the last close is told to it, and not waited for."""
-        name = f"/{Path(path).name} (deleted)"
-        wait_until(lambda: not any(link.endswith(name) for link in self.descriptors()), f"{path} stays open")
+    def wait_released(self):
+        """Until the daemon has closed all that was unlinked in DIR: the last close is told to it, and not waited for."""
+        def held():
+            return [link for link in self.descriptors() if link.endswith(" (deleted)") and str(self.store) not in link]
+        wait_until(lambda: not held(), lambda: f"{held()} stays open")
 
     def lose_dir(self):
         """Empties the real directory (unmounting what a kill left behind first)."""

@@ -68,7 +68,7 @@ def test_backing_disk_full(base):
             with open(made.dir / "fill", "rb") as f:
                 assert len(f.read()) >= synced
             os.unlink(made.dir / "fill")
-            made.wait_released("fill")
+            made.wait_released()
             (made.dir / "again").write_bytes(b"a" * 200_000)
             assert (made.dir / "again").read_bytes() == b"a" * 200_000
             want = tree(made.dir)

@@ -277,3 +277,34 @@ def test_reserved_name_is_not_visible(mounted):
     fails_with(errno.ENOENT, os.stat, mounted.dir / ".dkfs-partial")
     fails_with(errno.EPERM, os.mkdir, mounted.dir / ".dkfs-partial")
     assert os.listdir(mounted.dir) == []
+
+
+def test_an_unlinked_file_is_read_on_although_many_others_are_used(mounted):
+    """More files than the daemon keeps open: the one without a name keeps its content, the others find theirs again."""
+    with open(mounted.dir / "f", "w+b") as f:
+        f.write(b"first" * 5000)
+        f.flush()
+        os.unlink(mounted.dir / "f")
+        for i in range(600):
+            (mounted.dir / f"n{i}").write_bytes(b"%d" % i * 50)
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.pwrite(f.fileno(), b"second", 3)
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.pread(f.fileno(), 100_000, 0) == b"firsecond" + (b"first" * 5000)[9:]
+    for i in range(600):
+        os.posix_fadvise(fd := os.open(mounted.dir / f"n{i}", os.O_RDWR), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.read(fd, 1000) == b"%d" % i * 50
+        os.write(fd, b"more")
+        os.close(fd)
+    assert all((mounted.dir / f"n{i}").read_bytes() == b"%d" % i * 50 + b"more" for i in range(600))
+
+
+def test_descriptors_of_the_daemon_are_bounded(mounted):
+    held = [open(mounted.dir / f"n{i}", "w+b", buffering=0) for i in range(1000)]
+    try:
+        for f in held:
+            f.write(b"x" * 5000)
+        assert len(mounted.descriptors()) < 400
+    finally:
+        for f in held:
+            f.close()

@@ -52,3 +52,27 @@ def test_files_nobody_has_open_cost_no_descriptor(fs):
         assert (fs.dir / f"f{i}").read_bytes() == b"x" * 100
     fs.wait_hydrated()
     wait_until(lambda: len(fs.descriptors()) < 100, lambda: sorted(fs.descriptors())[:5])  # a close is not waited for
+
+
+def test_what_was_lost_stays_readable_when_it_is_unlinked_while_open(fs):
+    """No block of it is in DIR when its last name goes: the content comes from the store as long as it is open."""
+    fs.mount()
+    content = os.urandom(300_000)
+    for name in ("unlinked", "replaced"):
+        (fs.dir / name).write_bytes(content)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    with open(fs.dir / "unlinked", "r+b", buffering=0) as f, open(fs.dir / "replaced", "rb") as g:
+        os.unlink(fs.dir / "unlinked")
+        (fs.dir / "new").write_bytes(b"new")
+        os.rename(fs.dir / "new", fs.dir / "replaced")
+        assert os.pread(f.fileno(), 400_000, 0) == content
+        os.pwrite(f.fileno(), b"changed", 100_000)
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.pread(f.fileno(), 400_000, 0) == content[:100_000] + b"changed" + content[100_007:]
+        assert g.read() == content
+    fs.wait_hydrated()
+    assert sorted(os.listdir(fs.dir)) == ["replaced"]
+    fs.unmount()
+    assert sorted(os.listdir(fs.dir)) == ["replaced"]  # and no .dkfs-partial

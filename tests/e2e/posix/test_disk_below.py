@@ -63,7 +63,7 @@ def test_a_full_disk_is_enospc_until_space_returns(small):
         while data := f.read(1 << 20):
             assert data == b"f" * len(data)
     os.unlink(small.dir / "big")
-    small.fs.wait_released("big")
+    small.fs.wait_released()
     assert code_of(creat, small.dir / "again", 0o644, b"x" * 100_000) == "ok"
 
 
@@ -164,7 +164,7 @@ def test_a_quota_below_that_binds_root_is_edquot_until_space_returns(ext4):
             assert os.stat(fs.dir / "big").st_size == size and keep.read_bytes() == b"kept"
             assert (fs.dir / "big").read_bytes() == b"f" * size
             os.unlink(fs.dir / "big")
-            fs.wait_released("big")
+            fs.wait_released()
             support.run("sync", "-f", limited)
             assert code_of(creat, fs.dir / "again", 0o644, b"x" * 100_000) == "ok"
         finally:
