@@ -193,7 +193,8 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   if (kill_suidgid) KillSuidSgid(caller, &after);
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
   if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
-  if (Status s = TakeSpace([&] { return WriteBacking(inode.backing.get(), data, offset); }); !s.ok()) {
+  const int fd = inode.backing.get();
+  if (Status s = TakeSpace([&] { return WriteBacking(fd, data, offset); }); !s.ok()) {
     return Undo(inode, seq, offset, data.size(), s);
   }
   if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);

@@ -48,8 +48,8 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
     const uint64_t old_size = after.size;
     after.size = offset + length;
     DKFS_TRY_ASSIGN(const Seq seq, impl_->capture.Resize(inode, after, caller.request));
-    if (Status s = impl_->TakeSpace([&] { return AllocateRecorded(inode.backing.get(), mode, offset, length); });
-        !s.ok()) {
+    const int fd = inode.backing.get();
+    if (Status s = impl_->TakeSpace([&] { return AllocateRecorded(fd, mode, offset, length); }); !s.ok()) {
       return impl_->Undo(inode, seq, 0, 0, s);
     }
     impl_->hydrator->MarkResized(inode, old_size, after.size);
@@ -65,7 +65,8 @@ Status FileSystem::Impl::AllocateOnly(const Caller& caller, Inode& inode, const 
   record.SetRequest(caller.request);
   record.Inode(inode.id, after);
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
-  if (Status s = TakeSpace([&] { return AllocateBacking(inode.backing.get(), mode, offset, length); }); !s.ok()) {
+  const int fd = inode.backing.get();
+  if (Status s = TakeSpace([&] { return AllocateBacking(fd, mode, offset, length); }); !s.ok()) {
     return Undo(inode, seq, 0, 0, s);
   }
   FollowMode(inode, after);

@@ -114,6 +114,16 @@ def test_an_unlinked_file_does_all_but_get_a_name(d):
     assert names_in(d) == []
 
 
+def test_an_unlinked_file_that_only_a_path_descriptor_holds_can_be_used(d):
+    (d / "f").write_bytes(b"content")
+    path = os.open(d / "f", os.O_PATH)
+    os.unlink(d / "f")
+    fd = os.open(f"/proc/self/fd/{path}", os.O_RDWR)
+    assert os.pwrite(fd, b"CON", 0) == 3 and os.pread(fd, 10, 0) == b"CONtent"
+    os.close(fd)
+    os.close(path)
+
+
 def test_a_removed_directory_that_is_in_use_is_empty_and_takes_nothing(d):
     def work():
         os.mkdir(d / "gone")
