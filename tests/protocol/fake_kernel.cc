@@ -7,7 +7,7 @@
 namespace dkfs {
 namespace {
 
-constexpr int kPatienceMs = 10'000;
+constexpr int kPatienceMs = 60'000;
 constexpr int kBufferBytes = 4 << 20;
 
 }  // namespace

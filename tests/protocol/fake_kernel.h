@@ -39,7 +39,7 @@ class FakeKernel {
   ~FakeKernel();  // hangs up; checks that nothing was answered twice or left unanswered
 
   fuse_init_out Init(uint64_t flags = ~uint64_t{0});
-  // Sends and waits for the answer (10 s at most).
+  // Sends and waits for the answer (a minute at most).
   Answer Call(uint32_t opcode, uint64_t node, const std::string& body);
   uint64_t Send(uint32_t opcode, uint64_t node, const std::string& body);  // returns the request's unique
   Answer Await(uint64_t unique);

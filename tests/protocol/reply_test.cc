@@ -14,6 +14,16 @@ class ReplyTest : public testing::Test {
     kernel_ = std::make_unique<FakeKernel>(file_system_.get(), SessionOptions{});
     kernel_->Init();
   }
+  // Until so many have arrived.
+  static void AwaitBarriers(size_t count) {
+    while (true) {
+      {
+        std::lock_guard lock(World().mutex);
+        if (World().barriers.size() == count) return;
+      }
+      std::this_thread::yield();  // whoever brings them needs the mutex
+    }
+  }
   std::unique_ptr<FileSystem> file_system_ = MakeStubFileSystem();
   std::unique_ptr<FakeKernel> kernel_;
 };
@@ -43,10 +53,7 @@ TEST_F(ReplyTest, FsyncIsAnsweredByItsBarrierAndBlocksNoThread) {
   World().hold_barriers = true;
   std::vector<uint64_t> held;
   for (int i = 0; i < 50; ++i) held.push_back(kernel_->Send(FUSE_FSYNC, 1, Raw(fuse_fsync_in{})));
-  while (true) {  // all of them have arrived: more than there are threads
-    std::lock_guard lock(World().mutex);
-    if (World().barriers.size() == held.size()) break;
-  }
+  AwaitBarriers(held.size());  // more than there are threads
   EXPECT_EQ(0, kernel_->Call(FUSE_GETATTR, 1, Raw(fuse_getattr_in{})).error);
   for (uint64_t unique : held) EXPECT_FALSE(kernel_->IsAnswered(unique));
   for (auto& done : World().barriers) done(Status::Ok());
@@ -57,10 +64,7 @@ TEST_F(ReplyTest, FsyncIsAnsweredByItsBarrierAndBlocksNoThread) {
 TEST_F(ReplyTest, FailedBarrierFailsFsync) {
   World().hold_barriers = true;
   uint64_t unique = kernel_->Send(FUSE_FSYNCDIR, 1, Raw(fuse_fsync_in{}));
-  while (true) {
-    std::lock_guard lock(World().mutex);
-    if (!World().barriers.empty()) break;
-  }
+  AwaitBarriers(1);
   World().barriers.front()(Status::Error(EIO));
   World().barriers.clear();
   EXPECT_EQ(EIO, kernel_->Await(unique).error);
@@ -69,10 +73,7 @@ TEST_F(ReplyTest, FailedBarrierFailsFsync) {
 TEST_F(ReplyTest, SessionWaitsForOwedAnswers) {
   World().hold_barriers = true;
   uint64_t unique = kernel_->Send(FUSE_FSYNC, 1, Raw(fuse_fsync_in{}));
-  while (true) {
-    std::lock_guard lock(World().mutex);
-    if (!World().barriers.empty()) break;
-  }
+  AwaitBarriers(1);
   std::thread later([] {
     std::lock_guard lock(World().mutex);
     World().barriers.front()(Status::Ok());

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <random>
 
@@ -56,6 +57,7 @@ class Play {
     for (size_t n = Below(8); n > 0; --n) {
       std::vector<stdfs::path> all;
       for (const auto& e : stdfs::recursive_directory_iterator(m_->PathIn(""))) all.push_back(e.path());
+      std::sort(all.begin(), all.end());  // each file system lists them in an order of its own
       if (all.empty()) return;
       const stdfs::path path = all[Below(all.size())];
       const stdfs::path other = all[Below(all.size())];
