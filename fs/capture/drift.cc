@@ -126,6 +126,7 @@ Status Drift::Compare(Inode& inode, const std::string& path) {
   }
   RecordBuilder record;
   record.Inode(inode.id, after);
+  inode.has_xattrs = Inode::Known::kUnknown;
   DKFS_TRY_ASSIGN(const auto xattrs_now, backing_->ListXattrs(path));
   DKFS_TRY_ASSIGN(const auto xattrs_before, store_->ListXattrs(inode.id));
   std::set<std::string> kept;

@@ -62,6 +62,7 @@ void Negotiate(void* user, fuse_conn_info* conn) {
   conn->max_write = kMaxWriteBytes;
   conn->max_background = kMaxBackground;
   conn->no_interrupt = 1;  // nothing here waits for long without being bounded by the disk
+  connection->file_system->Begin();
   connection->initialised = true;
 }
 

@@ -60,6 +60,9 @@ class Inode {
   // Whether it carries security.capability, which every write takes away. Unknown until first asked.
   enum class Known : int8_t { kUnknown, kNo, kYes };
   Known has_capability GUARDED_BY(lock) = Known::kUnknown;
+  // Whether it carries any extended attribute: the kernel asks for ACLs over and over. Set with `lock` held, shared is
+  // enough, since what the store says does not change then.
+  std::atomic<Known> has_xattrs{Known::kUnknown};
 
   // A directory: no entry made since its listing was last begun lies below this cookie; 0: not begun in this mount.
   std::atomic<uint64_t> listing_end{0};

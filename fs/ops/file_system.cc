@@ -13,6 +13,11 @@ FileSystem::FileSystem(Store* store, Backing* backing, InodeTable* inodes, Hydra
 }
 FileSystem::~FileSystem() { impl_->inodes->SetEvictHook(nullptr); }
 
+void FileSystem::Begin() {
+  Result<InodeRef> root = impl_->inodes->Get(kRootFile);
+  if (root.ok()) impl_->inodes->CountLookup(**root);  // otherwise each request finds out for itself, and says so
+}
+
 Result<InodeRef> FileSystem::Impl::Get(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
   if (drift == nullptr) return ref;

@@ -75,6 +75,9 @@ class FileSystem {
              const FileSystemOptions& options, Drift* drift = nullptr);
   ~FileSystem();
 
+  // The kernel begins to ask. It knows the root without having looked it up, and for good.
+  void Begin();
+
   // --- names. Each Attr returned by these counts one kernel lookup ---
   // "." is `parent` itself, of whatever type, and ".." the directory that holds it: how the kernel finds an inode by
   // its number alone, for file handles.

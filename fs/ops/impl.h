@@ -57,6 +57,9 @@ class FileSystem::Impl {
 
   Result<Attr> LookupSelf(FileId file) EXCLUDES(tree);
 
+  // An extended attribute; ENOENT, mostly without asking the store, when there is none.
+  Result<std::string> Xattr(Inode& inode, std::string_view name) REQUIRES_SHARED(inode.lock);
+
   // --- making names (names.cc) ---
   struct NewInode {
     mode_t mode = 0;
@@ -70,7 +73,8 @@ class FileSystem::Impl {
     InodeState state;
     std::string access_acl, default_acl;
   };
-  Result<Inherited> Inherit(const Caller& caller, const Inode& dir, const InodeState& dir_state, const NewInode& spec);
+  Result<Inherited> Inherit(const Caller& caller, Inode& dir, const InodeState& dir_state, const NewInode& spec)
+      REQUIRES_SHARED(dir.lock);
   Status LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name, const std::string& old_path,
                     const std::string& path);  // REQUIRES: tree, and the locks of both inodes
   // What was recorded of an O_TMPFILE before it had a name.

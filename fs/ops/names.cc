@@ -55,7 +55,7 @@ Result<Attr> FileSystem::LookupEntry(FileId file) {
   return fs.Answer(*ref);
 }
 
-Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& caller, const Inode& dir,
+Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& caller, Inode& dir,
                                                               const InodeState& dir_state, const NewInode& spec) {
   Inherited made;
   InodeState& state = made.state;
@@ -73,7 +73,7 @@ Result<FileSystem::Impl::Inherited> FileSystem::Impl::Inherit(const Caller& call
   state.atime = state.mtime = state.ctime = state.btime = WallNow();
   if (S_ISLNK(spec.mode)) return made;
 
-  Result<std::string> acl = store->GetXattr(dir.id, kAclDefault);
+  Result<std::string> acl = Xattr(dir, kAclDefault);
   if (!acl.ok()) {
     if (!acl.status().IsNotFound()) return acl.status();
     state.mode &= ~static_cast<uint32_t>(caller.umask);
@@ -152,6 +152,7 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
     ExclusiveLock cl(child.lock);
     child.presence = Presence::kPresent;
     child.compared = true;
+    child.has_xattrs = made.access_acl.empty() && made.default_acl.empty() ? Inode::Known::kNo : Inode::Known::kYes;
     if (spec.open) child.backing = std::move(fd);
     Publish(child, made.state, seq);
   }

@@ -41,11 +41,21 @@ Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const 
   return s.code() == ENODATA ? Status::Ok() : s;
 }
 
+Result<std::string> FileSystem::Impl::Xattr(Inode& inode, std::string_view name) {
+  if (inode.has_xattrs == Inode::Known::kUnknown) {
+    DKFS_TRY_ASSIGN(const auto all, store->ListXattrs(inode.id));
+    inode.has_xattrs = all.empty() ? Inode::Known::kNo : Inode::Known::kYes;
+  }
+  if (inode.has_xattrs == Inode::Known::kNo) return Status::Error(ENOENT);
+  return store->GetXattr(inode.id, name);
+}
+
 Result<std::string> FileSystem::GetXattr(FileId file, std::string_view name) {
   if (IsOurs(name)) return Status::Error(ENODATA);
   DKFS_TRY(CheckNamespace(name));
   DKFS_TRY_ASSIGN(InodeRef ref, impl_->Get(file));
-  Result<std::string> value = impl_->store->GetXattr(file, name);
+  SharedLock l(ref->lock);
+  Result<std::string> value = impl_->Xattr(*ref, name);
   if (!value.ok() && value.status().IsNotFound()) return Status::Error(ENODATA);
   return value;
 }
@@ -93,6 +103,7 @@ Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view 
   record.Inode(file, after);
   if (store_it) record.Xattr(file, name, value);
   if (!store_it && there.ok()) record.XattrGone(file, name);
+  if (store_it) inode.has_xattrs = Inode::Known::kYes;
   DKFS_TRY_ASSIGN(const Seq seq, fs.store->Append(record));
   const std::string text(value);
   if (Status s = fs.FollowXattr(inode, name, &text); !s.ok()) {  // e.g. ENOSPC: too much for the backing file system

@@ -70,6 +70,7 @@ Status Index::ApplyChunk() {
   for (const Queued& record : chunk) {
     bytes += record.bytes;
     last = std::max(last, record.at.seq);
+    pending_.Remove(record.items, record.at.kind == SegmentKind::kPack);
     if (record.at.kind != SegmentKind::kJournal) continue;
     position_ = {record.at.seq, record.at.segment, uint64_t{record.at.offset} + record.at.length};
   }

@@ -112,6 +112,7 @@ void Index::Enqueue(const Appended& at, std::vector<Item> items) {
   Raise(&max_file_, weigher.max_file);
   Raise(&max_entry_, weigher.max_entry);
   queued_bytes_ += queued.bytes;
+  pending_.Add(queued.items, at.kind == SegmentKind::kPack);
   MutexLock lock(queue_mutex_);
   queue_.push_back(std::move(queued));
   enqueued_.fetch_add(1, std::memory_order_release);

@@ -28,6 +28,7 @@
 #include "store/base/status.h"
 #include "store/format/item.h"
 #include "store/format/keys.h"
+#include "store/index/pending.h"
 #include "store/journal/journal.h"
 #include "store/kv/kv.h"
 
@@ -145,6 +146,7 @@ class Index {
   TimeSpec last_time_ GUARDED_BY(apply_mutex_);        // of that record
   bool dirty_ GUARDED_BY(apply_mutex_) = false;        // something was written since the last flush began
   Chunk queue_ GUARDED_BY(queue_mutex_);
+  Pending pending_;  // of the queue, and of what is just being applied
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty
   std::atomic<uint64_t> queued_bytes_{0};

@@ -35,7 +35,7 @@ Result<bool> Covers(std::string_view key, std::string_view value, const Target& 
 }  // namespace
 
 Result<InodeState> Index::Inode(FileId file, Seq at) {
-  DKFS_TRY(Fresh());
+  if (pending_.MayHoldInode(file)) DKFS_TRY(Fresh());
   Seq seq;
   std::string value;
   DKFS_TRY(NewestVersion(*kv_, Family::kInode, keys::OfFile(file), at, &seq, &value));

@@ -24,7 +24,7 @@ Result<EntryValue> EntryAt(const Kv& kv, FileId parent, EntryId entry, Seq at) {
 }  // namespace
 
 Result<NameValue> Index::Name(FileId parent, std::string_view name, Seq at) {
-  DKFS_TRY(Fresh());
+  if (pending_.MayHoldName(parent, name)) DKFS_TRY(Fresh());
   Seq seq;
   std::string value;
   DKFS_TRY(NewestVersion(*kv_, Family::kName, keys::NamePrefix(parent, name), at, &seq, &value));
@@ -65,7 +65,7 @@ Result<std::vector<Index::LinkRow>> Index::Links(FileId child, Seq at) {
 }
 
 Result<std::string> Index::Xattr(FileId file, std::string_view name, Seq at) {
-  DKFS_TRY(Fresh());
+  if (pending_.MayHoldXattrs(file)) DKFS_TRY(Fresh());
   Seq seq;
   std::string value;
   DKFS_TRY(NewestVersion(*kv_, Family::kXattr, keys::NamePrefix(file, name), at, &seq, &value));
@@ -74,7 +74,7 @@ Result<std::string> Index::Xattr(FileId file, std::string_view name, Seq at) {
 }
 
 Result<std::vector<std::pair<std::string, std::string>>> Index::Xattrs(FileId file, Seq at) {
-  DKFS_TRY(Fresh());
+  if (pending_.MayHoldXattrs(file)) DKFS_TRY(Fresh());
   std::vector<std::pair<std::string, std::string>> found;
   const std::string prefix = keys::OfFile(file);
   DKFS_TRY(EachNewest(*kv_, Family::kXattr, prefix, PrefixEnd(prefix), at,

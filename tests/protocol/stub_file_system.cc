@@ -80,6 +80,7 @@ Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
   ++World().nodes[it->second].lookups;
   return AttrOf(it->second);
 }
+void FileSystem::Begin() {}
 void FileSystem::Forget(FileId file, uint64_t count) {
   std::lock_guard lock(World().mutex);
   auto it = World().nodes.find(file.value);
