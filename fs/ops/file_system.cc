@@ -155,7 +155,7 @@ void FileSystem::Impl::FollowAttributes(Inode& inode) {
 Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }
 
 Status FileSystem::WithContent(FileId file, const std::function<Status(Inode&)>& body) {
-  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status { return body(inode); });
+  return impl_->WithContent(file, body);
 }
 
 int FileSystem::backing_error() const { return impl_->backing_error.load(std::memory_order_relaxed); }

@@ -270,6 +270,7 @@ Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& ino
     DKFS_TRY(store->Append(undo).status());
     return Refused(linked);
   }
+  if (tmpfile) NoteOpened(inode);  // a name leads back to it now: it may be closed
   Publish(inode, after, seq);
   Publish(dir, dir_after, seq);
   return Status::Ok();

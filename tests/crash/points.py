@@ -119,9 +119,9 @@ class Point:
     def alive(self):
         return self.fs.pids()
 
-    def dies(self):
+    def dies(self, patience=30):
         """Whether the daemon, which was killed or ended, is gone soon: neither a signal nor an exit is done at once."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patience
         while not self.fs.gone() and time.monotonic() < deadline:
             time.sleep(0.002)
         return self.fs.gone()
@@ -133,11 +133,8 @@ class Point:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        deadline = time.monotonic() + HANG
-        while not self.fs.gone():
-            if time.monotonic() > deadline:
-                raise Violation("dkfs survives kill -9")
-            time.sleep(0.002)
+        if not self.dies(HANG):
+            raise Violation("dkfs survives kill -9")
         self.fs.detach()
 
     def status_says(self, name, value):

@@ -36,7 +36,7 @@ def is_mounted(path):
 
 
 def wait_until(condition, message, limit=PATIENCE):
-    """Waits for what comes by itself, such as the end of a process or the RELEASE after a close."""
+    """Waits for what comes by itself, such as the end of a process or what the daemon is told after a close."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
         assert time.monotonic() < deadline, message() if callable(message) else message

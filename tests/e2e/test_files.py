@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from dkfs import next_tick
+from dkfs import next_tick, wait_until
 
 pytestmark = pytest.mark.short
 libc = ctypes.CDLL(None, use_errno=True)
@@ -308,3 +308,12 @@ def test_descriptors_of_the_daemon_are_bounded(mounted):
     finally:
         for f in held:
             f.close()
+
+
+def test_descriptors_of_files_that_began_without_a_name_are_bounded(mounted):
+    for i in range(600):
+        fd = os.open(mounted.dir, os.O_TMPFILE | os.O_RDWR)
+        os.write(fd, b"x")
+        assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, os.fsencode(mounted.dir / f"n{i}"), 0x400) == 0
+        os.close(fd)
+    wait_until(lambda: len(mounted.descriptors()) < 400, "files that have a name now stay open")
