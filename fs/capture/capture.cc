@@ -12,9 +12,6 @@ namespace dkfs {
 
 namespace {
 
-// Larger writes are streams: reading and comparing what they replace costs more than it saves.
-constexpr size_t kMaxDeltaWrite = 256 << 10;
-
 // A delta must save at least a quarter of the block to be worth a longer chain.
 constexpr size_t DeltaLimit(size_t block_size) { return block_size / 4 * 3; }
 
@@ -57,15 +54,14 @@ struct Capture::Scratch {
       payload.push_back(bytes);
     }
   }
-  void AddBaseline(uint64_t epoch, uint64_t block, Bytes bytes, size_t block_size) {
+  void AddBaseline(uint64_t epoch, uint64_t block, Bytes bytes, size_t block_size, uint8_t chain_length = 0) {
     BlockVersion version;
     version.kind = BlockKind::kBaseline;
     version.stored_bytes = static_cast<uint32_t>(bytes.size());
     version.checksum = HashZeroPadded(bytes, block_size);
     versions.push_back(version);
     AddPayload(bytes);
-    chain.push_back(
-        {.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum, .delta_bytes = 0, .length = 0});
+    chain.push_back({.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum, .length = chain_length});
   }
 };
 
@@ -162,7 +158,7 @@ Result<Seq> Capture::Write(Inode& inode, uint64_t offset, Bytes data, const Inod
   const uint64_t first = offset / block_size;
   const uint64_t last = (offset + data.size() - 1) / block_size;
   Scratch& scratch = ThreadScratch();
-  const bool stream = data.size() > kMaxDeltaWrite;
+  const bool stream = IsStream(data);
   // Each block may need its composed bytes and its delta.
   scratch.Begin(stream ? 4 * block_size : (last - first + 1) * block_size * 2);
   scratch.record.SetRequest(request);
@@ -172,7 +168,8 @@ Result<Seq> Capture::Write(Inode& inode, uint64_t offset, Bytes data, const Inod
     const uint64_t to = std::min(offset + data.size(), block_start + block_size);
     const Bytes part = data.subspan(from - offset, to - from);
     if (stream && part.size() == block_size) {
-      scratch.AddBaseline(Epoch(inode), block, part, block_size);
+      // Its pre-image is not in the page cache when the next write comes: that one begins a chain.
+      scratch.AddBaseline(Epoch(inode), block, part, block_size, kMaxChain);
     } else {
       DKFS_TRY(AddBlock(inode, after, block, from - block_start, part, &scratch));
     }

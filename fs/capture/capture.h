@@ -17,6 +17,10 @@
 
 namespace dkfs {
 
+// So much in one write is a stream: reading and comparing what it replaces costs more than it saves.
+inline constexpr size_t kStreamBytes = 128 << 10;
+inline bool IsStream(Bytes data) { return data.size() >= kStreamBytes; }
+
 class Capture {
  public:
   static constexpr uint8_t kMaxChain = 24;

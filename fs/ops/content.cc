@@ -23,7 +23,10 @@ BlockSpan SpanOf(const InodeState& state, uint64_t offset, uint64_t length) {
 Status WriteBacking(int fd, Bytes data, uint64_t offset) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
   DKFS_TRY(Fault::Pass("backing.write"));
-  return file::WriteAt(fd, data, offset, "backing file");
+  // The kernel has a copy of its own above FUSE. Not having two halves what a stream costs, and keeps large folios out
+  // of the page cache, whose blocks ext4 walks for each small write into them.
+  return IsStream(data) ? file::WriteStreamAt(fd, data, offset, "backing file")
+                        : file::WriteAt(fd, data, offset, "backing file");
 }
 
 Status CutBacking(int fd, uint64_t size) {

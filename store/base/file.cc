@@ -2,10 +2,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
+#include <cstdio>
 #include <memory>
 #include <utility>
 
@@ -16,6 +20,7 @@ namespace dkfs::file {
 namespace {
 
 constexpr size_t kMaxSmallFile = 64 << 20;
+constexpr int kDropBehind = 0x80;  // RWF_DONTCACHE, which older headers lack
 
 std::string Sentence(std::string_view operation, std::string_view what) {
   std::string text(operation);
@@ -122,8 +127,16 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Writes at most one call's worth; the number of bytes that reached the file.
-Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what) {
+// Older kernels have the flag too, but writeback and the dropping of pages met in ways that were mended by 6.16.
+bool MayDropBehind() {
+  struct utsname name {};
+  int major = 0, minor = 0;
+  return ::uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+         (major > 6 || (major == 6 && minor >= 16));
+}
+
+// Writes at most one call's worth; the number of bytes that reached the file. `flags`: RWF_*.
+Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset, int flags, std::string_view what) {
   const size_t total = TotalBytes(parts, count);
   size_t bytes = total;
   if (Status fault = Fault::PassTransfer("file.write", &bytes); !fault.ok())
@@ -137,7 +150,7 @@ Result<size_t> WriteOnce(int fd, struct iovec* parts, int count, uint64_t offset
   const IoTrace::Scope trace;
   ssize_t n;
   do {
-    n = ::pwritev(fd, parts, std::min(count, IOV_MAX), static_cast<off_t>(offset));
+    n = ::pwritev2(fd, parts, std::min(count, IOV_MAX), static_cast<off_t>(offset), flags);
   } while (n < 0 && errno == EINTR);
   if (n < 0) return Status::FromErrno(Sentence("write", what));
   if (n == 0) return Status::Error(EIO, Sentence("write of nothing to", what));
@@ -199,9 +212,27 @@ Status WriteAt(int fd, Bytes data, uint64_t offset, std::string_view what) {
 Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what) {
   Advance(&parts, &count, 0);  // empty parts in front
   while (count > 0) {
-    DKFS_TRY_ASSIGN(const size_t n, WriteOnce(fd, parts, count, offset, what));
+    DKFS_TRY_ASSIGN(const size_t n, WriteOnce(fd, parts, count, offset, 0, what));
     offset += n;
     Advance(&parts, &count, n);
+  }
+  return Status::Ok();
+}
+
+Status WriteStreamAt(int fd, Bytes data, uint64_t offset, std::string_view what) {
+  static std::atomic<int> flags{MayDropBehind() ? kDropBehind : 0};
+  struct iovec part = {const_cast<std::byte*>(data.data()), data.size()};
+  struct iovec* parts = &part;
+  for (int count = data.empty() ? 0 : 1; count > 0;) {
+    const int wanted = flags.load(std::memory_order_relaxed);
+    const Result<size_t> n = WriteOnce(fd, parts, count, offset, wanted, what);
+    if (!n.ok() && n.code() == EOPNOTSUPP && wanted != 0) {  // the file system has not learnt it
+      flags.store(0, std::memory_order_relaxed);
+      continue;
+    }
+    DKFS_TRY(n.status());
+    offset += *n;
+    Advance(&parts, &count, *n);
   }
   return Status::Ok();
 }

@@ -30,6 +30,9 @@ Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_vie
 // Reads exactly out.size() bytes; a shorter file is EUCLEAN.
 Status ReadExactAt(int fd, MutableBytes out, uint64_t offset, std::string_view what);
 Status WriteAt(int fd, Bytes data, uint64_t offset, std::string_view what);
+// The same for content that nobody reads here soon: it begins to go to the disk at once and does not stay in the page
+// cache, where the kernel can do that (Linux 6.16).
+Status WriteStreamAt(int fd, Bytes data, uint64_t offset, std::string_view what);
 // Writes all parts in order; changes the iovec array while working through short writes.
 Status WriteVectorAt(int fd, struct iovec* parts, int count, uint64_t offset, std::string_view what);
 Status Datasync(int fd, std::string_view what);

@@ -20,6 +20,9 @@ namespace {
 
 constexpr int kMaxParts = 62;
 constexpr uint64_t kLeastSegmentBytes = 64 << 10;
+// A segment that is synced so often, or once for so many bytes, is worth being filled with zeros before.
+constexpr uint64_t kManySyncs = 64;
+constexpr uint64_t kManySyncBytes = 1 << 20;
 
 std::byte kZeros[kRecordHeaderBytes] = {};
 
@@ -68,6 +71,7 @@ class Journal::Impl {
   Result<Segment> FirstSegment();
   Status MakeRoom(uint32_t length, bool urgent) REQUIRES(mutex_);
   bool Fits(uint32_t length, bool urgent) const REQUIRES(mutex_);
+  void ChooseZeros(uint32_t length, bool urgent) REQUIRES(mutex_);
   void Roll(Segment next) REQUIRES(mutex_);
   Status Write(const RecordHeader& header, const Body& body) REQUIRES(mutex_);
   void Fail(const Status& error) REQUIRES(mutex_);
@@ -130,12 +134,23 @@ Status Journal::Impl::Begin(const std::vector<SegmentId>& blanks) {
   return Status::Ok();
 }
 
+// What is to come is judged by the active segment when it ends. A bare one that is synced often after all ends early.
+void Journal::Impl::ChooseZeros(uint32_t length, bool urgent) {
+  const bool full = !Fits(length, urgent);
+  const bool mistaken = active_->bare && active_->last && active_->syncs() >= kManySyncs;
+  if (!full && !mistaken) return;
+  supply.PreferZeros(active_->syncs() >= std::min(kManySyncs, active_->size() / kManySyncBytes));
+  if (full) return;
+  if (Segment next = supply.TryTake(length, false)) Roll(std::move(next));
+}
+
 bool Journal::Impl::Fits(uint32_t length, bool urgent) const {
   return active_->end + length <= active_->size() && (urgent || !active_->from_reserve);
 }
 
 // Rolls until the active segment takes the record. The mutex is released while a segment is waited for.
 Status Journal::Impl::MakeRoom(uint32_t length, bool urgent) {
+  if (error_.ok()) ChooseZeros(length, urgent);
   while (error_.ok() && !Fits(length, urgent)) {
     if (Segment next = supply.TryTake(length, urgent)) {
       Roll(std::move(next));

@@ -47,6 +47,7 @@ Status FillReopened(int fd, const std::string& name, uint64_t bytes) {
 }  // namespace
 
 Status SegmentFile::Datasync() {
+  syncs_.fetch_add(1, std::memory_order_relaxed);
   MutexLock lock(sync_mutex_);
   bool skip = false;
   if (failed_.ok()) failed_ = Fault::PassSync("journal.sync", &skip);

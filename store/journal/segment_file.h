@@ -9,9 +9,10 @@
 // the work of a crash, and rolling on to a prepared segment is an assignment. Because the first Seq is not known yet
 // when a spare is published, its header says first_seq 0; its first record tells (segments begun in step, at open and
 // by Seal, say it in the header). Zeros are written, not only allocated, so that a later fdatasync finds nothing to
-// commit in ext4.
+// commit in ext4; except where there were few syncs lately (`bare`): there they would only double what is written.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -37,12 +38,14 @@ class SegmentFile {
   Status Datasync() EXCLUDES(sync_mutex_);
   // Cuts the file to `end` and syncs it. REQUIRES: no writer any more.
   Status Seal() EXCLUDES(sync_mutex_);
-  UniqueFd TakeFd() { return std::move(fd_); }  // gives a published, unused spare back
+  uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }  // how often Datasync was asked for
+  UniqueFd TakeFd() { return std::move(fd_); }                               // gives a published, unused spare back
 
   // Guarded by the journal's mutex while the segment is active, constant afterwards.
   uint64_t end = kSegmentHeaderBytes;
   Seq first, last;
   bool from_reserve = false;  // for urgent records only
+  bool bare = false;          // allocated, but no zeros were written
   bool reused = false;        // behind `end` stand bytes of the file's former life: appends end with zeros
 
  private:
@@ -50,6 +53,7 @@ class SegmentFile {
   const SegmentHeader header_;
   const std::string name_;
   const uint64_t size_;
+  std::atomic<uint64_t> syncs_{0};
   Mutex sync_mutex_;
   Status failed_ GUARDED_BY(sync_mutex_);
 };

@@ -146,9 +146,14 @@ Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes) {
   if (Result<Segment> kept = MakeOfKept(bytes); kept.ok()) return kept;
   uint64_t size = std::max(limits_.segment_bytes, RoomFor(bytes));
   const uint64_t least = std::max(limits_.segment_bytes / 8, RoomFor(bytes));
+  const bool zeros = zeros_.load(std::memory_order_relaxed);
   for (;;) {
-    Result<UniqueFd> fd = PrepareFile(dirfd_, kSpareName, size, true);
-    if (fd.ok()) return PublishSegment(dirfd_, kSpareName, std::move(fd).value(), size, NewHeader(Seq{}));
+    Result<UniqueFd> fd = PrepareFile(dirfd_, kSpareName, size, zeros);
+    if (fd.ok()) {
+      DKFS_TRY_ASSIGN(Segment made, PublishSegment(dirfd_, kSpareName, std::move(*fd), size, NewHeader(Seq{})));
+      made->bare = !zeros;
+      return made;
+    }
     if (fd.code() != ENOSPC || size / 2 < least) return fd.status();
     size = RoundUp(size / 2, kPage);
   }
@@ -299,6 +304,7 @@ Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
   DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
   DKFS_TRY_ASSIGN(Segment begun, PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first)));
   begun->reused = spare->reused;
+  begun->bare = spare->bare;
   return begun;
 }
 

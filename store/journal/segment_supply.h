@@ -5,14 +5,16 @@
 // The reserve is a file of its own, allocated but without a header. When no spare can be allocated and an urgent record
 // waits, the reserve itself is published as a segment: no byte is given back to the file system in between.
 //
-// A spare is filled with zeros, so that a sync of the journal needs no commit of the file system's own journal. The
-// file of a deleted segment is as good and costs no writing: what stands in it carries another salt.
+// A spare is filled with zeros, so that a sync of the journal needs no commit of the file system's own journal; unless
+// PreferZeros(false) said that syncs are rare. The file of a deleted segment is as good and costs no writing: what
+// stands in it carries another salt.
 //
 // Segment ids are given here, when a segment is published or a pack asks; journal segments are published one at a time
 // and used in that order, so that id order is Seq order among them. Thread-safety: every function may be called from
 // any thread. Lock order: journal, work_mutex_, mutex_.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -48,6 +50,8 @@ class SegmentSupply {
   Segment TryTake(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
   // Waits until TryTake may succeed: Ok, or why no segment could be prepared (ENOSPC).
   Status Await(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
+  // Whether the next spares get zeros; at first they do.
+  void PreferZeros(bool zeros) { zeros_.store(zeros, std::memory_order_relaxed); }
   void Seal(Segment segment) EXCLUDES(mutex_);
   void AwaitSealed() EXCLUDES(mutex_);                 // until everything given to Seal before has been reported
   Status MakeReserve() EXCLUDES(work_mutex_, mutex_);  // when missing
@@ -85,6 +89,7 @@ class SegmentSupply {
   const Limits limits_;
   const OnSealed on_sealed_;
   const Behind behind_;
+  std::atomic<bool> zeros_{true};
   Mutex work_mutex_;  // held while a file is made
   mutable Mutex mutex_ ACQUIRED_AFTER(work_mutex_);
   CondVar work_, done_;

@@ -75,6 +75,18 @@ TEST_F(FileTest, VectorsOfAnyShapeAreWrittenInOrder) {
   }
 }
 
+TEST_F(FileTest, AStreamIsWrittenLikeAnythingElse) {
+  const UniqueFd fd = Make("a", std::string(300'000, 'o'));
+  const std::string stream = test::Random(test::TestSeed()).Text(200'001);
+  ASSERT_TRUE(Fault::Arm("file.write=short@1").ok());
+  ASSERT_TRUE(file::WriteStreamAt(fd.get(), AsBytes(stream), 4099, "a").ok());
+  ASSERT_TRUE(file::WriteStreamAt(fd.get(), {}, 1, "a").ok());
+  EXPECT_TRUE(file::Sync(fd.get(), "a").ok());
+  EXPECT_EQ(ContentOf(dir_ / "a"), std::string(4099, 'o') + stream + std::string(300'000 - 4099 - stream.size(), 'o'));
+  ASSERT_TRUE(Fault::Arm("file.write=ENOSPC@1").ok());
+  EXPECT_EQ(file::WriteStreamAt(fd.get(), AsBytes(stream), 0, "a").code(), ENOSPC);
+}
+
 TEST_F(FileTest, WritingNothingTouchesNothing) {
   const UniqueFd fd = Make("a");
   ASSERT_TRUE(Fault::Arm("file.write=EIO@*").ok());

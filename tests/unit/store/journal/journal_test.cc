@@ -51,6 +51,52 @@ TEST_F(JournalTest, RollsOverManySegmentsAndReopens) {
   EXPECT_EQ(next, 201u);
 }
 
+// Bytes that this process gave to write calls so far.
+uint64_t BytesWritten() {
+  std::ifstream io("/proc/self/io");
+  for (std::string word; io >> word;) {
+    uint64_t value = 0;
+    io >> value;
+    if (word == "wchar:") return value;
+  }
+  ADD_FAILURE() << "no wchar in /proc/self/io";
+  return 0;
+}
+
+// Appends 16 segments' worth, synced after every `sync_each` records of 64 KiB; the bytes written for it.
+uint64_t WriteSegments(Rig* rig, int sync_each) {
+  const uint64_t before = BytesWritten();
+  for (int i = 1; i <= 16 * 16; ++i) {
+    EXPECT_TRUE(rig->Append(std::string(64 << 10, 'z')).ok());
+    if (i % sync_each == 0) {
+      EXPECT_TRUE(rig->journal->Sync(kLatest).ok());
+    }
+  }
+  return BytesWritten() - before;
+}
+
+TEST_F(JournalTest, ZerosAreWrittenOnlyWhereSyncsAreMany) {
+  constexpr uint64_t kMib = 1 << 20;
+  const uint64_t seldom = WriteSegments(&rig, 1000);
+  EXPECT_LT(seldom, 20 * kMib);  // at most the first segments were filled before it was known
+  const uint64_t often = WriteSegments(&rig, 1);
+  EXPECT_GT(often, 16 * kMib + 11 * kMib);
+  EXPECT_LT(WriteSegments(&rig, 1000), 20 * kMib);
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended(), Seq(3 * 16 * 16));
+}
+
+TEST_F(JournalTest, ASegmentWithoutZerosEndsEarlyWhenSyncsBecomeMany) {
+  WriteSegments(&rig, 1000);
+  const SegmentId bare = rig.model.back().at.segment;
+  for (int i = 0; i < 10'000 && rig.model.back().at.segment < SegmentId(bare.value + 2); ++i) {
+    ASSERT_TRUE(rig.Append("small").ok());
+    ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
+  }
+  EXPECT_GE(rig.model.back().at.segment, SegmentId(bare.value + 2));  // it, and the spare made at the same time
+  ASSERT_TRUE(rig.Open().ok());
+}
+
 TEST_F(JournalTest, ARecordMayBeLargerThanASegment) {
   ASSERT_TRUE(rig.Append(std::string(7 << 20, 'L')).ok());
   ASSERT_TRUE(rig.Append("small").ok());
