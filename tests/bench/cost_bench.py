@@ -111,8 +111,9 @@ class DiskBytes:
         return wrote, reached, self.rest(side) - before_store
 
     def rest(self, side, new_mount=True):
-        """Nothing is left to write, pack or compact; the store's bytes. A new mount ends the segment that was written,
-        so that it is packed too, and what it prepares is the same each time."""
+        """Nothing is left to write, pack or compact; the bytes of what the store keeps: packs and index. A new mount ends
+        the segment that was written, so that it is packed too. What the journal holds ready for the next writes is no
+        content: spare, reserve and the files of deleted segments, whose number varies."""
         side.flush()
         if side.name != "dkfs":
             return 0
@@ -120,7 +121,7 @@ class DiskBytes:
             side.reopen()
         status = side.wait_packed()
         side.flush()
-        return status["store"]["bytes"]
+        return status["store"]["pack_bytes"] + status["store"]["index_bytes"]
 
     def run(self, settings):
         samples = {"bytes.disk": {}, "bytes.kept": {}}
