@@ -2,6 +2,7 @@
 
 #include "store/base/fault.h"
 #include "store/base/file.h"
+#include "store/base/log.h"
 #include "store/moments.h"
 #include "store/record_rep.h"
 #include "store/store_impl.h"
@@ -93,6 +94,23 @@ Result<Fingerprint> Store::GetFingerprint(FileId file) {
   Fingerprint print;
   DKFS_TRY(values::Decode(AsBytes(value), &print));
   return print;
+}
+
+Status Store::PutHotExtents(const std::vector<HotExtent>& extents) {
+  DKFS_TRY(impl_->Writable());
+  return impl_->dir.WriteHot(EncodeHotExtents(extents));
+}
+
+std::vector<HotExtent> Store::GetHotExtents() const {
+  Result<std::string> text = impl_->dir.ReadHot();
+  if (text.status().IsNotFound()) return {};
+  Result<std::vector<HotExtent>> extents = text.ok() ? DecodeHotExtents(*text) : text.status();
+  if (extents.ok()) return std::move(extents).value();
+  Log(LogLevel::kWarn, "hot_extents_unread",
+      {{"store", impl_->dir.path()},
+       {"error", extents.status().ToString()},
+       {"hint", "files are restored in their order"}});
+  return {};
 }
 
 Status Store::MarkClean(const std::string& identity) {

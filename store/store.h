@@ -21,6 +21,7 @@
 #include "store/base/bytes.h"
 #include "store/base/clock.h"
 #include "store/base/status.h"
+#include "store/format/hot_extents.h"
 #include "store/format/ids.h"
 #include "store/format/inode_state.h"
 #include "store/format/item.h"
@@ -170,6 +171,10 @@ class Store {
   // --- the backing directory's facts, kept beside the index; lost without harm (everything is then checked) ---
   Status PutFingerprints(std::span<const std::pair<FileId, Fingerprint>> prints);
   Result<Fingerprint> GetFingerprint(FileId file);
+  // Advice about what to restore first, hottest first; at most kMaxHotExtents count. Empty when there is none, or none
+  // that can be read (logged). Durable on return.
+  Status PutHotExtents(const std::vector<HotExtent>& extents);
+  std::vector<HotExtent> GetHotExtents() const;
   // Clean mark: "DIR with this identity is complete as of the last Seq". MarkClean flushes and syncs everything first.
   Status MarkClean(const std::string& identity);
   Status RemoveCleanMark();                          // durable on return; before the first change of a mount

@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kFormat = "FORMAT";
 constexpr const char* kLock = "LOCK";
 constexpr const char* kClean = "clean";
+constexpr const char* kHot = "hot";
 constexpr std::string_view kMagicLine = "dkfs store";
 
 // The value of the line "key value"; none when there is no such line.
@@ -199,6 +200,10 @@ Status StoreDir::WriteCleanMark(const CleanMark& mark) {
   return file::ReplaceDurably(fd(), kClean,
                               "seq " + std::to_string(mark.seq.value) + "\nidentity " + mark.identity + "\n");
 }
+
+Result<std::string> StoreDir::ReadHot() const { return file::ReadAll(fd(), kHot); }
+
+Status StoreDir::WriteHot(const std::string& text) { return file::ReplaceDurably(fd(), kHot, text); }
 
 Status StoreDir::RemoveCleanMark() {
   Status removed = file::Unlink(fd(), kClean);

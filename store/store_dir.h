@@ -3,6 +3,7 @@
 //   FORMAT  text: "dkfs store", then "version N", "uuid U", "created TIME"; written once, durably, before anything else
 //   LOCK    flock: exclusive for a writer, shared for readers; its text names the last writer, for messages only
 //   clean   text: "seq N", "identity I": DIR with this identity is complete as of that Seq
+//   hot     text, of advice alone: store/format/hot_extents.h
 // Unknown lines in FORMAT and clean are passed over. Not thread-safe.
 #pragma once
 
@@ -35,6 +36,9 @@ class StoreDir {
   std::optional<CleanMark> ReadCleanMark() const;  // none when missing or not understood: then everything is checked
   Status WriteCleanMark(const CleanMark& mark);    // durable on return; EINVAL for an identity of several lines
   Status RemoveCleanMark();                        // durable on return
+
+  Result<std::string> ReadHot() const;       // ENOENT: there is none
+  Status WriteHot(const std::string& text);  // durable on return
 
  private:
   Status Lock(Access access);

@@ -3,14 +3,20 @@
 #include <algorithm>
 #include <atomic>
 
+#include "store/base/clock.h"
 #include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
+#include "store/format/record.h"
 
 namespace dkfs {
 
 namespace {
+
+constexpr uint64_t kMostNs = 1'000'000;  // more is waiting, for a CPU or for room
+constexpr uint64_t kIndexRowBytes = 64;  // of one version, roughly
+constexpr uint8_t kNoChain = UINT8_MAX;  // more deltas than any policy allows
 
 // A delta must save at least a quarter of the block to be worth a longer chain.
 constexpr size_t DeltaLimit(size_t block_size) { return block_size / 4 * 3; }
@@ -93,8 +99,8 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   const size_t block_size = size_t{1} << after.block_shift;
   const uint64_t epoch = Epoch(inode);
   ChainCache::Entry before;
-  const bool remembered =
-      delta_ && chains_.Find(epoch, block, &before) && before.length < kMaxChain && before.delta_bytes < block_size;
+  const bool remembered = delta_ && after.policy.delta && chains_.Find(epoch, block, &before) &&
+                          before.length < after.policy.fold_interval && before.delta_bytes < block_size;
   const uint64_t block_start = block * block_size;
   const uint64_t old_end = inode.state.size > block_start ? inode.state.size - block_start : 0;
   const bool whole = in_block == 0 && (data.size() == block_size || data.size() >= old_end);
@@ -154,6 +160,29 @@ Result<Seq> Capture::Append(Inode& inode, uint64_t first_block, const InodeState
 }
 
 Result<Seq> Capture::Write(Inode& inode, uint64_t offset, Bytes data, const InodeState& after, uint64_t request) {
+  if (inode.costs.writes % CaptureCosts::kTimedWrites != 0) return WriteBlocks(inode, offset, data, after, request);
+  const uint64_t begin = MonotonicNs();
+  Result<Seq> seq = WriteBlocks(inode, offset, data, after, request);
+  const uint64_t took = std::min(MonotonicNs() - begin, kMostNs);
+  inode.costs.ns += took * CaptureCosts::kTimedWrites;
+  return seq;
+}
+
+void Capture::Charge(CaptureCosts* costs, uint64_t offset, uint64_t bytes, const InodeState& after,
+                     const Scratch& scratch) {
+  ++costs->writes;
+  costs->written += bytes;
+  costs->last_offset = offset;
+  costs->stored += kRecordHeaderBytes + scratch.record.bytes() + kIndexRowBytes * (scratch.versions.size() + 1);
+  costs->versions += scratch.versions.size();
+  for (size_t i = 0; i < scratch.versions.size(); ++i) {
+    const bool delta = scratch.versions[i].kind == BlockKind::kDelta;
+    costs->hydration +=
+        delta ? (uint64_t{1} << after.block_shift) + scratch.chain[i].delta_bytes : scratch.versions[i].stored_bytes;
+  }
+}
+
+Result<Seq> Capture::WriteBlocks(Inode& inode, uint64_t offset, Bytes data, const InodeState& after, uint64_t request) {
   const size_t block_size = size_t{1} << after.block_shift;
   const uint64_t first = offset / block_size;
   const uint64_t last = (offset + data.size() - 1) / block_size;
@@ -169,12 +198,14 @@ Result<Seq> Capture::Write(Inode& inode, uint64_t offset, Bytes data, const Inod
     const Bytes part = data.subspan(from - offset, to - from);
     if (stream && part.size() == block_size) {
       // Its pre-image is not in the page cache when the next write comes: that one begins a chain.
-      scratch.AddBaseline(Epoch(inode), block, part, block_size, kMaxChain);
+      scratch.AddBaseline(Epoch(inode), block, part, block_size, kNoChain);
     } else {
       DKFS_TRY(AddBlock(inode, after, block, from - block_start, part, &scratch));
     }
   }
-  return Append(inode, first, after, &scratch);
+  DKFS_TRY_ASSIGN(const Seq seq, Append(inode, first, after, &scratch));
+  Charge(&inode.costs, offset, data.size(), after, scratch);
+  return seq;
 }
 
 Status Capture::AddZeroed(Inode& inode, const InodeState& after, uint64_t block, size_t from, size_t to,
@@ -225,6 +256,26 @@ Result<Seq> Capture::Zero(Inode& inode, uint64_t offset, uint64_t length, const 
     if (end % block_size != 0) DKFS_TRY(AddZeroed(inode, after, end_whole, 0, end % block_size, &scratch));
     if (first_whole < end_whole) scratch.record.Range(inode.id, after.layout, first_whole, end_whole);
   }
+  return Append(inode, 0, after, &scratch);
+}
+
+Result<Seq> Capture::Relayout(Inode& inode, const InodeState& after) {
+  DKFS_CHECK(after.layout > inode.state.layout && after.size == inode.state.size && after.size <= kMaxRelayout);
+  Scratch& scratch = ThreadScratch();
+  const size_t old_size = size_t{1} << inode.state.block_shift, new_size = size_t{1} << after.block_shift;
+  const size_t bytes = RoundUp(after.size, std::max(old_size, new_size));
+  scratch.Begin(bytes);
+  const MutableBytes content = scratch.Take(bytes);
+  // From the store, where checksums are looked at: what the backing file may have lost is not made the truth.
+  for (size_t at = 0; at < after.size; at += old_size) {
+    DKFS_TRY(store_->ReadBlock(inode.id, inode.state, at / old_size, kLatest, content.subspan(at, old_size)));
+  }
+  inode.capture_epoch = NextEpoch();
+  for (size_t at = 0; at < after.size; at += new_size) {
+    scratch.AddBaseline(Epoch(inode), at / new_size, TrimTrailingZeros(content.subspan(at, new_size)), new_size);
+  }
+  // Of the old layout nothing is in force any more: without the range its versions would be kept for ever.
+  scratch.record.Range(inode.id, inode.state.layout, 0, kEndOfFile);
   return Append(inode, 0, after, &scratch);
 }
 

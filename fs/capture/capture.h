@@ -1,8 +1,9 @@
 // BlueShift: turns a change of a file's content into the record of it.
 //
 // A block that is written becomes a delta (changed ranges) when its predecessor is remembered, the pre-image still has
-// the predecessor's checksum and the delta is small; otherwise a baseline. Chains are bounded (kMaxChain deltas, and no
-// more delta bytes than one block), so that a block costs one decode of a bounded chain.
+// the predecessor's checksum and the delta is small; otherwise a baseline. Chains are bounded (the
+// deltas that the file's policy allows, and no more delta bytes than one block), so that a block costs one decode of a
+// bounded chain. The policy and the block size are those of the state that is recorded.
 //
 // Capture appends; it changes neither the backing file nor the Inode's state: fs/ops does, after the append.
 // Thread-safety: calls for one inode are ordered by its lock, which every function requires exclusively.
@@ -23,7 +24,7 @@ inline bool IsStream(Bytes data) { return data.size() >= kStreamBytes; }
 
 class Capture {
  public:
-  static constexpr uint8_t kMaxChain = 24;
+  static constexpr uint64_t kMaxRelayout = 4 << 20;  // bytes of content: what one record holds
 
   Capture(Store* store, bool delta) : store_(store), delta_(delta) {}
 
@@ -38,6 +39,11 @@ class Capture {
   // present.
   Result<Seq> Zero(Inode& inode, uint64_t offset, uint64_t length, const InodeState& after, uint64_t request)
       REQUIRES(inode.lock);
+
+  // Records all content anew under the layout of `after`, whose number is higher and whose block size may be another.
+  // REQUIRES: all is captured, at most kMaxRelayout bytes; nothing but layout and policy differs. Damage in the store
+  // is an error, and nothing changed.
+  Result<Seq> Relayout(Inode& inode, const InodeState& after) REQUIRES(inode.lock);
 
   // For a file whose content is kAdopting: records the blocks of [first, first + count) that are still only in the
   // backing file, as true since the file was adopted. The highest Seq appended, 0 when all had been captured before.
@@ -57,6 +63,10 @@ class Capture {
   // A version of the boundary block in which [from, to) of the block is zeros; nothing when it is zeros already.
   Status AddZeroed(Inode& inode, const InodeState& after, uint64_t block, size_t from, size_t to, Scratch* scratch)
       REQUIRES(inode.lock);
+  Result<Seq> WriteBlocks(Inode& inode, uint64_t offset, Bytes data, const InodeState& after, uint64_t request)
+      REQUIRES(inode.lock);
+  static void Charge(CaptureCosts* costs, uint64_t offset, uint64_t bytes, const InodeState& after,
+                     const Scratch& scratch);
   uint64_t Epoch(Inode& inode) REQUIRES(inode.lock);
   static uint64_t NextEpoch();
   Result<Seq> Append(Inode& inode, uint64_t first_block, const InodeState& after, Scratch* scratch)

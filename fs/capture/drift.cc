@@ -118,6 +118,7 @@ Status Drift::Compare(Inode& inode, const std::string& path) {
   after.btime = inode.state.btime;
   after.layout = inode.state.layout;
   after.block_shift = inode.state.block_shift;
+  after.policy = inode.state.policy;
   if (S_ISDIR(after.mode)) DKFS_TRY(CompareNames(store_, backing_, inode.id, path, &after.nlink));
   if (S_ISREG(after.mode)) {
     // A new layout: no version of the old content is in force, all is believed from the backing file until captured.

@@ -8,8 +8,11 @@
 namespace dkfs {
 namespace {
 
-constexpr std::array<std::string_view, 7> kWithValue = {"--order",  "--retain",  "--budget", "--metrics-addr",
-                                                        "--config", "--options", "-o"};
+constexpr std::array<std::string_view, 16> kWithValue = {
+    "--order",          "--retain",  "--budget",    "--metrics-addr",
+    "--hotness",        "--layouts", "--hints",     "--profiler-interval",
+    "--profiler-alpha", "--btf",     "--btf-cache", "--profiler-dwell",
+    "--btf-mirror",     "--config",  "--options",   "-o"};
 
 // `list` without its store= words.
 std::string WithoutStore(std::string_view list) {

@@ -7,6 +7,7 @@
 
 #include "fs/daemon/control_socket.h"
 #include "fs/daemon/daemon.h"
+#include "fs/daemon/profile_report.h"
 #include "fs/daemon/status_report.h"
 #include "store/base/log.h"
 
@@ -31,6 +32,57 @@ json AsideAnswer(const Result<std::vector<Aside::Set>>& sets) {
                     {"paths", set.paths}});
   }
   return {{"ok", true}, {"aside", std::move(list)}};
+}
+
+// The files that were written most, as many as fit into a line.
+json HotnessAnswer(const Result<HotnessCounts>& read) {
+  constexpr size_t kMostFiles = 1000;
+  if (!read.ok()) return AnswerOf(read.status());
+  std::vector<FileWrites> files = (*read).files;
+  std::sort(files.begin(), files.end(),
+            [](const FileWrites& a, const FileWrites& b) { return a.counts.bytes > b.counts.bytes; });
+  files.resize(std::min(files.size(), kMostFiles));
+  const auto pages = PagesByFile(*read);
+  json list = json::array();
+  for (const FileWrites& f : files) {
+    auto found = pages.find(f.file);
+    const PageWrites of = found == pages.end() ? PageWrites() : found->second;
+    list.push_back({{"file", f.file.value},
+                    {"writes", f.counts.writes},
+                    {"bytes", f.counts.bytes},
+                    {"sequential", f.counts.sequential},
+                    {"fsyncs", f.counts.fsyncs},
+                    {"mapped_pages", f.counts.mapped_pages},
+                    {"handed_over_bytes", f.counts.handed_over_bytes},
+                    {"sizes", f.counts.sizes},
+                    {"cgroup", f.counts.cgroup},
+                    {"extents", of.extents},
+                    {"pages", of.pages},
+                    {"rewritten_pages", of.rewritten}});
+  }
+  return {{"ok", true}, {"files", std::move(list)}};
+}
+
+// As many as fit into a line.
+json TopAnswer(const Daemon& daemon) {
+  constexpr size_t kMostFiles = 1000, kMostBytes = kMaxControlLine / 2;
+  json list = TopReport(daemon.places().dir, daemon.profiling().Top(kMostFiles));
+  json files = json::array();
+  size_t bytes = 0;
+  for (json& file : list) {
+    bytes += file.dump(-1, ' ', false, json::error_handler_t::replace).size();
+    if (bytes > kMostBytes) break;
+    files.push_back(std::move(file));
+  }
+  return {{"ok", true}, {"files", std::move(files)}};
+}
+
+json ExplainAnswer(const Daemon& daemon, const json& request) {
+  auto file = request.find("file");
+  if (file == request.end() || !file->is_number_unsigned()) return AnswerOf(Status::Error(EINVAL, "explain: no file"));
+  auto profile = daemon.profiling().Explain(FileId(file->get<uint64_t>()));
+  if (!profile.ok()) return AnswerOf(profile.status());
+  return {{"ok", true}, {"file", ExplainReport(daemon.places().dir, *profile, daemon.profiling().adapts())}};
 }
 
 std::string TextOf(const json& object, const char* key) {
@@ -114,6 +166,9 @@ json ControlServer::Answer(const json& request) {
   std::string command = TextOf(request, "command");
   Log(LogLevel::kDebug, "control", {{"command", command}});
   if (command == "status") return {{"ok", true}, {"status", StatusReport(daemon_->Report())}};
+  if (command == "hotness") return HotnessAnswer(daemon_->ReadHotness());
+  if (command == "top") return TopAnswer(*daemon_);
+  if (command == "explain") return ExplainAnswer(*daemon_, request);
   if (command == "sync") return AnswerOf(daemon_->Sync());
   if (command == "unmount") return AnswerOf(daemon_->UnmountNow());
   if (command == "aside-list") return AsideAnswer(daemon_->ListAside());

@@ -13,6 +13,8 @@
 #include "fs/daemon/metrics.h"
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mount_words.h"
+#include "fs/daemon/mountinfo.h"
+#include "fs/daemon/profiling.h"
 #include "fs/daemon/test_knobs.h"
 #include "fs/daemon/upkeep.h"
 #include "store/base/fault.h"
@@ -71,7 +73,10 @@ Failure StoreFailure(const std::string& path, const Status& status) {
 }  // namespace
 
 Daemon::Daemon(const Options& options, Places places)
-    : options_(options), places_(std::move(places)), started_(std::chrono::steady_clock::now()) {}
+    : options_(options),
+      places_(std::move(places)),
+      started_(std::chrono::steady_clock::now()),
+      hotness_({options.hotness, options.btf, options.order == Order::kFsync}) {}
 
 Daemon::~Daemon() = default;
 
@@ -98,12 +103,20 @@ Failure Daemon::Run(Readiness* ready) {
 
 Failure Daemon::Start() {
   using Step = Failure (Daemon::*)();
-  for (Step step : {&Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble, &Daemon::ServeMetrics,
-                    &Daemon::Adopt, &Daemon::Cover}) {
+  for (Step step : {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble,
+                    &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
     if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
   }
+  return Failure::None();
+}
+
+Failure Daemon::LoadHints() {
+  if (options_.hints.empty()) return Failure::None();
+  auto hints = Hints::Load(options_.hints);
+  if (!hints.ok()) return Failure::Environment(hints.status());
+  hints_ = std::move(hints).value();
   return Failure::None();
 }
 
@@ -166,12 +179,27 @@ Failure Daemon::Assemble() {
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
   hydrate.trusted = trusted_ = IsTrusted();
+  hydrate.bytes_per_second = options_.hydrate_rate;
+  if (options_.hot_first) hydrate.first = store_->GetHotExtents();
   hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
   FileSystemOptions file_system;
   file_system.writeback_cache = options_.order == Order::kFsync;
+  if (!hints_.empty() || options_.adapt) {
+    file_system.layout_of_new = [this](std::string_view path) {
+      auto hint = hints_.For(path);
+      return hint || profiling_ == nullptr ? hint : profiling_->LayoutOfNew(path);
+    };
+  }
   file_system_ = std::make_unique<FileSystem>(store_.get(), backing_.get(), inodes_.get(), hydrator_.get(), &tree_lock_,
                                               file_system, drift_.get());
+  ProfilingOptions profiling{.profiler = options_.profiler,
+                             .adapt = options_.adapt,
+                             .hints = &hints_,
+                             .clock_ns = MonotonicNs,
+                             .interval = options_.profiler.rate.interval};
+  ApplyTestKnobs(&profiling);
+  profiling_ = std::make_unique<Profiling>(&hotness_, file_system_.get(), store_.get(), profiling);
   adopter_ = std::make_unique<Adopter>(store_.get(), backing_.get());
   Log(LogLevel::kInfo, "store_open",
       {{"store", places_.store}, {"adopted", adopted_ ? "yes" : "no"}, {"trusted", hydrate.trusted ? "yes" : "no"}});
@@ -231,6 +259,7 @@ Failure Daemon::Cover() {
   if (failure.failed()) return failure;
   SessionOptions session;
   session.writeback_cache = options_.order == Order::kFsync;
+  session.counts = hotness_.requests();
   if (session.writeback_cache) RaiseDirtyLimit(places_.dir);
   auto made = Session::Create(std::move(connection), file_system_.get(), session);
   if (!made.ok()) {
@@ -266,6 +295,7 @@ void Daemon::OnReady(Readiness* ready) {
   Log(LogLevel::kInfo, "mounted", {{"dir", places_.dir}, {"pid", getpid()}, {"version", DKFS_VERSION}});
   Fault::Pass("daemon.ready").Ignore("the mount is there: only kill and pause mean something here");
   ready->Ready();
+  StartHotness();  // nobody waits for it
   if (options_.foreground) return;
   UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (null) ::dup2(null.get(), STDERR_FILENO);
@@ -286,6 +316,15 @@ void Daemon::StartBackground() {
   });
 }
 
+// The probes look for the number of the mount: found in the table of mounts, since the mount itself is never opened.
+void Daemon::StartHotness() {
+  auto mounts = ReadMountInfo();
+  std::optional<MountEntry> mount;
+  if (mounts.ok()) mount = MountAt(*mounts, places_.dir);
+  hotness_.Start(mount ? mount->device : "");
+  if (options_.hotness != HotnessMode::kOff) profiling_->Start();
+}
+
 Status Daemon::CompareAll(const std::function<bool()>& cancel) {
   if (drift_ == nullptr || compared_) return Status::Ok();
   DKFS_TRY(file_system_->CompareAll(cancel));
@@ -299,6 +338,8 @@ void Daemon::StopBackground() {
   stop_comparing_ = true;
   if (comparer_.joinable()) comparer_.join();
   upkeep_.reset();
+  profiling_->Stop();
+  hotness_.Stop();
   adopter_->Stop();
   hydrator_->Stop();
 }
@@ -351,6 +392,8 @@ DaemonReport Daemon::Report() const {
   report.store = store_->GetStatus();
   report.hydration = hydrator_->progress();
   report.syncs = sync_stats_.Snapshot();
+  report.hotness = hotness_.status();
+  report.layout_changes = profiling_->changes();
   report.backing_error = file_system_->backing_error();
   if (const Session* session = serving_.load()) report.requests = session->Requests();
   AdoptProgress adoption = adopter_->progress();

@@ -18,13 +18,16 @@
 #include "fs/daemon/ending.h"
 #include "fs/daemon/failure.h"
 #include "fs/daemon/options.h"
+#include "fs/daemon/profiling.h"
 #include "fs/daemon/readiness.h"
 #include "fs/daemon/sync_stats.h"
 #include "fs/fuse/session.h"
+#include "fs/hotness/hotness_source.h"
 #include "fs/hydrate/aside.h"
 #include "fs/hydrate/hydrator.h"
 #include "fs/inode/inode.h"
 #include "fs/ops/file_system.h"
+#include "fs/profile/hints.h"
 #include "store/store.h"
 
 namespace dkfs {
@@ -47,6 +50,8 @@ struct DaemonReport {
   HydrateProgress hydration;
   RequestSnapshot requests{};
   SyncSnapshot syncs;
+  HotnessStatus hotness;
+  LayoutChanges layout_changes;
   bool adopting = false;
   bool protection_known = false;  // the two below: not before drift is compared and the store's files are counted
   uint64_t unprotected_bytes = 0, total_bytes = 0;  // content not captured yet, and all content (adoption)
@@ -67,6 +72,8 @@ class Daemon {
 
   // For the control socket and metrics; any thread.
   DaemonReport Report() const;
+  Result<HotnessCounts> ReadHotness() const { return hotness_.Read(); }
+  Profiling& profiling() const { return *profiling_; }  // while the control socket is there
   Status Sync() { return store_->Sync(); }
   Status UnmountNow() { return ending_->UnmountNow(); }
   Result<std::vector<Aside::Set>> ListAside() { return Aside(backing_.get(), places_.store, 0).List(); }
@@ -79,6 +86,7 @@ class Daemon {
   Failure BeginAgainIfCutShort(const StoreOptions& store_options);
   Failure OpenDirectory();
   Failure Assemble();
+  Failure LoadHints();
   bool IsTrusted();
   Failure ServeMetrics();
   Failure Adopt();
@@ -87,6 +95,7 @@ class Daemon {
   void LeaveAsFound();
   void OnReady(Readiness* ready);
   void StartBackground();
+  void StartHotness();
   Status CompareAll(const std::function<bool()>& cancel);
   void StopBackground();
   Failure Finish();
@@ -104,6 +113,8 @@ class Daemon {
 
   // Destroyed from the bottom up: what uses comes after what is used.
   SyncStats sync_stats_;
+  HotnessSource hotness_;
+  Hints hints_;
   std::unique_ptr<LogFile> log_file_;
   std::unique_ptr<Store> store_;
   UniqueFd dir_lock_;
@@ -113,6 +124,7 @@ class Daemon {
   std::unique_ptr<Hydrator> hydrator_;
   std::unique_ptr<Drift> drift_;
   std::unique_ptr<FileSystem> file_system_;
+  std::unique_ptr<Profiling> profiling_;
   std::unique_ptr<Adopter> adopter_;
   std::thread comparer_;
   std::unique_ptr<Session> session_;

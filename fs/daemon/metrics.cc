@@ -30,12 +30,20 @@ class Families {
     return families_.emplace_back(MetricFamily{name, help, type, {}});
   }
   void Counter(const std::string& name, const std::string& help, uint64_t value) {
-    ClientMetric metric;
-    metric.counter.value = static_cast<double>(value);
-    Add(name, help, MetricType::Counter).metric.push_back(std::move(metric));
+    Add(name, help, MetricType::Counter).metric.push_back(Count(static_cast<double>(value)));
   }
   void Gauge(const std::string& name, const std::string& help, double value) {
     Add(name, help, MetricType::Gauge).metric.push_back(Value(value, {}));
+  }
+  static ClientMetric Count(double value) {
+    ClientMetric metric;
+    metric.counter.value = value;
+    return metric;
+  }
+  static ClientMetric Counted(uint64_t value, Labels labels) {
+    ClientMetric metric = Count(static_cast<double>(value));
+    metric.label = std::move(labels);
+    return metric;
   }
   static ClientMetric Value(double value, Labels labels) {
     ClientMetric metric;
@@ -116,6 +124,8 @@ void AddSyncs(const SyncSnapshot& syncs, Families* out) {
 void AddHydration(const HydrateProgress& h, Families* out) {
   out->Counter("dkfs_redshift_blocks_hydrated_total", "Blocks reconstructed into the backing directory",
                h.blocks_reconstructed);
+  out->Gauge("dkfs_redshift_hot_extents_remaining", "Hot extents, which come first, not looked at yet",
+             h.hot_total - h.hot_done);
   out->Counter("dkfs_redshift_blocks_verified_total", "Blocks found right as they stood", h.blocks_verified);
   out->Counter("dkfs_redshift_blocks_damaged_total", "Blocks that the store could not give", h.blocks_damaged);
   out->Counter("dkfs_redshift_bytes_total", "Bytes of content that are in the backing directory again", h.bytes_done);
@@ -124,6 +134,31 @@ void AddHydration(const HydrateProgress& h, Families* out) {
   out->Gauge("dkfs_redshift_remaining_seconds", "Estimate until hydration is done",
              static_cast<double>(h.estimate.count()));
   out->Gauge("dkfs_redshift_aside_bytes", "Bytes moved aside in this mount", static_cast<double>(h.aside_bytes));
+}
+
+void AddLayouts(const LayoutChanges& changes, Families* out) {
+  out->Add("dkfs_layout_changes_total", "Files given another layout, and new files that began with one",
+           MetricType::Counter)
+      .metric = {Families::Counted(changes.by_profiler, {{"by", "profiler"}}),
+                 Families::Counted(changes.by_hint, {{"by", "hint"}}),
+                 Families::Counted(changes.of_new, {{"by", "kind"}})};
+}
+
+void AddHotness(const HotnessStatus& h, Families* out) {
+  out->Add("dkfs_hotness_source", "1 for who measures how files are written: bpf, fuse or off", MetricType::Gauge)
+      .metric = {Families::Value(1, {{"source", h.source}, {"reason", h.reason}, {"btf", h.btf}})};
+  MetricFamily& probes =
+      out->Add("dkfs_hotness_probe", "1 when the probe is attached; where, and what was refused", MetricType::Gauge);
+  for (const ProbeStatus& p : h.probes) {
+    probes.metric.push_back(
+        Families::Value(p.attach.empty() ? 0 : 1, {{"probe", p.probe}, {"attach", p.attach}, {"reason", p.reason}}));
+  }
+  out->Counter("dkfs_hotness_events_total", "Writes, dirtied pages and fsyncs seen", h.totals.events);
+  out->Counter("dkfs_hotness_drops_total", "Events without a place in a table", h.totals.drops);
+  out->Counter("dkfs_hotness_evicted_total", "Entries that others pushed out of a table", h.evicted);
+  out->Counter("dkfs_hotness_runs_total", "Runs of the BPF programs while the kernel kept statistics", h.run_count);
+  out->Add("dkfs_hotness_run_seconds_total", "What these runs took", MetricType::Counter).metric = {
+      Families::Count(static_cast<double>(h.run_time_ns) / kNsPerSecond)};
 }
 
 class Collector : public prometheus::Collectable {
@@ -136,6 +171,8 @@ class Collector : public prometheus::Collectable {
     AddStore(report.store, &out);
     AddSyncs(report.syncs, &out);
     AddHydration(report.hydration, &out);
+    AddHotness(report.hotness, &out);
+    AddLayouts(report.layout_changes, &out);
     if (report.protection_known) {
       out.Gauge("dkfs_unprotected_bytes", "Adopted content not captured yet; absent until it has been counted",
                 static_cast<double>(report.unprotected_bytes));

@@ -11,8 +11,9 @@
 namespace dkfs {
 
 struct MountWords {
-  std::map<std::string, std::string> settings;  // dkfs's own: store, order, retain, budget, metrics-addr, config
-  std::vector<std::string> flags;               // of mount(2), in order; a later one wins
+  std::map<std::string, std::string>
+      settings;                    // dkfs's own: store, order, retain, budget, metrics-addr, hotness, ..., config
+  std::vector<std::string> flags;  // of mount(2), in order; a later one wins
 };
 
 // Adds the words of one -o argument. EINVAL names an unknown word (unless `sloppy`, mount's -s: skipped) or a setting

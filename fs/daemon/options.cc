@@ -21,7 +21,10 @@ struct Layer {
   std::vector<std::string> flags;
 };
 
-constexpr const char* kSettingNames[] = {"store", "order", "retain", "budget", "metrics-addr", "config"};
+constexpr const char* kSettingNames[] = {
+    "store",          "order",          "retain",  "budget", "metrics-addr",  "hotness",      "btf",
+    "btf-cache",      "btf-mirror",     "layouts", "hints",  "hydrate-order", "hydrate-rate", "profiler-interval",
+    "profiler-alpha", "profiler-dwell", "config"};
 
 Status Usage(std::string message) { return Status::Error(EINVAL, std::move(message)); }
 
@@ -117,6 +120,60 @@ Status CheckAddress(const std::string& address) {
   return Status::Ok();
 }
 
+Status ApplyHotness(const std::string& name, const std::string& value, Options* options) {
+  static const std::map<std::string, HotnessMode> kModes = {{"auto", HotnessMode::kAuto},
+                                                            {"bpf", HotnessMode::kBpf},
+                                                            {"fuse", HotnessMode::kFuse},
+                                                            {"off", HotnessMode::kOff}};
+  if (name == "hotness") {
+    auto mode = kModes.find(value);
+    if (mode == kModes.end()) return Usage("hotness: '" + value + "' is none of auto, bpf, fuse, off");
+    options->hotness = mode->second;
+  }
+  if (name == "layouts") {
+    if (value != "fixed" && value != "adaptive") return Usage("layouts: '" + value + "' is none of fixed, adaptive");
+    options->adapt = value == "adaptive";
+  }
+  if (name == "hints") {
+    if (!value.starts_with('/')) return Usage("hints: '" + value + "' is not an absolute path");
+    options->hints = value;
+  }
+  if (name.starts_with("btf") && name != "btf-mirror" && !value.starts_with('/')) {
+    return Usage(name + ": '" + value + "' is not an absolute path");
+  }
+  if (name == "btf") options->btf.file = value;
+  if (name == "btf-cache") options->btf.cache = value;
+  if (name == "btf-mirror") {
+    if (!value.starts_with("http://") && !value.starts_with("https://")) {
+      return Usage("btf-mirror: '" + value + "' is no http or https URL");
+    }
+    options->btf.mirror = value;
+  }
+  return Status::Ok();
+}
+
+Status ApplyProfiler(const std::string& name, const std::string& value, ProfilerOptions* options) {
+  if (name == "profiler-alpha") {
+    char* end = nullptr;
+    options->rate.alpha = std::strtod(value.c_str(), &end);
+    const bool in_range = options->rate.alpha > 0 && options->rate.alpha <= 1;
+    if (*end != '\0' || !in_range) return Usage(name + ": '" + value + "' is not above 0 and at most 1");
+    return Status::Ok();
+  }
+  const bool dwell = name == "profiler-dwell";
+  if (!dwell && name != "profiler-interval") return Status::Ok();
+  auto time = ParseDuration(value);
+  if (!time.ok()) return Usage(name + ": " + std::string(time.status().context()));
+  if (*time < std::chrono::seconds(1)) return Usage(name + ": at least 1s");
+  if (*time > std::chrono::hours(24)) return Usage(name + ": at most 24h");
+  if (dwell) {
+    options->dwell = *time;
+  } else {
+    options->rate.interval = *time;
+  }
+  return Status::Ok();
+}
+
 Status Apply(const Settings& settings, Options* options) {
   for (const auto& [name, value] : settings) {
     if (value.empty()) return Usage(name + " needs a value");
@@ -141,6 +198,18 @@ Status Apply(const Settings& settings, Options* options) {
       options->metrics_addr = value == "off" ? "" : value;
       if (value != "off") DKFS_TRY(CheckAddress(value));
     }
+    if (name == "hydrate-order") {
+      if (value != "hot" && value != "file") return Usage("hydrate-order: '" + value + "' is neither hot nor file");
+      options->hot_first = value == "hot";
+    }
+    if (name == "hydrate-rate") {
+      auto rate = value == "off" ? Result<uint64_t>(0) : ParseSize(value);
+      if (!rate.ok()) return Usage("hydrate-rate: " + std::string(rate.status().context()));
+      if (*rate == 0 && value != "off") return Usage("hydrate-rate: 0 is none; off means no limit");
+      options->hydrate_rate = *rate;
+    }
+    DKFS_TRY(ApplyHotness(name, value, options));
+    DKFS_TRY(ApplyProfiler(name, value, &options->profiler));
   }
   return Status::Ok();
 }
@@ -186,6 +255,18 @@ const char* HelpText() {
          "  --retain TIME             how long history is kept: 90s, 15m, 24h, 7d (default 24h)\n"
          "  --budget BYTES            most the store may take: 10G (default: half of what its disk has for it)\n"
          "  --metrics-addr ADDR|off   HOST:PORT for Prometheus (default 127.0.0.1:9911)\n"
+         "  --hotness auto|bpf|fuse|off  who measures how files are written: the kernel, else dkfs (default auto)\n"
+         "  --layouts fixed|adaptive  whether how finely a file is captured follows how it is written (default fixed)\n"
+         "  --hints FILE              lines PATTERN LAYOUT, for files that are to have a layout of their own\n"
+         "  --profiler-interval TIME, --profiler-alpha N, --profiler-dwell TIME\n"
+         "                            how often it looks, what the newest look weighs in a rate (0 to 1), how long a\n"
+         "                            file keeps a layout (default 5s, 0.3, 60s)\n"
+         "  --hydrate-order hot|file  what is restored first in the background: what was hot (default), or in file "
+         "order\n"
+         "  --hydrate-rate BYTES|off  how much of it in a second: 64M (default)\n"
+         "  --btf FILE                the kernel's types, when the kernel has none itself\n"
+         "  --btf-cache PATH          a folder of RELEASE.btf (default /var/cache/dkfs/btf)\n"
+         "  --btf-mirror URL          where to fetch them from into that folder (default: nowhere)\n"
          "  -o OPT,...                the same as in fstab: store=, order=, ...; ro, nosuid, nodev, noexec, noatime, "
          "...\n"
          "  --config FILE             NAME = VALUE lines with the names above\n"

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "fs/hotness/hotness_source.h"
+#include "fs/profile/profiler.h"
 #include "store/base/status.h"
 
 namespace dkfs {
@@ -24,6 +26,13 @@ struct Options {
   std::string metrics_addr = "127.0.0.1:9911";  // empty: off
   bool metrics_explicit = false;                // a taken address is then an error
   std::vector<std::string> mount_flags;         // words of mount(2), see mount_words.h
+  HotnessMode hotness = HotnessMode::kAuto;
+  BtfOptions btf;
+  bool adapt = false;  // layouts are chosen by the profiler
+  std::string hints;   // file of patterns and layouts; empty: none
+  ProfilerOptions profiler;
+  uint64_t hydrate_rate = 64 << 20;  // bytes a second in the background; 0: no limit
+  bool hot_first = true;
   bool foreground = false;
   bool debug = false;
   bool has_command = false;

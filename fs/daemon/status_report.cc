@@ -39,6 +39,8 @@ json HydrationOf(const DaemonReport& report) {
           {"files_done", h.files_done},
           {"bytes_total", h.bytes_total},
           {"bytes_done", h.bytes_done},
+          {"hot_extents_total", h.hot_total},
+          {"hot_extents_done", h.hot_done},
           {"blocks_reconstructed", h.blocks_reconstructed},
           {"blocks_verified", h.blocks_verified},
           {"blocks_damaged", h.blocks_damaged},
@@ -60,6 +62,29 @@ json StoreOf(const StoreStatus& s) {
           {"record_bytes", s.record_bytes},
           {"syncs", s.syncs},
           {"packed_segments", s.packed_segments}};
+}
+
+json HotnessOf(const HotnessStatus& h) {
+  json probes = json::array();
+  for (const ProbeStatus& probe : h.probes) {
+    probes.push_back({{"probe", probe.probe},
+                      {"attach", probe.attach.empty() ? json(nullptr) : json(probe.attach)},
+                      {"reason", probe.reason}});
+  }
+  return {{"source", h.source},
+          {"reason", h.reason},
+          {"btf", h.btf.empty() ? json(nullptr) : json(h.btf)},
+          {"probes", std::move(probes)},
+          {"events", h.totals.events},
+          {"writes", h.totals.writes},
+          {"bytes", h.totals.bytes},
+          {"files", h.files},
+          {"extents", h.extents},
+          {"evicted", h.evicted},
+          {"drops", h.totals.drops},
+          {"unspread", h.totals.unspread},
+          {"run_count", h.run_count},
+          {"run_time_ns", h.run_time_ns}};
 }
 
 std::string TextAt(const json& object, const char* key, const char* missing = "-") {
@@ -88,6 +113,17 @@ std::string HydrationText(const json& h) {
   return left == 0 ? text : text + ", about " + FormatDuration(std::chrono::seconds(left)) + " left";
 }
 
+std::string HotnessText(const json& h) {
+  std::string text = TextAt(h, "source") + " (" + TextAt(h, "reason") + ")";
+  auto probes = h.find("probes");
+  if (probes == h.end() || !probes->is_array()) return text;
+  for (const json& probe : *probes) {
+    if (!probe.is_object() || TextAt(probe, "attach", "").empty()) continue;
+    text += ", " + TextAt(probe, "attach");
+  }
+  return text;
+}
+
 }  // namespace
 
 json StatusReport(const DaemonReport& report) {
@@ -111,6 +147,7 @@ json StatusReport(const DaemonReport& report) {
             {"bytes_waiting", report.protection_known ? json(report.unprotected_bytes) : json(nullptr)}}},
           {"hydration", HydrationOf(report)},
           {"store", StoreOf(s)},
+          {"hotness", HotnessOf(report.hotness)},
           {"retention",
            {{"retain_seconds", s.retain.count()},
             {"oldest_seq", s.oldest.value},
@@ -139,6 +176,7 @@ std::string StatusText(const json& status) {
   line("hydration", HydrationText(ObjectAt(status, "hydration")));
   line("store", TextAt(status, "store_path") + ", " + FormatSize(NumberAt(store, "bytes")) + " of " +
                     FormatSize(NumberAt(store, "budget_bytes")));
+  line("hotness", HotnessText(ObjectAt(status, "hotness")));
   line("retention", FormatDuration(std::chrono::seconds(NumberAt(retention, "retain_seconds"))) + ", back to " +
                         TextAt(retention, "oldest_time"));
   line("error", TextAt(status, "error", "none"));

@@ -25,6 +25,19 @@ void ApplyTestKnobs(StoreOptions* options) {
   }
 }
 
+void ApplyTestKnobs(ProfilingOptions* options) {
+  if (const uint64_t seed = NumberFrom("DKFS_TEST_SHAKE"); seed != 0) {
+    options->shake = seed;
+    options->interval = std::chrono::milliseconds(2);
+    return;
+  }
+  const uint64_t haste = NumberFrom("DKFS_TEST_HASTE");
+  if (haste == 0) return;
+  options->interval =
+      std::chrono::milliseconds(std::max<uint64_t>(static_cast<uint64_t>(options->interval.count()) / haste, 1));
+  options->clock_ns = [haste] { return MonotonicNs() * haste; };
+}
+
 void WriteFaultPasses() {
   const char* path = std::getenv("DKFS_TEST_PASSES");
   if (path == nullptr) return;

@@ -5,6 +5,7 @@
 
 #include "fs/fuse/low_level.h"
 #include "fs/fuse/reply.h"
+#include "fs/hotness/request_counts.h"
 #include "store/base/log.h"
 
 namespace dkfs {
@@ -13,6 +14,7 @@ namespace dkfs {
 struct Connection {
   FileSystem* file_system = nullptr;
   RequestStats* stats = nullptr;
+  RequestCounts* counts = nullptr;  // of hotness; may be null
   fuse_session* session = nullptr;
   bool writeback_cache = false;
   bool initialised = false;

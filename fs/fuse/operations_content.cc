@@ -44,6 +44,10 @@ void Write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t 
     Result<size_t> put = fs.Write(CallerOf(req), FileOf(ino), AsBytes({data, size}), static_cast<uint64_t>(offset),
                                   /*append=*/false, kill_suidgid, /*from_cache=*/file->writepage);
     if (loses_bits && put.ok()) ForgetAttributes(req, ino);
+    auto* counts = static_cast<Connection*>(fuse_req_userdata(req))->counts;
+    if (counts != nullptr && put.ok()) {
+      counts->OnWrite(FileOf(ino), static_cast<uint64_t>(offset), *put, file->writepage);
+    }
     put.ok() ? reply.Written(*put) : reply.Error(put.status());
   });
 }
@@ -63,7 +67,11 @@ void SyncFile(fuse_req_t req, fuse_ino_t ino, FuseOp op) {
   });
 }
 
-void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(req, ino, FuseOp::kFsync); }
+void Fsync(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) {
+  auto* counts = static_cast<Connection*>(fuse_req_userdata(req))->counts;
+  if (counts != nullptr) counts->OnFsync(FileOf(ino));
+  SyncFile(req, ino, FuseOp::kFsync);
+}
 void FsyncDir(fuse_req_t req, fuse_ino_t ino, int, fuse_file_info*) { SyncFile(req, ino, FuseOp::kFsyncDir); }
 
 void Allocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, fuse_file_info*) {

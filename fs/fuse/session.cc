@@ -85,6 +85,7 @@ class Session::Impl {
   Impl(FileSystem* file_system, const SessionOptions& options) : options_(options) {
     connection_.file_system = file_system;
     connection_.stats = &stats_;
+    connection_.counts = options.counts;
     connection_.writeback_cache = options.writeback_cache;
   }
   ~Impl() {

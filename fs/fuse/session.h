@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "fs/fuse/request_stats.h"
+#include "fs/hotness/request_counts.h"
 #include "fs/ops/file_system.h"
 #include "store/base/status.h"
 #include "store/base/unique_fd.h"
@@ -16,8 +17,9 @@
 namespace dkfs {
 
 struct SessionOptions {
-  bool writeback_cache = false;  // order=fsync: the kernel holds dirty pages and their size and times
-  unsigned threads = 8;          // at least 1; more than CPUs, since requests wait for disks
+  bool writeback_cache = false;     // order=fsync: the kernel holds dirty pages and their size and times
+  unsigned threads = 8;             // at least 1; more than CPUs, since requests wait for disks
+  RequestCounts* counts = nullptr;  // told of each write done and each fsync asked for; borrowed; may be null
 };
 
 class Session {

@@ -1,4 +1,5 @@
-// Background hydration: every inode of the store once, directories first, at a bounded rate.
+// Background hydration at a bounded rate: what is known to be hot, then every inode of the store once, directories
+// first.
 #include <algorithm>
 
 #include "fs/hydrate/impl.h"
@@ -16,10 +17,6 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
     bytes += size;
     return true;
   }));
-  if (options.priority) {
-    std::stable_sort(others.begin(), others.end(),
-                     [&](const Item& a, const Item& b) { return options.priority(a.file) > options.priority(b.file); });
-  }
   plan.insert(plan.end(), others.begin(), others.end());
   MutexLock l(mutex);
   counts.done = false;
@@ -28,6 +25,55 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
   counts.files_done = counts.bytes_done = 0;
   pass_started_ns = MonotonicNs();
   return plan;
+}
+
+Status Hydrator::Impl::RunHot(const std::function<bool()>& cancel) {
+  {
+    MutexLock l(mutex);
+    counts.hot_total = options.first.size();
+    counts.hot_done = 0;
+  }
+  for (const HotExtent& extent : options.first) {
+    if (cancel()) return Status::Error(ECANCELED);
+    DrainComplete().Ignore("logged; whatever is left is in the plan");
+    HydrateExtent(extent).Ignore("it is in the plan as well, which reports what fails");
+    MutexLock l(mutex);
+    ++counts.hot_done;
+  }
+  return Status::Ok();
+}
+
+Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
+  if (KnownPresent(extent.file)) return Status::Ok();
+  DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(extent.file));
+  Inode& inode = *ref;
+  {
+    SharedLock l(inode.lock);
+    if (!S_ISREG(inode.state.mode)) return Status::Ok();
+  }
+  DKFS_TRY(OpenContent(inode));
+  uint64_t bytes = 0;
+  Status filled;
+  {
+    ExclusiveLock l(inode.lock);
+    filled = FillExtent(inode, extent.extent, &bytes);
+    CloseUnused(inode);
+  }
+  Throttle(bytes);
+  return filled;
+}
+
+// The file may have become shorter, and its blocks of another size, since the extent was recorded.
+Status Hydrator::Impl::FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) {
+  if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
+  const uint8_t shift = inode.state.block_shift;
+  const uint64_t start = extent << kHotExtentShift;
+  const uint64_t last = start + (uint64_t{1} << kHotExtentShift) - 1;
+  const uint64_t first = start >> shift;
+  const uint64_t end = std::min(presence::BlocksOf(inode.state), (last >> shift) + 1);
+  if (first >= end || presence::NextAbsent(inode, first, end) >= end) return Status::Ok();
+  *bytes = (end - first) << shift;
+  return MakePresent(inode, first, end - first);
 }
 
 Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {
@@ -148,6 +194,7 @@ bool Hydrator::Impl::Stopping() {
 
 void Hydrator::Impl::Run() {
   Result<Plan> plan = MakePlan();
+  if (plan.ok() && RunHot([this] { return Stopping(); }).code() == ECANCELED) return;
   Status ran = plan.ok() ? RunPlan(*plan, true, [this] { return Stopping(); }) : plan.status();
   if (ran.code() == ECANCELED) return;
   if (ran.ok()) {

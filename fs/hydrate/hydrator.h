@@ -21,6 +21,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "fs/backing/backing.h"
 #include "fs/inode/inode.h"
@@ -33,14 +34,14 @@ struct HydrateOptions {
   uint64_t bytes_per_second = 64 << 20;  // background throttle; 0: none. Foreground work is never throttled
   uint64_t aside_budget_bytes = 1ull << 30;
   bool background = true;
-  // Files with a higher value are hydrated first in the background; null: in FileId order.
-  std::function<uint64_t(FileId)> priority;
+  std::vector<HotExtent> first;  // what the background begins with, in this order; then everything by FileId
 };
 
 struct HydrateProgress {
   bool done = false;  // every inode was looked at and nothing is absent
   uint64_t files_total = 0, files_done = 0;
   uint64_t bytes_total = 0, bytes_done = 0;
+  uint64_t hot_total = 0, hot_done = 0;  // extents that come first
   uint64_t blocks_reconstructed = 0, blocks_verified = 0, blocks_damaged = 0;
   uint64_t aside_bytes = 0, aside_entries = 0;
   std::chrono::seconds estimate{0};  // until done, at the present rate

@@ -100,6 +100,11 @@ class Hydrator::Impl {
   Status HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status OpenContent(Inode& inode) EXCLUDES(tree, mutex);
+  // The extents that come first. Whatever fails, or is not as it was when they were recorded, is left to the plan.
+  Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
+  // *bytes: made present, roughly.
+  Status FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);
   bool Stopping() EXCLUDES(mutex);

@@ -24,6 +24,17 @@ namespace dkfs {
 //   kPartial --(every block present, Hydrator::Settle moved it under its names)--> kPresent
 enum class Presence : uint8_t { kUnknown, kPartial, kPresent };
 
+// What capture has spent on an inode's writes since somebody took it: statistics, for the profiler.
+struct CaptureCosts {
+  uint64_t writes = 0, written = 0;  // calls, bytes the application wrote
+  uint64_t stored = 0;               // bytes of the journal and of the index's rows
+  uint64_t ns = 0;                   // of one in kTimedWrites calls, times that
+  uint64_t versions = 0;             // of blocks
+  uint64_t hydration = 0;            // bytes to be read to reconstruct the blocks that were written
+  uint64_t last_offset = 0;          // of the last write
+  static constexpr uint64_t kTimedWrites = 16;
+};
+
 class Inode {
  public:
   explicit Inode(FileId file) : id(file) {}
@@ -57,6 +68,7 @@ class Inode {
 
   // Capture's own: versions remembered for deltas hold only within one epoch; 0: none yet (fs/capture/chain_cache.h).
   uint64_t capture_epoch GUARDED_BY(lock) = 0;
+  CaptureCosts costs GUARDED_BY(lock);
   // Whether it carries security.capability, which every write takes away. Unknown until first asked.
   enum class Known : int8_t { kUnknown, kNo, kYes };
   Known has_capability GUARDED_BY(lock) = Known::kUnknown;

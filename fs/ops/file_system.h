@@ -62,7 +62,9 @@ struct DirEntry {
 struct FileSystemOptions {
   bool writeback_cache = false;  // order=fsync: size and times of dirty pages are the kernel's until it hands them over
   bool delta = true;             // capture changed ranges against the pre-image
-  size_t open_files = 256;       // backing files kept open, at least 1; those of unlinked files come on top
+  // The layout of a file that is made at this path below the root; null or nullopt: the default.
+  std::function<std::optional<FileLayout>(std::string_view path)> layout_of_new;
+  size_t open_files = 256;  // backing files kept open, at least 1; those of unlinked files come on top
 };
 
 class Drift;  // fs/capture/drift.h
@@ -136,6 +138,18 @@ class FileSystem {
   // --- whole ---
   // The backing path of an inode by its hints. REQUIRES the tree lock (shared is enough).
   Result<std::string> PathOf(const Inode& inode);
+  // The layout in force, and whether its block size may change: see SetLayout. EINVAL for what is no regular file.
+  struct LayoutNow {
+    FileLayout layout;
+    uint64_t bytes = 0;  // of content
+    bool resizable = false;
+  };
+  Result<LayoutNow> LayoutOf(FileId file);
+  // Has the file captured by `layout` from now on; recorded. The block size stays as it is while the content is too
+  // much for one record, not all present or not all captured. What is in force now.
+  Result<FileLayout> SetLayout(FileId file, const FileLayout& layout);
+  // What capture has spent on the file since this was asked last. Zeros for a file that is not in memory.
+  CaptureCosts TakeCosts(FileId file);
   // Runs `body` with the inode's lock held exclusively and its backing file open: for capture in the background.
   Status WithContent(FileId file, const std::function<Status(Inode&)>& body);
   // The errno with which the backing directory last refused a change; 0 once it took one again. Then it is Degraded.

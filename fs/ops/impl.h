@@ -97,6 +97,7 @@ class FileSystem::Impl {
   // Before the backing name goes: an inode that somebody may have open is kept reachable through its descriptor.
   void KeepReachable(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   void AfterLastName(Inode& inode) REQUIRES(inode.lock);
+  void DropPartial(FileId file);
   // Content that is only in the backing file is recorded and synced before a name of it may go.
   Status SecureBeforeRemoval(FileId parent, std::string_view name) EXCLUDES(tree);
   Status SecureAll(Inode& inode) REQUIRES(inode.lock);

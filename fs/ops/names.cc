@@ -126,6 +126,12 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
     InodeState dir_after = dir.state;
     dir_after.mtime = dir_after.ctime = made.state.ctime;
     if (S_ISDIR(spec.mode)) ++dir_after.nlink;
+    if (S_ISREG(spec.mode) && options.layout_of_new) {
+      if (auto layout = options.layout_of_new(path)) {
+        made.state.block_shift = layout->block_shift;
+        made.state.policy = layout->policy;
+      }
+    }
     const FileId file = store->NewFile();
     RecordBuilder record;
     record.SetRequest(caller.request);

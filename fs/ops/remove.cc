@@ -21,14 +21,19 @@ void FileSystem::Impl::KeepReachable(Inode& inode, const std::string& path) {
   if (!IsRegular(inode.state) || inode.backing.valid() || inode.state.nlink > 1) return;
   if (inode.presence != Presence::kPresent || inode.state.size == 0) return;
   Result<UniqueFd> fd = backing->Open(path, O_RDWR);
-  if (fd.ok()) inode.backing = std::move(fd).value();
+  if (!fd.ok()) return;
+  inode.backing = std::move(fd).value();
+  inode.backing_read_only = false;
+  NoteOpened(inode);  // closed like any other should the removal fail
+}
+
+void FileSystem::Impl::DropPartial(FileId file) {
+  backing->Unlink(Backing::PartialPath(file)).Ignore("may not be there; the background pass removes what stays");
 }
 
 void FileSystem::Impl::AfterLastName(Inode& inode) {
   if (inode.state.nlink > 0) return;
-  if (IsRegular(inode.state) && inode.presence != Presence::kPresent) {
-    backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
-  }
+  if (IsRegular(inode.state) && inode.presence != Presence::kPresent) DropPartial(inode.id);
   if (inode.backing.valid()) freed_ns.store(MonotonicNs(), std::memory_order_relaxed);
   if (IsRegular(inode.state) && !inode.backing.valid()) hydrator->MarkUnknown(inode);
   inodes->ForgetPresent(inode.id);
@@ -40,9 +45,7 @@ void FileSystem::Impl::EndOrphan(Inode& inode) {
   inode.exists = false;
   inode.backing.reset();
   freed_ns.store(MonotonicNs(), std::memory_order_relaxed);
-  if (inode.presence == Presence::kPartial) {
-    backing->Unlink(Backing::PartialPath(inode.id)).Ignore("may not be there; the background pass removes what stays");
-  }
+  if (inode.presence == Presence::kPartial) DropPartial(inode.id);
   RecordBuilder record;
   record.SetUrgent();
   record.InodeGone(inode.id);

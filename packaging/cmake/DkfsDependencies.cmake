@@ -22,3 +22,10 @@ target_include_directories(dkfs_rsync SYSTEM INTERFACE ${RSYNC_INCLUDE})
 set(DKFS_DEPS ${PROJECT_SOURCE_DIR}/build/deps CACHE PATH "prefix of privately built libraries")
 set(ENV{PKG_CONFIG_PATH} "${DKFS_DEPS}/lib/pkgconfig:$ENV{PKG_CONFIG_PATH}")
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3>=3.17)
+
+# Probes: libbpf loads them; clang and bpftool make them; curl and libarchive fetch a kernel's types when asked to.
+pkg_check_modules(BPF REQUIRED IMPORTED_TARGET libbpf>=1.0)
+find_program(BPF_CLANG NAMES clang clang-19 clang-16 clang-14 REQUIRED)
+find_program(BPFTOOL bpftool REQUIRED)
+find_package(CURL REQUIRED)
+find_package(LibArchive REQUIRED)

@@ -8,12 +8,18 @@ _dkfs() {
   case $prev in
     --store) _dkfs_reply -d -- "$cur" ;;
     --order) _dkfs_reply -W 'calls fsync' -- "$cur" ;;
-    --config) _dkfs_reply -f -- "$cur" ;;
+    --config | --btf | --hints) _dkfs_reply -f -- "$cur" ;;
+    --btf-cache) _dkfs_reply -d -- "$cur" ;;
+    --hotness) _dkfs_reply -W 'auto bpf fuse off' -- "$cur" ;;
+    --layouts) _dkfs_reply -W 'fixed adaptive' -- "$cur" ;;
+    --hydrate-order) _dkfs_reply -W 'hot file' -- "$cur" ;;
+    --hydrate-rate) _dkfs_reply -W 'off 64M' -- "$cur" ;;
+    --btf-mirror) _dkfs_reply -W 'https://' -- "$cur" ;;
     --metrics-addr) _dkfs_reply -W 'off 127.0.0.1:9911' -- "$cur" ;;
-    --retain | --budget | -o) COMPREPLY=() ;;
+    --retain | --budget | --profiler-interval | --profiler-alpha | --profiler-dwell | -o) COMPREPLY=() ;;
     *)
       if [[ $cur == -* ]]; then
-        _dkfs_reply -W '-f -d -o --store --order --retain --budget --metrics-addr --config --help --version' -- "$cur"
+        _dkfs_reply -W '-f -d -o --store --order --retain --budget --metrics-addr --hotness --layouts --hints --hydrate-order --hydrate-rate --profiler-interval --profiler-alpha --profiler-dwell --btf --btf-cache --btf-mirror --config --help --version' -- "$cur"
       else
         _dkfs_reply -d -- "$cur"
       fi
@@ -27,11 +33,13 @@ _dkfs_mounts() { findmnt -rno TARGET -t fuse.dkfs 2>/dev/null; }
 _dkfsctl() {
   local cur=${COMP_WORDS[COMP_CWORD]}
   if ((COMP_CWORD == 1)); then
-    _dkfs_reply -W 'status sync unmount aside --help --version' -- "$cur"
+    _dkfs_reply -W 'status sync unmount aside top explain --help --version' -- "$cur"
   elif [[ ${COMP_WORDS[1]} == aside ]] && ((COMP_CWORD == 2)); then
     _dkfs_reply -W 'list remove' -- "$cur"
-  elif [[ $cur == -* && ${COMP_WORDS[1]} == status ]]; then
+  elif [[ $cur == -* && ${COMP_WORDS[1]} =~ ^(status|top|explain)$ ]]; then
     _dkfs_reply -W '--json' -- "$cur"
+  elif [[ ${COMP_WORDS[1]} == explain ]]; then
+    _dkfs_reply -f -- "$cur"
   else
     _dkfs_reply -W "$(_dkfs_mounts)" -- "$cur"
   fi

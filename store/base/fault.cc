@@ -70,6 +70,7 @@ constexpr std::string_view kNames[] = {
     "hydrate.publish",
     "adopt.record",
     "adopt.capture",
+    "layout.change",
     "drift.capture",
     "aside.move",
     "ops.recorded",

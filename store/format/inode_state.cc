@@ -1,5 +1,8 @@
 #include "store/format/inode_state.h"
 
+#include <algorithm>
+#include <array>
+
 #include "store/format/item.h"
 #include "store/format/wire.h"
 
@@ -25,6 +28,15 @@ size_t OptionalBytes(uint8_t present, size_t target_bytes) {
          ((present & kReplaced) != 0 ? 16u : 0u) + ((present & kTarget) != 0 ? 2 + target_bytes : 0u);
 }
 
+// The default is first, so that 0 spells it.
+constexpr std::array<uint8_t, 4> kCompressions = {3, 0, 1, 9};
+constexpr std::array<uint8_t, 4> kFoldIntervals = {24, 8, 48, 96};
+
+template <class Kinds>
+size_t KindOf(const Kinds& kinds, uint8_t value) {
+  return static_cast<size_t>(std::find(kinds.begin(), kinds.end(), value) - kinds.begin());
+}
+
 bool IsWellFormed(const InodeState& state) {
   return wire::IsValid(state.atime) && wire::IsValid(state.mtime) && wire::IsValid(state.ctime) &&
          wire::IsValid(state.btime) && wire::IsValid(state.layout) && wire::IsValidShift(state.block_shift) &&
@@ -44,6 +56,21 @@ void ReadOptional(uint8_t present, ByteReader* in, InodeState* out) {
 
 }  // namespace
 
+bool IsSpelled(const CapturePolicy& policy) {
+  return KindOf(kCompressions, policy.compression) < kCompressions.size() &&
+         KindOf(kFoldIntervals, policy.fold_interval) < kFoldIntervals.size();
+}
+
+uint8_t SpellPolicy(const CapturePolicy& policy) {
+  DKFS_CHECK(IsSpelled(policy));
+  return static_cast<uint8_t>((policy.delta ? 0 : 1) | KindOf(kCompressions, policy.compression) << 1 |
+                              KindOf(kFoldIntervals, policy.fold_interval) << 3);
+}
+
+CapturePolicy PolicyOf(uint8_t spelled) {
+  return {(spelled & 1) == 0, kCompressions[spelled >> 1 & 3], kFoldIntervals[spelled >> 3 & 3]};
+}
+
 void EncodeInodeState(const InodeState& state, std::string* out) {
   DKFS_CHECK(state.symlink_target.size() <= kMaxTargetBytes);
   const uint8_t present = PresentIn(state);
@@ -61,7 +88,7 @@ void EncodeInodeState(const InodeState& state, std::string* out) {
   w.Le<uint8_t>(state.block_shift);
   w.Le<uint8_t>(static_cast<uint8_t>(state.content));
   w.Le<uint8_t>(present);
-  w.Zero(1);
+  w.Le<uint8_t>(SpellPolicy(state.policy));
   if ((present & kRdev) != 0) w.Le<uint64_t>(state.rdev);
   if ((present & kAdopted) != 0) w.Le<uint64_t>(state.adopted_size);
   if ((present & kReplaced) != 0) {
@@ -90,7 +117,7 @@ Status DecodeInodeState(Bytes data, InodeState* out) {
   state.block_shift = in.Le<uint8_t>();
   state.content = static_cast<ContentState>(in.Le<uint8_t>());
   const uint8_t present = in.Le<uint8_t>();
-  in.Take(1);
+  state.policy = PolicyOf(in.Le<uint8_t>());
   if (!in.ok()) return Status::Corruption("inode state cut short");
   if ((present & ~kAllPresent) != 0) return Status::Error(ENOTSUP, "inode state with fields of a newer version");
   ReadOptional(present, &in, &state);

@@ -17,6 +17,25 @@ enum class ContentState : uint8_t {
   kAdopting = 1,  // a block below adopted_size without a version is still only in the backing file (first mount)
 };
 
+// How finely changes of a file are captured: for whoever writes, reading needs none of it. Spelled in one byte, so the
+// numbers are of few kinds.
+struct CapturePolicy {
+  bool delta = true;
+  uint8_t compression = 3;     // zstd's level in packs: 0 (off), 1, 3 or 9
+  uint8_t fold_interval = 24;  // most deltas in a chain: 8, 24, 48 or 96
+  friend bool operator==(const CapturePolicy&, const CapturePolicy&) = default;
+};
+bool IsSpelled(const CapturePolicy& policy);       // of the kinds above
+uint8_t SpellPolicy(const CapturePolicy& policy);  // REQUIRES: IsSpelled
+CapturePolicy PolicyOf(uint8_t spelled);           // of any byte
+
+// What capture of a file works by. The number of a layout (LayoutId) changes with its block size.
+struct FileLayout {
+  uint8_t block_shift = kDefaultBlockShift;
+  CapturePolicy policy;
+  friend bool operator==(const FileLayout&, const FileLayout&) = default;
+};
+
 struct InodeState {
   uint32_t mode = 0;  // type and permission bits
   uint32_t uid = 0;
@@ -28,6 +47,7 @@ struct InodeState {
   LayoutId layout{1};
   uint8_t block_shift = kDefaultBlockShift;  // log2 of the block size of `layout`
   ContentState content = ContentState::kStored;
+  CapturePolicy policy;
   uint64_t adopted_size = 0;  // kAdopting: blocks at or beyond it are not in the backing file's believed part
   // Set when this file took another's name by rename: the file it replaced, a base for librsync when packed. 0: none.
   FileId replaced;

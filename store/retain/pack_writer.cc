@@ -149,14 +149,22 @@ Status PackWriter::CloseItem() {
   return Status::Ok();
 }
 
+Status PackWriter::SetCompression(int level) {
+  if (level == level_) return Status::Ok();
+  DKFS_TRY(CloseItem());
+  DKFS_TRY(FlushFrame());
+  level_ = level;
+  return Status::Ok();
+}
+
 Status PackWriter::FlushFrame() {
   if (body_.empty()) return Status::Ok();
   DKFS_TRY(Fault::Pass("retain.pack"));
   if (file_bytes_ + body_.size() > kMaxPackBytes) return Status::Error(EFBIG, name_ + ": pack would be too long");
   std::string stored;
-  DKFS_TRY(codec::Compress(AsBytes(body_), context_.compression_level, &stored));
+  if (level_ > 0) DKFS_TRY(codec::Compress(AsBytes(body_), level_, &stored));
   RecordHeader header;
-  const bool smaller = stored.size() < body_.size();
+  const bool smaller = level_ > 0 && stored.size() < body_.size();
   if (!smaller) stored = body_;
   header.flags = smaller ? kRecordCompressed : 0;
   header.stored_bytes = static_cast<uint32_t>(stored.size());

@@ -31,6 +31,8 @@ class PackWriter {
   Status Add(const Item& item);
   // One version; runs of blocks of one Seq become one item.
   Status AddBlock(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload);
+  // zstd's level for what is added from now on; 0: stored as it is. A frame has one level.
+  Status SetCompression(int level);
   // A kUnit's payload is written once, for its first block; the other blocks refer to it. After AddBlock of a kUnit
   // unit() is its place.
   const Reference& unit() const { return unit_; }
@@ -48,7 +50,7 @@ class PackWriter {
     uint32_t bytes = 0;
     Reference place;
   };
-  PackWriter(const Context& context, SegmentId id) : context_(context), id_(id) {}
+  PackWriter(const Context& context, SegmentId id) : context_(context), id_(id), level_(context.compression_level) {}
   Status Begin();
   Status AddVersion(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload);
   Status CloseItem();
@@ -66,6 +68,7 @@ class PackWriter {
   Seq first_ = kLatest, last_;
   uint64_t file_bytes_ = kSegmentHeaderBytes;
 
+  int level_;         // of the frame being gathered
   std::string body_;  // the frame being gathered
   uint32_t items_ = 0;
   Seq frame_last_;

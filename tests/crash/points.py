@@ -49,6 +49,8 @@ class Point:
         self.fs = Dkfs(self.base, ["--order", self.order])
         run("mount", "--bind", self.fs.dir, self.raw)
         self.hasten(plan.partition(":")[2].startswith(SLOW))
+        if self.random.random() < 0.5 or ":layout." in plan:  # layouts change while writing, in the middle of chains, and are recovered
+            self.fs.env["DKFS_TEST_SHAKE"] = str(self.random.randrange(1, 1 << 32))
         self.notes, self.fired, self.kinds, self.points = [], False, {}, 1
 
     def hasten(self, surely):
@@ -461,7 +463,7 @@ REACH = {
             "store.mark_clean store.remove_clean journal.append journal.sync journal.roll journal.seal journal.delete "
             "index.apply index.flush index.repoint kv.write kv.sync kv.rename kv.flush retain.pack retain.publish "
             "retain.repoint retain.fold retain.drop retain.delete retain.flush backing.open backing.write backing.rename "
-            "backing.sync capture.append ops.recorded ops.applied ops.reply daemon.ready daemon.unmount".split(),
+            "backing.sync capture.append layout.change ops.recorded ops.applied ops.reply daemon.ready daemon.unmount".split(),
     "recovery": "journal.recover hydrate.block hydrate.publish aside.move".split(),
     "adopt": "adopt.record adopt.capture".split(),
     "drift": "drift.capture".split(),

@@ -162,21 +162,13 @@ class Dkfs:
             assert done.returncode == 0 or not is_mounted(self.dir), done.stderr
 
     def wait_hydrated(self, timeout=PATIENCE):
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+        def hydrated():
             status = self.status()
-            if status["hydration"]["done"]:
-                return status
-            time.sleep(0.05)
-        raise AssertionError(f"hydration did not end: {self.status()}")
+            return status if status["hydration"]["done"] else None
+        return wait_until(hydrated, lambda: f"hydration did not end: {self.status()}", timeout)
 
     def wait_adopted(self, timeout=PATIENCE):
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self.status()["protected"]["share"] >= 1:
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"adoption did not end: {self.status()}")
+        wait_until(lambda: self.status()["protected"]["share"] >= 1, lambda: f"adoption did not end: {self.status()}", timeout)
 
     def close(self):
         """Whatever state it is in: nothing mounted and no process afterwards."""

@@ -3,6 +3,8 @@
 import os
 import time
 
+import pytest
+
 from dkfs import SLACK, wait_until
 
 ATTEMPTS = 10  # one quiet attempt shows what a busy machine hides
@@ -76,3 +78,65 @@ def test_what_was_lost_stays_readable_when_it_is_unlinked_while_open(fs):
     assert sorted(os.listdir(fs.dir)) == ["replaced"]
     fs.unmount()
     assert sorted(os.listdir(fs.dir)) == ["replaced"]  # and no .dkfs-partial
+
+
+MIB = 1 << 20
+EXTENT = 256 << 10
+
+
+def first_restored(fs, *options):
+    """After the loss of DIR: where the first data lies that the background restores of the one file. Leaves dkfs killed."""
+    fs.lose_dir()
+    fs.options = [*options, "--hydrate-rate", "1"]  # a byte a second: nothing comes after the first piece
+    fs.mount()
+    wait_until(lambda: fs.status()["hydration"]["blocks_reconstructed"] > 0, "nothing is restored")
+    fs.kill()
+    fs.detach()
+    partial, = (fs.dir / ".dkfs-partial").iterdir()
+    fd = os.open(partial, os.O_RDONLY)
+    first = os.lseek(fd, 0, os.SEEK_DATA)
+    os.close(fd)
+    return first
+
+
+@pytest.mark.parametrize("hotness", ["auto", "fuse"])
+def test_what_was_hot_is_restored_first(fs, hotness):
+    fs.env["DKFS_TEST_HASTE"] = "20"  # heat is recorded soon
+    fs.options = ["--hotness", hotness]
+    fs.mount()
+    where = 33 * MIB
+    fd = os.open(fs.dir / "big", os.O_RDWR | os.O_CREAT)
+    for i in range(64):
+        os.pwrite(fd, os.urandom(MIB), i * MIB)
+    for i in range(400):
+        os.pwrite(fd, os.urandom(8192), where + i % 16 * 8192)
+    os.fsync(fd)
+    os.close(fd)
+    file = os.stat(fs.dir / "big").st_ino
+
+    def hottest():
+        lines = (fs.store / "hot").read_text().splitlines() if (fs.store / "hot").exists() else []
+        return len(lines) > 1 and int(lines[1].split()[1]) == where // EXTENT
+    wait_until(hottest, "the hot extent is not recorded")
+    fs.ctl("sync", fs.dir)
+    fs.kill()
+
+    assert first_restored(fs, "--hotness", "off") == where
+    assert first_restored(fs, "--hotness", "off", "--hydrate-order", "file") == 0
+    fs.options = []
+    fs.mount()
+    assert fs.status()["hydration"]["hot_extents_total"] > 0
+    fs.wait_hydrated()
+    assert os.stat(fs.dir / "big").st_ino == file and os.stat(fs.dir / "big").st_size == 64 * MIB
+
+
+def test_a_damaged_list_of_what_was_hot_costs_nothing_but_order(fs):
+    fs.mount()
+    (fs.dir / "f").write_bytes(b"x" * 100_000)
+    fs.kill()
+    fs.lose_dir()
+    (fs.store / "hot").write_bytes(b"dkfs hot 1\n7 \xff")
+    fs.mount()
+    fs.wait_hydrated()
+    assert (fs.dir / "f").read_bytes() == b"x" * 100_000
+    assert "event=hot_extents_unread" in (fs.store / "dkfs.log").read_text()

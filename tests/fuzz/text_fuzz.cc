@@ -1,10 +1,12 @@
-// First byte: which text. Then the text: a moment as people write it, a segment's name, FORMAT, the clean mark.
+// First byte: which text. Then the text: a moment as people write it, a segment's name, FORMAT, the clean mark, the
+// list of hot extents.
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "store/format/hot_extents.h"
 #include "store/format/segment.h"
 #include "store/moments.h"
 #include "store/store_dir.h"
@@ -14,7 +16,7 @@ namespace {
 
 using namespace dkfs;
 
-constexpr int kWays = 4;
+constexpr int kWays = 5;
 
 // A store's directory of this process, left to the system's cleaning of temporary files if it dies.
 struct Dir {
@@ -62,11 +64,20 @@ void Clean(Bytes text) {
   DKFS_CHECK(!mark || !mark->identity.empty());
 }
 
+void Hot(Bytes text) {
+  const auto extents = DecodeHotExtents(AsString(text));
+  DKFS_CHECK(extents.ok() || extents.status().IsCorruption() || extents.code() == ENOTSUP);
+  if (!extents.ok()) return;
+  DKFS_CHECK(extents->size() <= kMaxHotExtents);
+  const auto again = DecodeHotExtents(EncodeHotExtents(*extents));
+  DKFS_CHECK(again.ok() && *again == *extents);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  static constexpr void (*kTry[kWays])(Bytes) = {Moment, Name, Format, Clean};
+  static constexpr void (*kTry[kWays])(Bytes) = {Moment, Name, Format, Clean, Hot};
   kTry[data[0] % kWays](fuzz::Input(data + 1, size - 1));
   return 0;
 }
@@ -79,5 +90,6 @@ std::vector<std::string> dkfs::fuzz::Seeds(test::Random* random) {
   seeds.push_back("\1" + SegmentName(SegmentId{random->Magnitude() + 1}, SegmentKind::kPack));
   seeds.push_back("\2dkfs store\nversion 1\nuuid 01234567-0123-0123-0123-0123456789ab\ncreated 2026-01-02T03:04:05Z\n");
   seeds.push_back("\3seq 12\nidentity 1:2:3\n");
+  seeds.push_back("\4" + EncodeHotExtents({{FileId{random->Magnitude()}, 7, random->Magnitude()}, {FileId{2}, 0, 1}}));
   return seeds;
 }

@@ -121,6 +121,10 @@ class Maker {
     scribe_.Punch("pages", 1, 3);
     ReplaceDocument("and more of them");
     scribe_.Truncate("doc", 4 * 8192);
+    scribe_.Relayout("doc", {16, {true, 1, 48}});  // larger blocks, of which a write changes a part
+    scribe_.Write("doc", 3000, scribe_.random().Text(200), true);
+    scribe_.Relayout("pages", {12, {false, 0, 8}});
+    for (int i = 0; i < 5; ++i) Page(i, true);
     const std::string same = scribe_.random().Text(16 << 10);
     for (const char* path : {"dir/copy", "dir/copy2"}) {
       scribe_.MakeFile(path, kDefaultBlockShift);

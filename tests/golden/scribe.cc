@@ -11,8 +11,6 @@
 namespace dkfs::golden {
 namespace {
 
-constexpr LayoutId kLayout{1};
-
 std::string DirOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
@@ -124,7 +122,8 @@ void Scribe::PutBlock(Node* node, uint64_t block, const std::string& data, bool 
   version.stored_bytes = static_cast<uint32_t>(payload->size());
   payloads_.push_back(payload);
   const Bytes part = AsBytes(*payload);
-  record_.Blocks(node->file, kLayout, node->state.block_shift, block, std::span(&version, 1), std::span(&part, 1));
+  record_.Blocks(node->file, node->state.layout, node->state.block_shift, block, std::span(&version, 1),
+                 std::span(&part, 1));
   known = {Seq{}, version.chain_length};
   node->blocks[block] = version.kind == BlockKind::kHole ? nullptr : std::make_shared<const std::string>(data);
   node->uncaptured.erase(block);
@@ -160,7 +159,7 @@ void Scribe::WriteVoided(const std::string& path, uint64_t offset, const std::st
 void Scribe::Truncate(const std::string& path, uint64_t size) {
   Node& node = At(path);
   const uint64_t first = size >> node.state.block_shift;
-  record_.Range(node.file, kLayout, first, kEndOfFile);
+  record_.Range(node.file, node.state.layout, first, kEndOfFile);
   node.blocks.erase(node.blocks.lower_bound(first), node.blocks.end());
   node.state.size = size;
   PutInode(&node);
@@ -169,8 +168,29 @@ void Scribe::Truncate(const std::string& path, uint64_t size) {
 
 void Scribe::Punch(const std::string& path, uint64_t first_block, uint64_t end_block) {
   Node& node = At(path);
-  record_.Range(node.file, kLayout, first_block, end_block);
+  record_.Range(node.file, node.state.layout, first_block, end_block);
   node.blocks.erase(node.blocks.lower_bound(first_block), node.blocks.lower_bound(end_block));
+  PutInode(&node);
+  Commit();
+}
+
+// One record: all content in blocks of the new size, and nothing of the old layout in force.
+void Scribe::Relayout(const std::string& path, const FileLayout& layout) {
+  Node& node = At(path);
+  const uint64_t old_bytes = uint64_t{1} << node.state.block_shift, bytes = uint64_t{1} << layout.block_shift;
+  std::string content(RoundUp(node.state.size, std::max(bytes, old_bytes)), '\0');
+  for (const auto& [block, held] : node.blocks) {
+    if (held) content.replace(block * old_bytes, old_bytes, *held);
+  }
+  record_.Range(node.file, node.state.layout, 0, kEndOfFile);
+  node.state.layout = LayoutId{node.state.layout.value + 1};
+  node.state.block_shift = layout.block_shift;
+  node.state.policy = layout.policy;
+  node.blocks.clear();
+  std::erase_if(versions_, [&](const auto& version) { return version.first.first == node.file; });
+  for (uint64_t at = 0; at < node.state.size; at += bytes) {
+    PutBlock(&node, at / bytes, content.substr(at, bytes), false);
+  }
   PutInode(&node);
   Commit();
 }

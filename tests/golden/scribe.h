@@ -25,6 +25,7 @@ class Scribe {
   void WriteVoided(const std::string& path, uint64_t offset, const std::string& data);
   void Truncate(const std::string& path, uint64_t size);  // down, to a whole block
   void Punch(const std::string& path, uint64_t first_block, uint64_t end_block);
+  void Relayout(const std::string& path, const FileLayout& layout);  // of a file that is captured
   void SetXattr(const std::string& path, const std::string& name, const std::string& value);
   void RemoveXattr(const std::string& path, const std::string& name);
   void Link(const std::string& path, const std::string& to);

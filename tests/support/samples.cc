@@ -87,6 +87,7 @@ InodeState AnyInodeState(Random* random) {
   s.btime = AnyTime(random);
   s.layout = AnyLayout(random);
   s.block_shift = AnyShift(random);
+  s.policy = PolicyOf(static_cast<uint8_t>(random->Next()));
   if (random->OneIn(3)) s.rdev = random->Magnitude();
   if (random->OneIn(3)) {
     s.content = ContentState::kAdopting;

@@ -1,15 +1,21 @@
 // dkfsctl: asks the daemon of a mounted directory, through the socket in its store. The store is found in the mount
-// table; the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages.
+// table; the mount itself is never touched, except by `sync`, which first makes the kernel hand over its dirty pages,
+// and by `explain`, which asks for the number of a file.
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "fs/daemon/control_socket.h"
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mountinfo.h"
+#include "fs/daemon/profile_report.h"
 #include "fs/daemon/status_report.h"
 #include "fs/daemon/units.h"
 
@@ -27,6 +33,8 @@ constexpr const char* kHelp =
     "  unmount DIR                  ends the mount; returns when the store is closed\n"
     "  aside list DIR               what was moved aside because no kept version explains it\n"
     "  aside remove DIR TIME|all    deletes it\n"
+    "  top DIR [--json]             files by how hot they are written, with their layouts; once without a terminal\n"
+    "  explain FILE [--json]        why a file has its layout, and what others would cost\n"
     "  --help, --version\n";
 
 int Complain(const std::string& message, int code = kFailed) {
@@ -102,6 +110,72 @@ int ShowStatus(Conversation& daemon, bool as_json) {
   return state != status->end() && *state == "degraded" ? kFailed : kHealthy;
 }
 
+// The part of a successful answer under `key`; otherwise complains.
+std::optional<json> PartOf(Conversation& daemon, const json& request, const char* key) {
+  auto answer = daemon.Ask(request);
+  if (!answer.ok()) {
+    Complain(answer.status().ToString());
+    return std::nullopt;
+  }
+  auto part = answer->find(key);
+  if (Succeeded(*answer) && part != answer->end()) return std::move(*part);
+  Complain(ErrorOf(*answer));
+  return std::nullopt;
+}
+
+void PrintJson(const json& object) {
+  std::fputs((object.dump(2, ' ', false, json::error_handler_t::replace) + "\n").c_str(), stdout);
+}
+
+// A live view on a terminal, until the user ends it; elsewhere one sample.
+int ShowTop(Conversation& daemon, bool as_json) {
+  constexpr unsigned kSeconds = 2;
+  const bool live = !as_json && ::isatty(STDOUT_FILENO) == 1;
+  do {
+    auto files = PartOf(daemon, {{"command", "top"}}, "files");
+    if (!files) return kFailed;
+    winsize size{};
+    if (!live) {
+      PrintJson(*files);
+    } else {
+      const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 2 && size.ws_col > 0;
+      std::fputs("\033[H\033[2J", stdout);
+      std::fputs(TopText(*files, known ? size.ws_row : 24, known ? size.ws_col : 80).c_str(), stdout);
+    }
+    if (std::fflush(stdout) != 0) return kFailed;
+  } while (live && ::sleep(kSeconds) == 0);
+  return kHealthy;
+}
+
+// The mount point of dkfs that holds `file`, which is made absolute and real; empty when there is none.
+Result<std::string> MountOf(std::string* file) {
+  char real[PATH_MAX];
+  if (::realpath(file->c_str(), real) == nullptr) return Status::FromErrno(*file);
+  *file = real;
+  DKFS_TRY_ASSIGN(const auto mounts, ReadMountInfo());
+  for (std::string at = *file; at.size() > 1;) {
+    at.resize(std::max<size_t>(at.rfind('/'), 1));
+    auto mount = MountAt(mounts, at);
+    if (mount) return mount->type == kMountType ? at : std::string();
+  }
+  return std::string();
+}
+
+int Explain(std::string file, bool as_json) {
+  auto dir = MountOf(&file);
+  if (!dir.ok()) return Complain(dir.status().ToString());
+  if (dir->empty()) return Complain(file + " is not below a mount of dkfs", kNotMounted);
+  struct stat st;
+  if (::lstat(file.c_str(), &st) != 0) return Complain(Status::FromErrno(file).ToString());
+  Conversation daemon;
+  if (auto failed = daemon.Open(*dir)) return *failed;
+  auto explained = PartOf(daemon, {{"command", "explain"}, {"file", st.st_ino}}, "file");
+  if (!explained) return kFailed;
+  if (as_json) PrintJson(*explained);
+  if (!as_json) std::fputs(ExplainText(*explained).c_str(), stdout);
+  return kHealthy;
+}
+
 int SyncMount(Conversation& daemon) {
   UniqueFd dir(::open(daemon.dir().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir || ::syncfs(dir.get()) != 0) return Complain(Status::FromErrno("syncing " + daemon.dir()).ToString());
@@ -149,15 +223,18 @@ int Run(const std::vector<std::string>& args) {
   if (command == "--help" || command == "-h") return std::fputs(kHelp, stdout) < 0 ? kFailed : kHealthy;
   if (command == "--version") return std::printf("dkfsctl %s\n", DKFS_VERSION) < 0 ? kFailed : kHealthy;
   bool aside = command == "aside" && n >= 3;
-  bool as_json = command == "status" && n == 3 && (args[1] == "--json" || args[2] == "--json");
-  bool plain = n == 2 && (command == "status" || command == "sync" || command == "unmount");
+  bool shows = command == "status" || command == "top" || command == "explain";
+  bool as_json = shows && n == 3 && (args[1] == "--json" || args[2] == "--json");
+  bool plain = n == 2 && (shows || command == "sync" || command == "unmount");
   bool list = aside && n == 3 && args[1] == "list";
   bool remove = aside && n == 4 && args[1] == "remove" && !args[3].empty();  // an unset variable is not "all"
   if (!as_json && !plain && !list && !remove) return UsageError();
-  Conversation daemon;
   std::string dir = aside ? args[2] : as_json && args[1] == "--json" ? args[2] : args[1];
+  if (command == "explain") return Explain(dir, as_json);
+  Conversation daemon;
   if (auto failed = daemon.Open(dir)) return *failed;
   if (command == "status") return ShowStatus(daemon, as_json);
+  if (command == "top") return ShowTop(daemon, as_json);
   if (command == "sync") return SyncMount(daemon);
   if (command == "unmount") return UnmountDir(daemon);
   if (list) return ListAside(daemon);

@@ -226,6 +226,20 @@ TEST_F(StoreTest, TheCleanMarkCountsOnlyForTheLastRecord) {
   EXPECT_EQ(store_->MarkClean("two\nlines").code(), EINVAL);
 }
 
+TEST_F(StoreTest, HotExtentsAreAdvice) {
+  Open();
+  EXPECT_TRUE(store_->GetHotExtents().empty());
+  const std::vector<HotExtent> extents = {{FileId{9}, 4, 7}, {FileId{2}, 0, 1}};
+  ASSERT_TRUE(store_->PutHotExtents(extents).ok());
+  Open();
+  EXPECT_EQ(store_->GetHotExtents(), extents);
+  PutFile(path_ + "/hot", "dkfs hot 1\nnonsense 1");
+  Open();
+  EXPECT_TRUE(store_->GetHotExtents().empty());
+  PutFile(path_ + "/hot", std::string("\0\xff", 2));
+  EXPECT_TRUE(store_->GetHotExtents().empty());
+}
+
 TEST_F(StoreTest, MomentsAreFoundByTimeAndSeq) {
   Open();
   const Seq first = AppendInode(kRootFile, FileState(1));

@@ -63,6 +63,68 @@ TEST_F(OptionsTest, FlagsAreRead) {
   EXPECT_TRUE(options->foreground && options->debug);
 }
 
+TEST_F(OptionsTest, HotnessIsAutomaticAndDownloadsNothingByDefault) {
+  auto options = Parse({"/data"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(HotnessMode::kAuto, options->hotness);
+  EXPECT_EQ("", options->btf.file);
+  EXPECT_EQ("", options->btf.mirror);
+  EXPECT_EQ("/var/cache/dkfs/btf", options->btf.cache);
+}
+
+TEST_F(OptionsTest, HotnessAndItsTypesAreRead) {
+  environment_ = {{"DKFS_HOTNESS", "off"}, {"DKFS_BTF_MIRROR", "https://example.org/btf"}};
+  auto options = Parse({"--hotness", "bpf", "-o", "btf=/k.btf,btf-cache=/c", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(HotnessMode::kBpf, options->hotness);
+  EXPECT_EQ("/k.btf", options->btf.file);
+  EXPECT_EQ("/c", options->btf.cache);
+  EXPECT_EQ("https://example.org/btf", options->btf.mirror);
+}
+
+TEST_F(OptionsTest, LayoutsAreFixedUnlessAskedFor) {
+  EXPECT_FALSE(Parse({"/data"})->adapt);
+  environment_ = {{"DKFS_HINTS", "/etc/hints"}};
+  auto options = Parse({"-o", "layouts=adaptive", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_TRUE(options->adapt);
+  EXPECT_EQ("/etc/hints", options->hints);
+  EXPECT_NE("", Refusal({"--layouts", "sometimes", "/data"}));
+  EXPECT_NE("", Refusal({"--hints", "relative", "/data"}));
+}
+
+TEST_F(OptionsTest, HydrationIsHotFirstAtABoundedRate) {
+  EXPECT_TRUE(Parse({"/data"})->hot_first);
+  EXPECT_EQ(64u << 20, Parse({"/data"})->hydrate_rate);
+  auto options = Parse({"-o", "hydrate-order=file,hydrate-rate=1M", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_FALSE(options->hot_first);
+  EXPECT_EQ(1u << 20, options->hydrate_rate);
+  EXPECT_EQ(0u, Parse({"--hydrate-rate", "off", "/data"})->hydrate_rate);
+  EXPECT_NE("", Refusal({"--hydrate-order", "cold", "/data"}));
+  EXPECT_NE("", Refusal({"--hydrate-rate", "0", "/data"}));
+  EXPECT_NE("", Refusal({"--hydrate-rate", "fast", "/data"}));
+}
+
+TEST_F(OptionsTest, TheProfilersTimesCanBeSet) {
+  auto options = Parse({"--profiler-interval", "2s", "-o", "profiler-alpha=0.5,profiler-dwell=1m", "/data"});
+  ASSERT_TRUE(options.ok()) << options.status().ToString();
+  EXPECT_EQ(std::chrono::seconds(2), options->profiler.rate.interval);
+  EXPECT_EQ(std::chrono::seconds(60), options->profiler.dwell);
+  EXPECT_DOUBLE_EQ(0.5, options->profiler.rate.alpha);
+  for (const char* alpha : {"0", "1.1", "-1", "nan", "x", "0.5x"}) {
+    EXPECT_NE("", Refusal({"--profiler-alpha", alpha, "/data"})) << alpha;
+  }
+  EXPECT_NE("", Refusal({"--profiler-interval", "0s", "/data"}));
+  EXPECT_NE("", Refusal({"--profiler-dwell", "100d", "/data"}));
+}
+
+TEST_F(OptionsTest, HotnessMistakesAreNamed) {
+  EXPECT_NE("", Refusal({"--hotness", "warm", "/data"}));
+  EXPECT_NE("", Refusal({"--btf", "relative", "/data"}));
+  EXPECT_NE("", Refusal({"--btf-mirror", "ftp://example.org", "/data"}));
+}
+
 TEST_F(OptionsTest, DebugDoesNotImplyForeground) { EXPECT_FALSE(Parse({"-d", "/data"})->foreground); }
 
 TEST_F(OptionsTest, FlagsWinOverEnvironmentOverFile) {

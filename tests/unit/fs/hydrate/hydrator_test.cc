@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -18,6 +19,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
+using namespace std::chrono_literals;
 
 std::string Filled(size_t bytes, char first) {
   std::string out(bytes, '\0');
@@ -78,6 +80,46 @@ TEST_F(HydratorTest, IntactDirectoryIsOnlyVerified) {
   EXPECT_GT(m_->hydrator->progress().blocks_verified, 700u);
   EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, 0u);
   EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(HydratorTest, HotExtentsComeFirst) {
+  MakeTree();
+  HydrateOptions options;
+  options.bytes_per_second = 1;  // after the first of them it waits for days
+  options.first = {{m_->tree["a/big"].id, 5, 100}, {m_->tree["a/big"].id, 1, 10}};
+  m_->Start(options);
+  m_->hydrator->Start();
+  constexpr uint64_t kBlocks = (1 << kHotExtentShift) / 4096;
+  while (m_->hydrator->progress().blocks_reconstructed < kBlocks) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, kBlocks);
+  const std::string there = m_->Backed(Backing::PartialPath(m_->tree["a/big"].id));
+  const std::string& whole = m_->tree["a/big"].content;
+  const size_t begin = 5 << kHotExtentShift, size = 1 << kHotExtentShift;
+  EXPECT_EQ(there.substr(begin, size), whole.substr(begin, size));
+  EXPECT_EQ(there.substr(0, begin), std::string(begin, '\0'));
+  m_->hydrator->Stop();
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, HotExtentsThatAreNoLongerThereAreHarmless) {
+  MakeTree();
+  const FileId big = m_->tree["a/big"].id;
+  HydrateOptions options;
+  options.bytes_per_second = 0;
+  options.first = {{FileId{999'999}, 0, 9},
+                   {m_->tree["a"].id, 0, 8},
+                   {m_->tree["a/link"].id, 0, 7},
+                   {big, ~0ull >> kHotExtentShift, 6},
+                   {big, 12, 5},
+                   {big, 11, 4},
+                   {m_->tree["empty"].id, 0, 3},
+                   {m_->tree["one"].id, 0, 2}};
+  m_->Start(options);
+  m_->hydrator->Start();
+  while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(m_->hydrator->progress().hot_done, options.first.size());
+  FinishAndExpect();
 }
 
 TEST_F(HydratorTest, FirstReadMakesOnlyItsBlocks) {

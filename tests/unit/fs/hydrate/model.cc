@@ -228,13 +228,17 @@ void HydrateModel::FillDir() {
 }
 
 void HydrateModel::Start(bool trusted, uint64_t aside_budget) {
-  Drop();
-  backing = std::make_unique<Backing>(UniqueFd(::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), dir_);
-  inodes = std::make_unique<InodeTable>(store.get());
   HydrateOptions options;
   options.trusted = trusted;
   options.bytes_per_second = 0;
   options.aside_budget_bytes = aside_budget;
+  Start(options);
+}
+
+void HydrateModel::Start(const HydrateOptions& options) {
+  Drop();
+  backing = std::make_unique<Backing>(UniqueFd(::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), dir_);
+  inodes = std::make_unique<InodeTable>(store.get());
   hydrator = std::make_unique<Hydrator>(store.get(), backing.get(), inodes.get(), &tree_lock, options);
 }
 

@@ -40,6 +40,7 @@ class HydrateModel {
 
   // --- one mount ---
   void Start(bool trusted, uint64_t aside_budget = 1 << 30);
+  void Start(const HydrateOptions& options);
   void Drop();  // as a kill: nothing is finished
   Status Finish();
   Result<std::string> Read(const std::string& path, uint64_t offset, size_t length);

@@ -49,7 +49,22 @@ TEST(InodeStateTest, FieldsOutOfRangeAreDamage) {
   EXPECT_TRUE(damaged(76, 11)) << "block shift below 12";
   EXPECT_TRUE(damaged(76, 21)) << "block shift above 20";
   EXPECT_TRUE(damaged(77, 2)) << "unknown content state";
-  EXPECT_FALSE(damaged(79, 1)) << "reserved bytes are not looked at";
+  EXPECT_FALSE(damaged(79, '\xff')) << "any byte is a policy";
+}
+
+TEST(InodeStateTest, EveryPolicyRoundTripsInItsByte) {
+  for (int byte = 0; byte < 256; ++byte) {
+    InodeState state;
+    state.policy = PolicyOf(static_cast<uint8_t>(byte));
+    ASSERT_TRUE(IsSpelled(state.policy)) << byte;
+    const std::string text = Encoded(state);
+    EXPECT_EQ(byte & 0x1f, static_cast<uint8_t>(text[79]));
+    InodeState back;
+    ASSERT_TRUE(Decoded(text, &back).ok());
+    EXPECT_EQ(state, back);
+  }
+  EXPECT_EQ(CapturePolicy(), PolicyOf(0)) << "what stores without policies hold";
+  EXPECT_FALSE(IsSpelled({true, 2, 24}));
 }
 
 TEST(InodeStateTest, FieldsOfANewerVersionAreRefused) {

@@ -1,0 +1,74 @@
+#include "fs/profile/heat.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dkfs {
+namespace {
+
+static_assert(kHotExtentShift == HOTNESS_EXTENT_SHIFT);
+
+constexpr size_t kMostExtents = 2 * kMaxHotExtents;  // kept in memory; beyond, the coldest half goes
+constexpr double kScale = 64;                        // of recorded heat: the least that counts is one
+constexpr double kMostAgain = 6;                     // log2: what comes beyond in one look adds nothing
+constexpr double kFirstShare = 0.25;
+
+double Added(uint64_t pages, uint64_t again) {
+  const double first = std::min(static_cast<double>(pages) / HOTNESS_EXTENT_PAGES, 1.0) * kFirstShare;
+  return std::max(first, std::min(std::log2(1.0 + static_cast<double>(again)) / kMostAgain, 1.0));
+}
+
+}  // namespace
+
+double Heat::At(const Extent& extent, Time now) {
+  const double passed = std::chrono::duration<double>(std::max(now - extent.at, Time(0))) / kHalfLife;
+  return extent.heat * std::exp2(-passed);
+}
+
+void Heat::Recall(const std::vector<HotExtent>& recorded, Time now) {
+  for (const HotExtent& e : recorded) {
+    extents_[{e.file, e.extent}] = {.heat = static_cast<double>(e.heat) / kScale, .at = now};
+  }
+}
+
+bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now) {
+  if (extents_.size() >= kMostExtents && !extents_.contains({file, extent})) Prune(now);
+  Extent& seen = extents_[{file, extent}];
+  const uint64_t again = counts.rewritten + counts.mapped_pages;
+  const bool grows = seen.born == counts.born && counts.pages >= seen.pages && again >= seen.again;
+  const Extent before = grows ? seen : Extent();
+  seen.born = counts.born;
+  seen.pages = counts.pages;
+  seen.again = again;
+  if (counts.pages == before.pages && again == before.again) return false;
+  seen.heat = At(seen, now) + Added(counts.pages - before.pages, again - before.again);
+  seen.at = now;
+  return true;
+}
+
+std::vector<HotExtent> Heat::Hottest(Time now) const {
+  std::vector<HotExtent> out;
+  out.reserve(extents_.size());
+  for (const auto& [key, extent] : extents_) {
+    const double heat = At(extent, now) * kScale;
+    if (heat >= 1) out.push_back({key.file, key.extent, static_cast<uint64_t>(std::min(heat, 1e18))});
+  }
+  const auto hotter = [](const HotExtent& a, const HotExtent& b) {
+    if (a.heat != b.heat) return a.heat > b.heat;
+    return a.file != b.file ? a.file < b.file : a.extent < b.extent;
+  };
+  std::sort(out.begin(), out.end(), hotter);
+  out.resize(std::min(out.size(), kMaxHotExtents));
+  return out;
+}
+
+void Heat::Prune(Time now) {
+  std::vector<std::pair<double, Key>> all;
+  all.reserve(extents_.size());
+  for (const auto& [key, extent] : extents_) all.emplace_back(At(extent, now), key);
+  const auto middle = all.begin() + static_cast<ptrdiff_t>(all.size() / 2);
+  std::nth_element(all.begin(), middle, all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto cold = all.begin(); cold != middle; ++cold) extents_.erase(cold->second);
+}
+
+}  // namespace dkfs

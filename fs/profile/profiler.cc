@@ -1,0 +1,227 @@
+#include "fs/profile/profiler.h"
+
+#include <algorithm>
+
+namespace dkfs {
+namespace {
+
+// What was counted since `last`; everything when the entry is another one.
+hotness_file Since(const hotness_file& now, const hotness_file& last) {
+  if (now.born != last.born || now.writes < last.writes || now.bytes < last.bytes) return now;
+  hotness_file out = now;
+  out.writes -= last.writes;
+  out.bytes -= last.bytes;
+  out.sequential -= std::min(now.sequential, last.sequential);
+  out.mapped_pages -= std::min(now.mapped_pages, last.mapped_pages);
+  return out;
+}
+
+constexpr uint64_t kTrialEvery = 8 << 20;  // bytes written; twice as much after each trial
+constexpr double kIncompressible = 0.9;    // of every level: more than this is left
+
+constexpr uint64_t kFewWrites = 8;  // fewer say little of how a file is written
+
+uint64_t Grown(uint64_t now, uint64_t last) { return now < last ? now : now - last; }
+
+}  // namespace
+
+Profiler::Profiler(const ProfilerOptions& options)
+    : options_(options), bandits_(kWriteContexts, Bandit(LayoutChoices().size(), options.bandit)) {}
+
+void Profiler::Look(FileId id, const hotness_file& counts, uint64_t pages, uint64_t rewritten, Time now) {
+  if (!files_.contains(id) && files_.size() >= options_.most_files) ForgetColdest(now);
+  auto [it, fresh] = files_.try_emplace(id);
+  File& file = it->second;
+  if (fresh) file.since = now;
+  constexpr uint64_t kPage = 1 << HOTNESS_PAGE_SHIFT;
+  file.rate.Observe(options_.rate, counts.born, counts.bytes + counts.mapped_pages * kPage, now);
+  const hotness_file grown = Since(counts, file.last);
+  if (!fresh && grown.writes + grown.mapped_pages < kFewWrites) return;  // with those to come
+  const bool packed = file.context.packed;
+  file.context = ContextOf(grown, Grown(pages, file.last_pages), Grown(rewritten, file.last_rewritten));
+  file.context.packed = packed;
+  file.last = counts;
+  file.last_pages = pages;
+  file.last_rewritten = rewritten;
+}
+
+void Profiler::SetLayout(FileId id, const FileLayout& layout, bool resizable, bool pinned, uint64_t bytes) {
+  auto it = files_.find(id);
+  if (it == files_.end()) return;
+  File& file = it->second;
+  file.real = layout;
+  file.layout = NearestChoice(layout);
+  file.resizable = resizable;
+  file.pinned = pinned;
+  file.bytes = bytes;
+  if (pinned) file.reason = "a hint names it";
+}
+
+uint32_t Profiler::AllowedFor(const File& file) {
+  const uint32_t sane = SaneChoices(file.context);
+  uint32_t allowed = 0;
+  for (size_t i = 0; i < LayoutChoices().size(); ++i) {
+    const bool fits = file.resizable || LayoutChoices()[i].block_shift == file.real.block_shift;
+    if (fits && (sane >> i & 1) != 0) allowed |= 1u << i;
+  }
+  return allowed | 1u << file.layout;
+}
+
+void Profiler::ForgetColdest(Time now) {
+  auto coldest = files_.end();
+  for (auto it = files_.begin(); it != files_.end(); ++it) {
+    if (coldest == files_.end() || it->second.rate.At(options_.rate, now) < coldest->second.rate.At(options_.rate, now))
+      coldest = it;
+  }
+  if (coldest != files_.end()) files_.erase(coldest);
+}
+
+double Profiler::CostOf(const CaptureCost& cost) const {
+  if (cost.written == 0) return 0;
+  return (static_cast<double>(cost.store) + options_.cpu_weight * static_cast<double>(cost.cpu_ns) +
+          options_.hydration_weight * static_cast<double>(cost.hydration_bytes)) /
+         static_cast<double>(cost.written);
+}
+
+void Profiler::Charge(FileId id, const CaptureCost& cost) {
+  auto it = files_.find(id);
+  if (it == files_.end() || cost.written == 0 || LayoutChoices()[it->second.layout] != it->second.real) return;
+  BanditOf(it->second.context).Observe(it->second.layout, static_cast<double>(cost.written), CostOf(cost));
+}
+
+void Profiler::ChargeUnpacked(FileId id, const CaptureCost& cost) {
+  auto it = files_.find(id);
+  if (it == files_.end() || cost.written == 0 || !it->second.trial) return;
+  const File& file = it->second;
+  if (LayoutChoices()[file.layout] != file.real) return;
+  Bandit& bandit = BanditOf(file.context);
+  for (size_t level = 0; level < kLevels.size(); ++level) {
+    const PackingTrial::Level& tried = file.trial->levels[level];
+    const size_t choice = ShapeOf(file.layout) * kLevels.size() + level;
+    if (tried.share < 0) continue;
+    CaptureCost packed = cost;
+    packed.store = static_cast<uint64_t>(tried.share * static_cast<double>(cost.store));
+    packed.cpu_ns += static_cast<uint64_t>(tried.ns_for_byte * static_cast<double>(cost.store));
+    const auto bytes = static_cast<double>(cost.written);
+    choice == file.layout ? bandit.Observe(choice, bytes, CostOf(packed)) : bandit.Infer(choice, bytes, CostOf(packed));
+  }
+}
+
+bool Profiler::WantsTrial(FileId id) const {
+  auto it = files_.find(id);
+  if (it == files_.end()) return false;
+  return !it->second.trial || it->second.last.bytes > 2 * it->second.written_at_trial + kTrialEvery;
+}
+
+void Profiler::SetTrial(FileId id, const PackingTrial& trial) {
+  auto it = files_.find(id);
+  if (it == files_.end()) return;
+  File& file = it->second;
+  file.trial = trial;
+  file.written_at_trial = file.last.bytes;
+  double smallest = 1;
+  for (const auto& level : trial.levels) smallest = level.share < 0 ? smallest : std::min(smallest, level.share);
+  file.context.packed = smallest > kIncompressible;
+}
+
+Profiler::Beginning Profiler::BeginningFor(const WriteContext& context) const {
+  const Bandit& bandit = BanditOf(context);
+  const uint32_t sane = SaneChoices(context);
+  const size_t best = bandit.Best(kDefaultChoice, sane);
+  const size_t tried = bandit.Next(best, sane & OfLevel(best));
+  Beginning out;
+  if (bandit.IsBetter(best, kDefaultChoice, 0)) out.best = LayoutChoices()[best];
+  if (tried != best) out.tried = LayoutChoices()[tried];
+  return out;
+}
+
+std::optional<WriteContext> Profiler::ContextOfFile(FileId id) const {
+  auto it = files_.find(id);
+  if (it == files_.end() || !it->second.trial) return std::nullopt;
+  return it->second.context;
+}
+
+std::vector<Profiler::Change> Profiler::Decide(Time now) {
+  std::vector<Change> changes;
+  explored_.assign(kWriteContexts, false);
+  for (auto& [id, file] : files_) {
+    const size_t best = BanditOf(file.context).Best(file.layout, AllowedFor(file));
+    file.exploring = file.exploring && best != file.layout;  // else it was worth it
+    if (file.exploring) explored_[file.context.index()] = true;
+  }
+  for (const auto& [id, rate] : ByRate(now)) {
+    if (rate < options_.least_rate) break;
+    if (auto change = DecideFor(id, files_.at(id), now)) changes.push_back(*change);
+  }
+  return changes;
+}
+
+// Another block size records the content anew. To try one, as much must be written meanwhile.
+bool Profiler::PaysBack(const File& file, size_t to, bool exploring, Time now) const {
+  if (LayoutChoices()[to].block_shift == file.real.block_shift) return true;
+  const Bandit& bandit = BanditOf(file.context);
+  const double rate = file.rate.At(options_.rate, now);
+  const double gained = bandit.mean(file.layout) - bandit.mean(to);
+  const double won = exploring ? rate * static_cast<double>(options_.dwell.count())
+                               : rate * static_cast<double>(options_.payback.count()) * gained;
+  return won >= static_cast<double>(file.bytes);
+}
+
+std::optional<Profiler::Change> Profiler::DecideFor(FileId id, File& file, Time now) {
+  if (file.pinned || now - file.since < options_.dwell) return std::nullopt;
+  const uint32_t allowed = AllowedFor(file);
+  const Bandit& bandit = BanditOf(file.context);
+  const size_t best = bandit.Best(file.layout, allowed);
+  const bool proven = bandit.IsBetter(best, file.layout, options_.margin);
+  size_t to = file.layout;
+  bool exploring = false;
+  if (proven || (file.exploring && best != file.layout)) {
+    to = best;
+  } else if (!explored_[file.context.index()]) {
+    to = bandit.Next(file.layout, allowed & OfLevel(file.layout));  // levels are learned without being tried
+    exploring = to != file.layout;
+  }
+  if (to == file.layout || !PaysBack(file, to, exploring, now)) return std::nullopt;
+  Change change{id, file.layout, to, exploring};
+  file.reason =
+      exploring ? "tried: it may be cheaper" : "known to be cheapest for files that are " + file.context.ToString();
+  file.layout = to;
+  file.real = LayoutChoices()[to];
+  ++file.changes;
+  file.since = now;
+  file.exploring = exploring;
+  if (exploring) explored_[file.context.index()] = true;
+  return change;
+}
+
+std::optional<Profiler::Explanation> Profiler::Explain(FileId id, Time now) const {
+  auto it = files_.find(id);
+  if (it == files_.end()) return std::nullopt;
+  const File& file = it->second;
+  Explanation out;
+  out.choice = file.layout;
+  out.layout = file.real;
+  out.context = file.context;
+  out.bytes_per_second = file.rate.At(options_.rate, now);
+  out.changes = file.changes;
+  out.since = file.since;
+  out.reason = file.reason;
+  const Bandit& bandit = BanditOf(file.context);
+  for (size_t i = 0; i < LayoutChoices().size(); ++i) {
+    out.cost.push_back(bandit.mean(i));
+    out.evidence.push_back(bandit.evidence(i));
+  }
+  return out;
+}
+
+std::vector<std::pair<FileId, double>> Profiler::ByRate(Time now) const {
+  std::vector<std::pair<FileId, double>> out;
+  out.reserve(files_.size());
+  for (const auto& [id, file] : files_) out.emplace_back(id, file.rate.At(options_.rate, now));
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  return out;
+}
+
+}  // namespace dkfs
