@@ -20,9 +20,11 @@ import sys
 import time
 import traceback
 
+import adaptive_bench
 import cost_bench
 import files_bench
 import fio_bench
+import hydrate_bench
 import machine
 import mounts_bench
 import postgres_bench
@@ -33,7 +35,8 @@ import sqlite_bench
 import trees_bench
 from runner import Settings, say
 
-FAMILIES = (postgres_bench, sqlite_bench, redis_bench, fio_bench, files_bench, trees_bench, mounts_bench, cost_bench)
+FAMILIES = (postgres_bench, sqlite_bench, redis_bench, fio_bench, files_bench, trees_bench, mounts_bench, cost_bench,
+            adaptive_bench, hydrate_bench)
 BENCHES = [bench for family in FAMILIES for bench in family.BENCHES]
 
 

@@ -98,6 +98,20 @@ def costs_table(results):
         yield from lines
 
 
+def layouts_table(results):
+    """What the mixed load came to under each layout."""
+    found = results.get("adaptive", {}).get("layouts") or {}
+    if not found:
+        return
+    parts = list(next(iter(found.values()))["rates"])
+    yield from ("", "### The mixed load, by layout of all files", "", "Work of a part in a second, store bytes kept, CPU of dkfs. "
+                "Medians of the rounds.", "", "| layout | " + " | ".join(parts) + " | all parts | store | CPU |",
+                "|---" * (len(parts) + 4) + "|")
+    for layout, one in found.items():
+        rates = " | ".join(number(one["rates"][part]) for part in parts)
+        yield f"| {layout} | {rates} | {one['seconds']:.1f} s | {one['store_mb']:.1f} MB | {one['cpu']:.1f} s |"
+
+
 def block(benches, results):
     """The generated part of the document."""
     rows = measured(benches, results)
@@ -105,7 +119,7 @@ def block(benches, results):
                        f"{max(x['load'] for x in results.values() if x['machine'] == r['machine']):.1f}, {r['date']}"
                        for r in results.values()})
     return "\n".join([*machines, "", "![ratios to native](performance.svg)", "", *main_table(rows), *others_table(rows),
-                      *costs_table(results)])
+                      *costs_table(results), *layouts_table(results)])
 
 
 def plotted(benches, results):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
+from cost import cpu_seconds  # noqa: E402
 from dkfs import BIN, ROOT, Dkfs, is_mounted, run  # noqa: E402
 
 PASSTHROUGH = ROOT / "build" / "deps" / "libexec" / "passthrough_ll"
@@ -84,12 +85,15 @@ class DkfsSide(Side):
         return {op: int(float(value)) for op, value in rows}
 
     def wait_packed(self, timeout=600, quiet=22):
-        """Until the store has not changed for two looks of its background work (every 10 s)."""
+        """Until the store has not changed for two looks of its background work (every 10 s), and no thread works: a pass over
+        many segments, which gives way to others, shows nothing until it is done."""
         last, since, deadline = None, time.monotonic(), time.monotonic() + timeout
+        cpu = cpu_seconds(self.pids())
         while time.monotonic() < deadline:
             status = self.mounted.status()
             now = status["store"]["bytes"], status["store"]["packed_segments"], status["seq"]["flushed"]
-            if now != last:
+            spent, cpu = cpu_seconds(self.pids()) - cpu, cpu_seconds(self.pids())
+            if now != last or spent > 0.05:
                 last, since = now, time.monotonic()
             elif time.monotonic() - since > quiet:
                 return status
