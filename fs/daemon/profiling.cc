@@ -98,13 +98,19 @@ void Profiling::RecordHeat() {
   heat_recorded_ = now;
 }
 
+Result<HotnessCounts> Profiling::Look() {
+  MutexLock in_order(looking_);
+  DKFS_TRY_ASSIGN(HotnessCounts counts, hotness_->Read());
+  LookAtFiles(counts, Now());
+  return counts;
+}
+
 void Profiling::Round() {
-  auto read = hotness_->Read();
+  auto read = Look();
   if (!read.ok()) return;  // of the next round, perhaps
   const Profiler::Time now = Now();
   LookAtExtents(*read, now);
   if (heat_recorded_.count() == 0 || now - heat_recorded_ >= kRecordHeatEvery) RecordHeat();
-  LookAtFiles(*read, now);
   trial_ns_ = 0;
   for (const FileId file : TakeWritten()) {
     if (IsStopping()) return;
@@ -293,7 +299,7 @@ std::optional<FileProfile> Profiling::Describe(FileId file, Profiler::Time now) 
 }
 
 std::vector<FileProfile> Profiling::Top(size_t most) {
-  if (auto read = hotness_->Read(); read.ok()) LookAtFiles(*read, Now());
+  Look().status().Ignore("what was seen before will do");
   std::vector<FileProfile> all, out;
   {
     MutexLock lock(mutex_);
@@ -313,7 +319,7 @@ std::vector<FileProfile> Profiling::Top(size_t most) {
 }
 
 Result<FileProfile> Profiling::Explain(FileId file) {
-  if (auto read = hotness_->Read(); read.ok()) LookAtFiles(*read, Now());
+  Look().status().Ignore("what was seen before will do");
   std::optional<FileProfile> described;
   {
     MutexLock lock(mutex_);

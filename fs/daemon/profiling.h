@@ -79,6 +79,8 @@ class Profiling {
   void Run();
   bool IsStopping() const EXCLUDES(mutex_);
   void Round() EXCLUDES(mutex_);
+  // At everything that is counted. Whoever looks later sees no less: counts never seem to go back.
+  Result<HotnessCounts> Look() EXCLUDES(looking_, mutex_);
   void LookAtFiles(const HotnessCounts& counts, Profiler::Time now) EXCLUDES(mutex_);
   void LookAtExtents(const HotnessCounts& counts, Profiler::Time now);
   void RecordHeat();
@@ -100,6 +102,7 @@ class Profiling {
   FileSystem* const file_system_;
   Store* const store_;
   const ProfilingOptions options_;
+  Mutex looking_;  // taken before mutex_
   mutable Mutex mutex_;
   CondVar wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;
