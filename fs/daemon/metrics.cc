@@ -154,6 +154,7 @@ void AddHotness(const HotnessStatus& h, Families* out) {
         Families::Value(p.attach.empty() ? 0 : 1, {{"probe", p.probe}, {"attach", p.attach}, {"reason", p.reason}}));
   }
   out->Counter("dkfs_hotness_events_total", "Writes, dirtied pages and fsyncs seen", h.totals.events);
+  out->Counter("dkfs_hotness_skipped_total", "Events that others were counted for", h.totals.skipped);
   out->Counter("dkfs_hotness_drops_total", "Events without a place in a table", h.totals.drops);
   out->Counter("dkfs_hotness_evicted_total", "Entries that others pushed out of a table", h.evicted);
   out->Counter("dkfs_hotness_runs_total", "Runs of the BPF programs while the kernel kept statistics", h.run_count);

@@ -82,6 +82,7 @@ json HotnessOf(const HotnessStatus& h) {
           {"extents", h.extents},
           {"evicted", h.evicted},
           {"drops", h.totals.drops},
+          {"skipped", h.totals.skipped},
           {"unspread", h.totals.unspread},
           {"run_count", h.run_count},
           {"run_time_ns", h.run_time_ns}};

@@ -165,6 +165,7 @@ struct Probes::Impl {
     if (bpf_map_lookup_elem(bpf_map__fd(first()->maps.totals), &zero, cpus.data()) != 0) return;
     for (const hotness_totals& cpu : cpus) {
       out->totals.events += cpu.events;
+      out->totals.skipped += cpu.skipped;
       out->totals.writes += cpu.writes;
       out->totals.bytes += cpu.bytes;
       out->totals.files_made += cpu.files_made;
