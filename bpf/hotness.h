@@ -13,10 +13,10 @@
 #define HOTNESS_SIZE_CLASSES 8
 #define HOTNESS_MAX_FILES 4096
 #define HOTNESS_MAX_EXTENTS 16384
-/* What is counted of each event, and of how many: a CPU counts HOTNESS_EXACT events a second each for itself; beyond, one
- * run of HOTNESS_RUN in HOTNESS_SAMPLE, chosen by chance, whose events count HOTNESS_SAMPLE-fold. So a count is exact
- * for what is written slowly or briefly, and right on average for the rest. Runs, since what is sequential is seen in
- * events that follow each other. */
+/* What is counted of each event, and of how many: a CPU counts HOTNESS_EXACT events a second each for itself; beyond,
+ * one run of HOTNESS_RUN in HOTNESS_SAMPLE, chosen by chance, whose events count HOTNESS_SAMPLE-fold. So a count is
+ * exact for what is written slowly or briefly, and right on average for the rest. Runs, since what is sequential is
+ * seen in events that follow each other. */
 #define HOTNESS_EXACT 500
 #define HOTNESS_RUN 256
 #define HOTNESS_SAMPLE 16
