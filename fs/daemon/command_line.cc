@@ -8,11 +8,11 @@
 namespace dkfs {
 namespace {
 
-constexpr std::array<std::string_view, 16> kWithValue = {
-    "--order",          "--retain",  "--budget",    "--metrics-addr",
-    "--hotness",        "--layouts", "--hints",     "--profiler-interval",
-    "--profiler-alpha", "--btf",     "--btf-cache", "--profiler-dwell",
-    "--btf-mirror",     "--config",  "--options",   "-o"};
+bool TakesValue(std::string_view arg) {
+  if (arg == "--options" || arg == "-o") return true;
+  const auto names = SettingNames();
+  return arg.starts_with("--") && std::find(names.begin(), names.end(), arg.substr(2)) != names.end();
+}
 
 // `list` without its store= words.
 std::string WithoutStore(std::string_view list) {
@@ -53,7 +53,7 @@ size_t TakeArgument(const std::vector<std::string>& args, size_t i, const std::s
     AddWordList(std::string_view(arg).substr(2), out);
     return i + 1;
   }
-  if (std::find(kWithValue.begin(), kWithValue.end(), arg) != kWithValue.end() && more) {
+  if (TakesValue(arg) && more) {
     out->insert(out->end(), {arg, args[i + 1]});
     return i + 2;
   }

@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cstdio>
 
 #include "fs/daemon/control_server.h"
+#include "fs/daemon/fuse_switch.h"
 #include "fs/daemon/log_file.h"
 #include "fs/daemon/metrics.h"
 #include "fs/daemon/mount_point.h"
@@ -91,6 +93,7 @@ Failure Daemon::Run(Readiness* ready) {
     return failure;
   }
   Status served = session_->Run([&] { OnReady(ready); });
+  fuse_switch_.reset();
   ending_->SessionEnded();
   if (StillCovered()) Detach(places_.dir).Ignore("gone already: somebody unmounted it at the same time");
   if (!served.ok()) {
@@ -254,10 +257,12 @@ Failure Daemon::Cover() {
   auto control = ControlServer::Start(this);
   if (!control.ok()) return Failure::Environment(control.status());
   control_ = std::move(control).value();
-  UniqueFd connection;
-  Failure failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, &connection);
-  if (failure.failed()) return failure;
   SessionOptions session;
+  Failure failure = HoldSwitch(&session);
+  if (failure.failed()) return failure;
+  UniqueFd connection;
+  failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, &connection);
+  if (failure.failed()) return failure;
   session.writeback_cache = options_.order == Order::kFsync;
   session.counts = hotness_.requests();
   if (session.writeback_cache) RaiseDirtyLimit(places_.dir);
@@ -272,6 +277,24 @@ Failure Daemon::Cover() {
   return Failure::None();
 }
 
+Failure Daemon::HoldSwitch(SessionOptions* session) {
+  const bool must = options_.io_uring == IoUring::kOn;
+  if (options_.io_uring == IoUring::kOff) {
+    no_ring_ = "--io-uring off";
+    return Failure::None();
+  }
+  utsname kernel{};
+  const bool trusted = ::uname(&kernel) == 0 && IsRingTrusted(kernel.release);
+  auto held = FuseSwitch::HoldOn(must || trusted);
+  if (!held.ok()) {
+    no_ring_ = std::string(held.status().context());
+    return must ? Failure::Environment("FUSE over io_uring: " + no_ring_) : Failure::None();
+  }
+  fuse_switch_ = std::move(held).value();
+  session->ring = must ? RingUse::kAlways : RingUse::kIfOffered;
+  return Failure::None();
+}
+
 // Nobody has been served yet: a mount that fails up to here leaves a directory that its users may go on to change.
 Failure Daemon::BeginChanges() {
   Status unmarked = store_->RemoveCleanMark();
@@ -281,6 +304,7 @@ Failure Daemon::BeginChanges() {
 // What is changed in DIR after a mount that failed is drift, as after a clean unmount. (Upkeep may have added records
 // meanwhile, and the mark holds for the last one.)
 void Daemon::LeaveAsFound() {
+  fuse_switch_.reset();
   if (session_ != nullptr && StillCovered()) Detach(places_.dir).Ignore("the failure that led here is reported");
   if (!trusted_) return;
   auto adopted = Adopter::IsComplete(store_.get());
@@ -291,8 +315,15 @@ void Daemon::LeaveAsFound() {
 }
 
 void Daemon::OnReady(Readiness* ready) {
+  fuse_switch_.reset();
   StartBackground();
-  Log(LogLevel::kInfo, "mounted", {{"dir", places_.dir}, {"pid", getpid()}, {"version", DKFS_VERSION}});
+  const Transport transport = session_->GetTransport();
+  Log(LogLevel::kInfo, "mounted",
+      {{"dir", places_.dir},
+       {"pid", getpid()},
+       {"version", DKFS_VERSION},
+       {"io_uring", transport.io_uring ? "yes" : "no"},
+       {"reason", no_ring_.empty() ? transport.reason : no_ring_}});
   Fault::Pass("daemon.ready").Ignore("the mount is there: only kill and pause mean something here");
   ready->Ready();
   StartHotness();  // nobody waits for it
@@ -395,7 +426,11 @@ DaemonReport Daemon::Report() const {
   report.hotness = hotness_.status();
   report.layout_changes = profiling_->changes();
   report.backing_error = file_system_->backing_error();
-  if (const Session* session = serving_.load()) report.requests = session->Requests();
+  if (const Session* session = serving_.load()) {
+    report.requests = session->Requests();
+    report.transport = session->GetTransport();
+    if (!no_ring_.empty()) report.transport.reason = no_ring_;
+  }
   AdoptProgress adoption = adopter_->progress();
   report.protection_known = adoption.counted && (drift_ == nullptr || compared_);
   report.adopting = !adoption.done || !report.protection_known;

@@ -33,6 +33,7 @@
 namespace dkfs {
 
 class ControlServer;
+class FuseSwitch;
 class LogFile;
 class Metrics;
 class Upkeep;
@@ -51,6 +52,7 @@ struct DaemonReport {
   RequestSnapshot requests{};
   SyncSnapshot syncs;
   HotnessStatus hotness;
+  Transport transport;
   LayoutChanges layout_changes;
   bool adopting = false;
   bool protection_known = false;  // the two below: not before drift is compared and the store's files are counted
@@ -95,6 +97,7 @@ class Daemon {
   void LeaveAsFound();
   void OnReady(Readiness* ready);
   void StartBackground();
+  Failure HoldSwitch(SessionOptions* session);
   void StartHotness();
   Status CompareAll(const std::function<bool()>& cancel);
   void StopBackground();
@@ -109,6 +112,7 @@ class Daemon {
   bool trusted_ = false;               // DIR was as the store says when this mount began
   std::atomic<bool> compared_{false};  // drift: everything
   std::atomic<bool> finishing_{false}, stop_comparing_{false};
+  std::string no_ring_;                           // why the kernel was not asked for io_uring; empty: it was
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
 
   // Destroyed from the bottom up: what uses comes after what is used.
@@ -127,6 +131,7 @@ class Daemon {
   std::unique_ptr<Profiling> profiling_;
   std::unique_ptr<Adopter> adopter_;
   std::thread comparer_;
+  std::unique_ptr<FuseSwitch> fuse_switch_;  // until the protocol has been agreed on
   std::unique_ptr<Session> session_;
   std::unique_ptr<Ending> ending_;
   std::unique_ptr<Metrics> metrics_;

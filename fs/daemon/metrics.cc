@@ -144,6 +144,13 @@ void AddLayouts(const LayoutChanges& changes, Families* out) {
                  Families::Counted(changes.of_new, {{"by", "kind"}})};
 }
 
+void AddTransport(const Transport& t, Families* out) {
+  const std::string kind = t.io_uring ? "io_uring" : "dev_fuse";
+  out->Add("dkfs_fuse_transport", "1 for how requests come from the kernel: io_uring or dev_fuse", MetricType::Gauge)
+      .metric = {Families::Value(1, {{"transport", kind}, {"reason", t.reason}})};
+  out->Counter("dkfs_fuse_ring_requests_total", "Requests that came through io_uring", t.ring_requests);
+}
+
 void AddHotness(const HotnessStatus& h, Families* out) {
   out->Add("dkfs_hotness_source", "1 for who measures how files are written: bpf, fuse or off", MetricType::Gauge)
       .metric = {Families::Value(1, {{"source", h.source}, {"reason", h.reason}, {"btf", h.btf}})};
@@ -169,6 +176,7 @@ class Collector : public prometheus::Collectable {
     DaemonReport report = daemon_->Report();
     Families out;
     AddRequests(report.requests, &out);
+    AddTransport(report.transport, &out);
     AddStore(report.store, &out);
     AddSyncs(report.syncs, &out);
     AddHydration(report.hydration, &out);

@@ -44,12 +44,24 @@ constexpr std::array<FlagWord, 24> kFlagWords = {{
     {"loud", 0, MS_SILENT},
     {"lazytime", MS_LAZYTIME, 0},
 }};
-constexpr std::array<std::string_view, 17> kSettings = {"store",          "order",         "retain",
-                                                        "budget",         "metrics-addr",  "hotness",
-                                                        "layouts",        "hints",         "hydrate-order",
-                                                        "hydrate-rate",   "btf",           "btf-cache",
-                                                        "btf-mirror",     "config",        "profiler-interval",
-                                                        "profiler-alpha", "profiler-dwell"};
+constexpr std::array<std::string_view, 18> kSettings = {"store",
+                                                        "order",
+                                                        "retain",
+                                                        "budget",
+                                                        "metrics-addr",
+                                                        "hotness",
+                                                        "btf",
+                                                        "btf-cache",
+                                                        "btf-mirror",
+                                                        "layouts",
+                                                        "hints",
+                                                        "hydrate-order",
+                                                        "hydrate-rate",
+                                                        "io-uring",
+                                                        "profiler-interval",
+                                                        "profiler-alpha",
+                                                        "profiler-dwell",
+                                                        "config"};
 constexpr std::array<std::string_view, 14> kIgnored = {
     "defaults", "auto",  "noauto",  "nofail", "_netdev", "user",        "users",
     "nouser",   "owner", "noowner", "group",  "nogroup", "allow_other", "default_permissions"};
@@ -83,6 +95,8 @@ Status AddWord(std::string_view word, bool sloppy, MountWords* words) {
 }
 
 }  // namespace
+
+std::span<const std::string_view> SettingNames() { return kSettings; }
 
 Status AddMountWords(std::string_view list, bool sloppy, MountWords* words) {
   while (true) {

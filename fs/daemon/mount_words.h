@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,9 @@ struct MountWords {
       settings;                    // dkfs's own: store, order, retain, budget, metrics-addr, hotness, ..., config
   std::vector<std::string> flags;  // of mount(2), in order; a later one wins
 };
+
+// The names of dkfs's own settings, each with a value, wherever they come from: flags, environment, files, -o.
+std::span<const std::string_view> SettingNames();
 
 // Adds the words of one -o argument. EINVAL names an unknown word (unless `sloppy`, mount's -s: skipped) or a setting
 // given twice with different values.

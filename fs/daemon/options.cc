@@ -21,23 +21,21 @@ struct Layer {
   std::vector<std::string> flags;
 };
 
-constexpr const char* kSettingNames[] = {
-    "store",          "order",          "retain",  "budget", "metrics-addr",  "hotness",      "btf",
-    "btf-cache",      "btf-mirror",     "layouts", "hints",  "hydrate-order", "hydrate-rate", "profiler-interval",
-    "profiler-alpha", "profiler-dwell", "config"};
-
 Status Usage(std::string message) { return Status::Error(EINVAL, std::move(message)); }
 
 po::options_description SettingOptions() {
   po::options_description options;
-  for (const char* name : kSettingNames) options.add_options()(name, po::value<std::string>());
+  for (std::string_view name : SettingNames()) {
+    options.add_options()(std::string(name).c_str(), po::value<std::string>());
+  }
   options.add_options()("options,o", po::value<std::vector<std::string>>()->composing());
   return options;
 }
 
 Status MakeLayer(const po::variables_map& map, Layer* layer) {
   MountWords words;
-  for (const char* name : kSettingNames) {
+  for (std::string_view each : SettingNames()) {
+    const std::string name(each);
     if (map.count(name) != 0) words.settings[name] = map[name].as<std::string>();
   }
   if (map.count("options") != 0) {
@@ -84,7 +82,8 @@ Status ParseFlags(const std::vector<std::string>& args, Options* options, Layer*
 
 Status ParseEnvironment(const Environment& environment, Layer* layer) {
   MountWords words;
-  for (std::string name : kSettingNames) {
+  for (std::string_view each : SettingNames()) {
+    const std::string name(each);
     std::string variable = "DKFS_" + name;
     for (char& c : variable) c = c == '-' ? '_' : static_cast<char>(std::toupper(c));
     if (const char* value = environment(variable.c_str())) words.settings[name] = value;
@@ -198,6 +197,13 @@ Status Apply(const Settings& settings, Options* options) {
       options->metrics_addr = value == "off" ? "" : value;
       if (value != "off") DKFS_TRY(CheckAddress(value));
     }
+    if (name == "io-uring") {
+      static const std::map<std::string, IoUring> kUses = {
+          {"auto", IoUring::kAuto}, {"on", IoUring::kOn}, {"off", IoUring::kOff}};
+      auto use = kUses.find(value);
+      if (use == kUses.end()) return Usage("io-uring: '" + value + "' is none of auto, on, off");
+      options->io_uring = use->second;
+    }
     if (name == "hydrate-order") {
       if (value != "hot" && value != "file") return Usage("hydrate-order: '" + value + "' is neither hot nor file");
       options->hot_first = value == "hot";
@@ -264,6 +270,8 @@ const char* HelpText() {
          "  --hydrate-order hot|file  what is restored first in the background: what was hot (default), or in file "
          "order\n"
          "  --hydrate-rate BYTES|off  how much of it in a second: 64M (default)\n"
+         "  --io-uring auto|on|off    requests through memory shared with the kernel (default auto: where it is "
+         "sound)\n"
          "  --btf FILE                the kernel's types, when the kernel has none itself\n"
          "  --btf-cache PATH          a folder of RELEASE.btf (default /var/cache/dkfs/btf)\n"
          "  --btf-mirror URL          where to fetch them from into that folder (default: nowhere)\n"

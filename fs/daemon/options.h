@@ -14,6 +14,7 @@
 namespace dkfs {
 
 enum class Order { kCalls, kFsync };
+enum class IoUring { kAuto, kOn, kOff };  // FUSE over io_uring
 
 struct Options {
   enum class Action { kMount, kHelp, kVersion, kNothing };  // kNothing: mount's -f (fake)
@@ -33,6 +34,7 @@ struct Options {
   ProfilerOptions profiler;
   uint64_t hydrate_rate = 64 << 20;  // bytes a second in the background; 0: no limit
   bool hot_first = true;
+  IoUring io_uring = IoUring::kAuto;
   bool foreground = false;
   bool debug = false;
   bool has_command = false;

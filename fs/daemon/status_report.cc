@@ -114,6 +114,8 @@ std::string HydrationText(const json& h) {
   return left == 0 ? text : text + ", about " + FormatDuration(std::chrono::seconds(left)) + " left";
 }
 
+std::string TransportText(const json& t) { return TextAt(t, "kind") + " (" + TextAt(t, "reason") + ")"; }
+
 std::string HotnessText(const json& h) {
   std::string text = TextAt(h, "source") + " (" + TextAt(h, "reason") + ")";
   auto probes = h.find("probes");
@@ -148,6 +150,10 @@ json StatusReport(const DaemonReport& report) {
             {"bytes_waiting", report.protection_known ? json(report.unprotected_bytes) : json(nullptr)}}},
           {"hydration", HydrationOf(report)},
           {"store", StoreOf(s)},
+          {"transport",
+           {{"kind", report.transport.io_uring ? "io_uring" : "dev_fuse"},
+            {"reason", report.transport.reason},
+            {"ring_requests", report.transport.ring_requests}}},
           {"hotness", HotnessOf(report.hotness)},
           {"retention",
            {{"retain_seconds", s.retain.count()},
@@ -177,6 +183,7 @@ std::string StatusText(const json& status) {
   line("hydration", HydrationText(ObjectAt(status, "hydration")));
   line("store", TextAt(status, "store_path") + ", " + FormatSize(NumberAt(store, "bytes")) + " of " +
                     FormatSize(NumberAt(store, "budget_bytes")));
+  line("transport", TransportText(ObjectAt(status, "transport")));
   line("hotness", HotnessText(ObjectAt(status, "hotness")));
   line("retention", FormatDuration(std::chrono::seconds(NumberAt(retention, "retain_seconds"))) + ", back to " +
                         TextAt(retention, "oldest_time"));

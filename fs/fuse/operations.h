@@ -10,6 +10,8 @@
 
 namespace dkfs {
 
+class RingPlace;
+
 // What every trampoline finds as the session's user data.
 struct Connection {
   FileSystem* file_system = nullptr;
@@ -18,6 +20,7 @@ struct Connection {
   fuse_session* session = nullptr;
   bool writeback_cache = false;
   bool initialised = false;
+  uint64_t ring_init = 0;  // the INIT whose answer takes up the kernel's offer of io_uring; 0: none
   // Requests whose answer another thread owes; the session waits for them before it ends.
   std::atomic<uint32_t> owed{0};
 };
@@ -39,6 +42,7 @@ class OwedGuard {
 struct RawRequest {
   const fuse_in_header* header = nullptr;
   const void* body = nullptr;  // the operation's own struct; complete (session.cc checks lengths)
+  RingPlace* place = nullptr;  // where it came from; null: /dev/fuse
 };
 RawRequest& CurrentRequest();
 

@@ -5,6 +5,7 @@
 
 #include "fs/fuse/operations.h"
 #include "fs/fuse/page_buffer.h"
+#include "fs/fuse/ring.h"
 
 namespace dkfs {
 namespace {
@@ -14,7 +15,9 @@ constexpr size_t kMaxCopyBytes = 1 << 20;  // FileSystem::CopyRange: one record
 void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
   Serve(req, FuseOp::kRead, [&](FileSystem& fs, Reply& reply) {
     thread_local PageBuffer buffer;  // as long-lived as the worker: no allocation for a read
-    MutableBytes out = buffer.Get(size);
+    RingPlace* place = CurrentRequest().place;
+    const bool in_place = place != nullptr && size <= place->payload().size();
+    MutableBytes out = in_place ? place->payload().first(size) : buffer.Get(size);
     Result<size_t> got = fs.Read(FileOf(ino), out, static_cast<uint64_t>(offset));
     got.ok() ? reply.Data(AsString(out.first(*got))) : reply.Error(got.status());
   });
@@ -62,6 +65,8 @@ struct OwedReply {
 void SyncFile(fuse_req_t req, fuse_ino_t ino, FuseOp op) {
   auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
   Serve(req, op, [&](FileSystem& fs, Reply& reply) {
+    // A place can take no other request before it has answered this one.
+    if (CurrentRequest().place != nullptr) return reply.Done(fs.FsyncAndWait(FileOf(ino)));
     auto owed = std::make_shared<OwedReply>(connection, std::move(reply));
     fs.Fsync(FileOf(ino), [owed = std::move(owed)](const Status& status) { owed->reply.Done(status); });
   });

@@ -13,6 +13,7 @@
 #include "fs/fuse/operations.h"
 #include "fs/fuse/page_buffer.h"
 #include "fs/fuse/request_check.h"
+#include "fs/fuse/ring.h"
 #include "store/base/mutex.h"
 #include "store/base/scheduling.h"
 
@@ -23,7 +24,7 @@ constexpr size_t kMaxWriteBytes = 1 << 20;
 constexpr size_t kRequestHeadBytes = 4096;  // libfuse's room for a request's structs and names before the data
 constexpr size_t kNulBytes = 2;             // behind each request: no string in it runs on
 constexpr unsigned kMaxBackground = 64;     // readahead, writeback and async direct requests under way at once
-constexpr int kReadError = -1;
+constexpr int kReadError = -1, kWriteError = -1;
 
 // A read that ends the session is always ENODEV to libfuse, whether unmounted, aborted, or the fake kernel hung up.
 ssize_t ReadConnection(int fd, void* buffer, size_t size, void*) {
@@ -35,7 +36,24 @@ ssize_t ReadConnection(int fd, void* buffer, size_t size, void*) {
   return n;
 }
 
-ssize_t WriteConnection(int fd, struct iovec* parts, int count, void*) { return ::writev(fd, parts, count); }
+// libfuse 3.17 does not know the flag.
+void TakeUpRing(struct iovec* parts, int count) {
+  auto* init = static_cast<fuse_init_out*>(parts[count - 1].iov_base);
+  init->flags2 |= static_cast<uint32_t>(ring_abi::kInitFlag >> 32);
+}
+
+ssize_t WriteConnection(int fd, struct iovec* parts, int count, void* user) {
+  const auto* out = static_cast<fuse_out_header*>(parts[0].iov_base);
+  if (RingPlace* place = CurrentRequest().place; place != nullptr && place->Owes(out->unique)) {
+    Status answered = place->Answer(parts, count);
+    if (answered.ok()) return out->len;
+    errno = answered.code();
+    return kWriteError;
+  }
+  auto* connection = static_cast<Connection*>(user);
+  if (connection->ring_init != 0 && out->unique == connection->ring_init && out->error == 0) TakeUpRing(parts, count);
+  return ::writev(fd, parts, count);
+}
 
 void Want(fuse_conn_info* conn, uint64_t flag) {
   if (!fuse_set_feature_flag(conn, flag)) {
@@ -96,12 +114,20 @@ class Session::Impl {
   Status Run(const std::function<void()>& on_ready);
   void Exit();
   RequestSnapshot Requests() const { return stats_.Snapshot(); }
+  Transport GetTransport() const;
 
  private:
   bool ServeOne(PageBuffer* buffer);
-  Status HangUp();
+  void ServeRequest(Bytes request, const fuse_buf& buf, RingPlace* place);
+  Status Agree();
+  std::string PrepareRing(Bytes init);
   void ServeAll();
-  void Refuse(Bytes request);
+  bool ServePlace(RingPlace* place);
+  bool Survives(const RingPlace& place, const Status& lost);
+  void Refuse(Bytes request, RingPlace* place);
+  Status HangUp();
+  template <class Body>
+  void AsServing(Body&& body);
   bool ended() const { return fuse_session_exited(session_) != 0; }
 
   const SessionOptions options_;
@@ -109,6 +135,11 @@ class Session::Impl {
   RequestStats stats_;
   fuse_session* session_ = nullptr;
   int fd_ = -1;
+
+  // Written before agreed_ is set, constant after that.
+  std::vector<std::unique_ptr<RingPlace>> places_;
+  std::string transport_reason_;
+  std::atomic<bool> agreed_{false};
 
   Mutex mutex_;
   CondVar left_;
@@ -146,10 +177,11 @@ Status Session::Impl::Open(UniqueFd connection) {
 }
 
 // An answer to a request that libfuse must not see.
-void Session::Impl::Refuse(Bytes request) {
+void Session::Impl::Refuse(Bytes request, RingPlace* place) {
   if (request.size() < sizeof(fuse_in_header)) return;
   auto header = LoadLe<fuse_in_header>(request.data());
   Log(LogLevel::kError, "request_malformed", {{"opcode", header.opcode}, {"hint", "a bug in the kernel or in dkfs"}});
+  if (place != nullptr) return place->AnswerIfOwed();
   fuse_out_header out{sizeof(fuse_out_header), -EIO, header.unique};
   if (::write(fd_, &out, sizeof out) < 0) return;  // the connection has ended: nobody waits
 }
@@ -168,43 +200,119 @@ bool Session::Impl::ServeOne(PageBuffer* buffer) {
     fuse_session_exit(session_);
     return false;
   }
-  Bytes request(memory, static_cast<size_t>(got));
   memory[got] = memory[got + 1] = std::byte{0};
-  if (!IsWholeRequest(request)) {
-    Refuse(request);
-    return true;
-  }
-  CurrentRequest() = {reinterpret_cast<const fuse_in_header*>(memory), memory + sizeof(fuse_in_header)};
-  fuse_session_process_buf(session_, &buf);
-  CurrentRequest() = {};
+  ServeRequest({memory, static_cast<size_t>(got)}, buf, nullptr);
   return !ended();
 }
 
-void Session::Impl::ServeAll() {
+void Session::Impl::ServeRequest(Bytes request, const fuse_buf& buf, RingPlace* place) {
+  if (!IsWholeRequest(request)) return Refuse(request, place);
+  const auto* header = reinterpret_cast<const fuse_in_header*>(request.data());
+  if (header->opcode == FUSE_INIT && !connection_.initialised) {
+    transport_reason_ = PrepareRing(request);
+    if (!places_.empty()) connection_.ring_init = header->unique;
+  }
+  CurrentRequest() = {header, request.data() + sizeof(fuse_in_header), place};
+  fuse_session_process_buf(session_, &buf);
+  CurrentRequest() = {};
+}
+
+// Makes the places if the kernel's INIT offers io_uring and it is wanted: once the answer takes it up, the kernel waits
+// for them. Returns what to say about it.
+std::string Session::Impl::PrepareRing(Bytes init) {
+  if (options_.ring == RingUse::kNever) return "not asked for";
+  fuse_init_in in{};
+  std::memcpy(&in, init.data() + sizeof(fuse_in_header), std::min(sizeof in, init.size() - sizeof(fuse_in_header)));
+  const bool offered = (in.flags & FUSE_INIT_EXT) != 0 && (in.flags2 & (ring_abi::kInitFlag >> 32)) != 0;
+  if (!offered) return "the kernel does not offer io_uring";
+  auto places = RingPlace::CreateAll(fd_, kMaxWriteBytes);
+  if (!places.ok()) return places.status().ToString();
+  places_ = std::move(places).value();
+  return std::to_string(places_.size()) + " places";
+}
+
+// False: the session has to end.
+bool Session::Impl::ServePlace(RingPlace* place) {
+  place->KeepToCpu();
+  while (!ended()) {
+    auto request = place->Next();
+    if (request.code() == EINTR) continue;
+    if (!request.ok()) return ended() || Survives(*place, request.status());
+    fuse_buf buf{};
+    buf.mem = (*request).data();
+    buf.size = (*request).size();
+    ServeRequest(*request, buf, place);
+    place->AnswerIfOwed();
+  }
+  place->HandOver();
+  return true;
+}
+
+// A place that the kernel did not take leaves its requests to the others and to /dev/fuse. One that it took owes
+// answers that can no longer be given: their callers must not wait for ever.
+bool Session::Impl::Survives(const RingPlace& place, const Status& lost) {
+  if (lost.code() == ENOTCONN || lost.code() == ECONNABORTED) return false;  // the connection has ended
+  Log(place.registered() ? LogLevel::kError : LogLevel::kWarn, "ring_place_lost",
+      {{"error", lost.ToString()}, {"hint", "mount with --io-uring off"}});
+  return !place.registered();
+}
+
+Transport Session::Impl::GetTransport() const {
+  if (!agreed_) return {};
+  Transport transport{!places_.empty(), transport_reason_, 0};
+  for (const auto& place : places_) transport.ring_requests += place->served();
+  return transport;
+}
+
+template <class Body>
+void Session::Impl::AsServing(Body&& body) {
   ScheduleSoon();
   {
     MutexLock lock(mutex_);
     serving_.push_back(pthread_self());
   }
-  PageBuffer buffer;
-  while (!ended() && ServeOne(&buffer)) {
-  }
+  body();
   MutexLock lock(mutex_);
   std::erase_if(serving_, [](pthread_t t) { return pthread_equal(t, pthread_self()) != 0; });
   left_.SignalAll();
 }
 
-Status Session::Impl::Run(const std::function<void()>& on_ready) {
+void Session::Impl::ServeAll() {
+  AsServing([&] {
+    PageBuffer buffer;
+    while (!ended() && ServeOne(&buffer)) {
+    }
+  });
+}
+
+Status Session::Impl::Agree() {
   PageBuffer buffer;
   while (!connection_.initialised) {
     if (!ServeOne(&buffer)) return Status::Error(EPROTO, "agreeing on the FUSE protocol with the kernel");
   }
+  agreed_ = true;
+  if (options_.ring == RingUse::kAlways && places_.empty()) {
+    return Status::Error(EOPNOTSUPP, "FUSE over io_uring: " + transport_reason_);
+  }
+  return Status::Ok();
+}
+
+Status Session::Impl::Run(const std::function<void()>& on_ready) {
+  DKFS_TRY(Agree());
   on_ready();
   std::vector<std::thread> threads;
   for (unsigned i = 1; i < options_.threads; ++i) {
     threads.emplace_back([this] {
       pthread_setname_np(pthread_self(), "dkfs-fuse");
       ServeAll();
+    });
+  }
+  for (auto& place : places_) {
+    threads.emplace_back([this, p = place.get()] {
+      pthread_setname_np(pthread_self(), "dkfs-ring");
+      bool survives = true;
+      AsServing([&] { survives = ServePlace(p); });
+      if (!survives) Exit();
     });
   }
   ServeAll();
@@ -222,7 +330,8 @@ Status Session::Impl::HangUp() {
   return Status::Ok();
 }
 
-// A thread may be about to read when the signal comes, so it is repeated until all have left.
+// A thread may be about to read when the signal comes, so it is repeated until all have left. A serving thread that
+// calls this has left first: two of them would wait for each other.
 void Session::Impl::Exit() {
   fuse_session_exit(session_);
   MutexLock lock(mutex_);
@@ -251,5 +360,6 @@ Result<std::unique_ptr<Session>> Session::Create(UniqueFd connection, FileSystem
 Status Session::Run(const std::function<void()>& on_ready) { return impl_->Run(on_ready); }
 void Session::Exit() { impl_->Exit(); }
 RequestSnapshot Session::Requests() const { return impl_->Requests(); }
+Transport Session::GetTransport() const { return impl_->GetTransport(); }
 
 }  // namespace dkfs

@@ -243,4 +243,10 @@ void FileSystem::Fsync(FileId file, std::function<void(Status)> done) {
   impl_->store->Barrier(last != 0 ? Seq{last} : kLatest, std::move(done));
 }
 
+Status FileSystem::FsyncAndWait(FileId file) {
+  InodeRef ref = impl_->inodes->Peek(file);
+  const uint64_t last = ref ? ref->last_seq.load() : 0;
+  return impl_->store->Sync(last != 0 ? Seq{last} : kLatest);
+}
+
 }  // namespace dkfs

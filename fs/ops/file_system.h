@@ -133,6 +133,7 @@ class FileSystem {
                            size_t length);
   // `done` runs once, when everything recorded of the file so far is synced; maybe in another thread, maybe at once.
   void Fsync(FileId file, std::function<void(Status)> done);
+  Status FsyncAndWait(FileId file);  // the same, in this thread
   Result<struct statvfs> StatFs();
 
   // --- whole ---

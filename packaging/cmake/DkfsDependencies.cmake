@@ -22,6 +22,7 @@ target_include_directories(dkfs_rsync SYSTEM INTERFACE ${RSYNC_INCLUDE})
 set(DKFS_DEPS ${PROJECT_SOURCE_DIR}/build/deps CACHE PATH "prefix of privately built libraries")
 set(ENV{PKG_CONFIG_PATH} "${DKFS_DEPS}/lib/pkgconfig:$ENV{PKG_CONFIG_PATH}")
 pkg_check_modules(FUSE3 REQUIRED IMPORTED_TARGET fuse3>=3.17)
+pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing>=2.3)
 
 # Probes: libbpf loads them; clang and bpftool make them; curl and libarchive fetch a kernel's types when asked to.
 pkg_check_modules(BPF REQUIRED IMPORTED_TARGET libbpf>=1.0)

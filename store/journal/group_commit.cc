@@ -33,7 +33,7 @@ void GroupCommit::Barrier(Seq seq, Done done) {
     MutexLock lock(mutex_);
     error = error_;
     if (error.ok()) {
-      waiters_.push_back({seq, std::move(done)});
+      waiters_.push_back({seq, std::move(done), nullptr});
       if (leading_) return;
       leading_ = true;
     }
@@ -43,22 +43,25 @@ void GroupCommit::Barrier(Seq seq, Done done) {
 }
 
 Status GroupCommit::Sync(Seq seq) {
-  mutex_.lock();
-  while (synced() < seq && error_.ok()) {
-    if (leading_) {
-      ++sleepers_;
-      sleepers_cv_.Wait(mutex_);
-      --sleepers_;
-      continue;
-    }
+  if (seq <= synced()) return Status::Ok();
+  thread_local auto sleeper = std::make_shared<Sleeper>();
+  bool leads = false;
+  {
+    MutexLock lock(mutex_);
+    if (!error_.ok()) return error_;
+    leads = !leading_;
     leading_ = true;
-    mutex_.unlock();
-    Lead(1);
-    mutex_.lock();
+    sleeper->state = Sleeper::kWaits;
+    waiters_.push_back({seq, nullptr, sleeper});
   }
-  Status result = synced() < seq ? error_ : Status::Ok();
-  mutex_.unlock();
-  return result;
+  if (!leads) {
+    sleeper->state.wait(Sleeper::kWaits);
+    leads = sleeper->state == Sleeper::kLeads;
+  }
+  if (leads) Lead(1);
+  if (seq <= synced()) return Status::Ok();
+  MutexLock lock(mutex_);
+  return error_;
 }
 
 void GroupCommit::Raise(Seq synced) {
@@ -85,7 +88,14 @@ void GroupCommit::Take(const Result<Seq>& flushed) {
     }
   }
   waiters_.resize(kept);
-  if (sleepers_ > 0) sleepers_cv_.SignalAll();
+}
+
+void GroupCommit::Answer(Waiter* w, const Status& status) {
+  if (w->sleeper != nullptr) {
+    w->sleeper->Wake(Sleeper::kAnswered);
+  } else {
+    w->done(status);
+  }
 }
 
 void GroupCommit::Lead(int rounds) {
@@ -93,20 +103,29 @@ void GroupCommit::Lead(int rounds) {
     const Result<Seq> flushed = flush_();
     Take(flushed);
     const Seq covered = synced();
-    for (Waiter& w : batch_) w.done(w.seq <= covered ? Status::Ok() : flushed.status());
+    for (Waiter& w : batch_) Answer(&w, w.seq <= covered ? Status::Ok() : flushed.status());
     on_group_(static_cast<int>(batch_.size()));
     batch_.clear();
-    MutexLock lock(mutex_);
-    if (waiters_.empty()) {
-      leading_ = false;
-      if (sleepers_ > 0) sleepers_cv_.SignalAll();
-      return;
+    std::shared_ptr<Sleeper> next;
+    {
+      MutexLock lock(mutex_);
+      if (waiters_.empty()) {
+        leading_ = false;
+        return;
+      }
+      if (rounds > 1) continue;
+      for (const Waiter& w : waiters_) {
+        if (w.sleeper == nullptr) continue;
+        next = w.sleeper;
+        break;
+      }
+      if (next == nullptr) {
+        handed_ = true;
+        committer_cv_.Signal();
+        return;
+      }
     }
-    if (rounds <= 1) {
-      handed_ = true;
-      committer_cv_.Signal();
-      return;
-    }
+    return next->Wake(Sleeper::kLeads);
   }
 }
 

@@ -234,6 +234,11 @@ Result<size_t> FileSystem::CopyRange(const Caller&, FileId from, uint64_t from_o
   target->content.replace(to_offset, bytes.size(), bytes);
   return length;
 }
+Status FileSystem::FsyncAndWait(FileId file) {
+  std::lock_guard lock(World().mutex);
+  return Find(file).status();
+}
+
 void FileSystem::Fsync(FileId file, std::function<void(Status)> done) {
   Status status;
   {

@@ -25,6 +25,12 @@ TEST(CommandLineTest, GivenStoreIsReplacedWhereverItStood) {
 TEST(CommandLineTest, ValuesAreNotTakenForTheDirectory) {
   EXPECT_EQ((Args{"/usr/bin/dkfs", "--store", "/store", "--retain", "7d", "--metrics-addr", "off", "/data"}),
             Normal({"--retain", "7d", "--metrics-addr", "off", "data"}));
+  for (const char* name :
+       {"--order", "--hydrate-order", "--hydrate-rate", "--io-uring", "--profiler-dwell", "--options"}) {
+    const Args line = Normal({name, "value", "data"});
+    EXPECT_EQ("/data", line.back()) << name;
+    EXPECT_EQ("value", line[line.size() - 2]) << name;
+  }
 }
 
 TEST(CommandLineTest, ClustersAreTakenApart) {

@@ -51,6 +51,15 @@ TEST_F(OptionsTest, DefaultsAreThePromisedOnes) {
   EXPECT_FALSE(options->foreground || options->debug || options->has_command);
 }
 
+TEST_F(OptionsTest, IoUringIsAutoOnOrOff) {
+  EXPECT_EQ(IoUring::kAuto, Parse({"/data"})->io_uring);
+  EXPECT_EQ(IoUring::kOn, Parse({"--io-uring", "on", "/data"})->io_uring);
+  EXPECT_EQ(IoUring::kOff, Parse({"-o", "io-uring=off", "/data"})->io_uring);
+  environment_["DKFS_IO_URING"] = "on";
+  EXPECT_EQ(IoUring::kOn, Parse({"/data"})->io_uring);
+  EXPECT_EQ("io-uring: 'yes' is none of auto, on, off", Refusal({"--io-uring", "yes", "/data"}));
+}
+
 TEST_F(OptionsTest, FlagsAreRead) {
   auto options = Parse({"--store", "/s", "--order=fsync", "--retain", "7d", "--budget", "10G", "--metrics-addr", "off",
                         "-f", "-d", "/data"});

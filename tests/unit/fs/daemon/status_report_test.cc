@@ -25,6 +25,15 @@ TEST(StatusReportTest, TimesAreRfc3339) {
   EXPECT_EQ("2023-11-14T22:13:20.250Z", StatusReport(Healthy())["retention"]["oldest_time"]);
 }
 
+TEST(StatusReportTest, TransportIsNamedWithItsReason) {
+  DaemonReport report = Healthy();
+  report.transport = {true, "32 places", 7};
+  auto status = StatusReport(report);
+  EXPECT_EQ("io_uring", status["transport"]["kind"]);
+  EXPECT_EQ(7, status["transport"]["ring_requests"]);
+  EXPECT_NE(std::string::npos, StatusText(status).find("transport   io_uring (32 places)"));
+}
+
 TEST(StatusReportTest, WorstStateIsShown) {
   DaemonReport report = Healthy();
   EXPECT_EQ("healthy", StatusReport(report)["state"]);

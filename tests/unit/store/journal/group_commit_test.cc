@@ -68,6 +68,60 @@ TEST(GroupCommitTest, SyncHandsTheRestToTheCommitter) {
   EXPECT_EQ(commit.synced(), Seq(2));
 }
 
+TEST(GroupCommitTest, SyncHandsTheRestToAThreadThatWaits) {
+  HeldFlush flush;
+  std::vector<std::thread::id> leaders;
+  GroupCommit commit(
+      Seq{},
+      [&] {
+        leaders.push_back(std::this_thread::get_id());
+        return flush();
+      },
+      [](int) {});
+  flush.appended = 1;
+  std::thread leader([&] { EXPECT_TRUE(commit.Sync(Seq(1)).ok()); });
+  flush.entered.wait();
+  flush.appended = 2;
+  std::latch answered(1);
+  commit.Barrier(Seq(2), [&](Status s) {
+    EXPECT_TRUE(s.ok());
+    answered.count_down();
+  });
+  std::latch asks(1);
+  std::thread waits([&] {
+    asks.count_down();
+    EXPECT_TRUE(commit.Sync(Seq(2)).ok());
+  });
+  asks.wait();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it is in Sync by then; if not, the committer leads
+  const std::thread::id first = leader.get_id(), second = waits.get_id();
+  flush.let.count_down();
+  answered.wait();
+  leader.join();
+  waits.join();
+  ASSERT_EQ(leaders.size(), 2U);
+  EXPECT_EQ(leaders[0], first);
+  EXPECT_EQ(leaders[1], second);
+}
+
+TEST(GroupCommitTest, AFailedFlushFailsThoseWhoSleep) {
+  HeldFlush flush;
+  GroupCommit commit(
+      Seq{}, [&] { return flush(); }, [](int) {});
+  flush.appended = 1;
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { failed += commit.Sync(Seq(1)).code() == EIO; });
+  flush.entered.wait();
+  flush.appended = 2;
+  for (int t = 0; t < 3; ++t) threads.emplace_back([&] { failed += commit.Sync(Seq(2)).code() == EIO; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  flush.error = Status::Error(EIO);
+  flush.let.count_down();
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(failed, 4);
+}
+
 TEST(GroupCommitTest, AFailedFlushFailsAllWaitersAndLaterOnes) {
   HeldFlush flush;
   GroupCommit commit(
@@ -100,6 +154,29 @@ TEST(GroupCommitTest, ACallbackMayAskForAnotherBarrier) {
     ++answered;
   });
   EXPECT_EQ(answered, 2);
+}
+
+TEST(GroupCommitTest, SleepersAndBarriersAllHearOfTheirs) {
+  std::atomic<uint64_t> appended{0};
+  std::atomic<int> answered{0};
+  GroupCommit commit(
+      Seq{}, [&] { return Result<Seq>(Seq(appended)); }, [](int) {});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 300; ++i) {
+        const Seq seq(++appended);
+        if (t % 2 == 0) {
+          ASSERT_TRUE(commit.Sync(seq).ok());
+          ++answered;
+        } else {
+          commit.Barrier(seq, [&](Status s) { answered += s.ok(); });
+        }
+      }
+    });
+  }
+  for (auto& t : threads) t.join();
+  while (answered < 8 * 300) std::this_thread::yield();
 }
 
 TEST(GroupCommitTest, ManySleepersAllWake) {

@@ -1,0 +1,95 @@
+#include "fs/daemon/fuse_switch.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+
+#include <fstream>
+#include <thread>
+
+#include "tests/support/temp_dir.h"
+
+namespace dkfs {
+namespace {
+
+class FuseSwitchTest : public testing::Test {
+ protected:
+  std::string Make(const std::string& text) {
+    std::ofstream(path_) << text;
+    return path_;
+  }
+  std::string Text() const {
+    std::string text;
+    std::ifstream(path_) >> text;
+    return text;
+  }
+  const test::TempDir dir_;
+  const std::string path_ = dir_ / "enable_uring";
+};
+
+TEST_F(FuseSwitchTest, IsOnWhileHeldAndOffAgainAfterwards) {
+  Make("N\n");
+  {
+    auto held = FuseSwitch::HoldOn(true, path_);
+    ASSERT_TRUE(held.ok()) << held.status().ToString();
+    EXPECT_EQ("Y", Text());
+  }
+  EXPECT_EQ("N", Text());
+}
+
+TEST_F(FuseSwitchTest, WhatTheAdministratorTurnedOnStaysOn) {
+  Make("Y\n");
+  ASSERT_TRUE(FuseSwitch::HoldOn(false, path_).ok());
+  ASSERT_TRUE(FuseSwitch::HoldOn(true, path_).ok());
+  EXPECT_EQ("Y", Text());
+}
+
+TEST_F(FuseSwitchTest, IsNotTurnedWithoutLeave) {
+  Make("N\n");
+  auto held = FuseSwitch::HoldOn(false, path_);
+  EXPECT_EQ(EPERM, held.code());
+  EXPECT_NE(std::string::npos, held.status().ToString().find(path_));
+  EXPECT_EQ("N", Text());
+}
+
+TEST_F(FuseSwitchTest, KernelWithoutItIsNamed) {
+  auto held = FuseSwitch::HoldOn(true, dir_ / "missing");
+  EXPECT_EQ(ENOENT, held.code());
+  EXPECT_NE(std::string::npos, held.status().ToString().find("6.14"));
+}
+
+TEST_F(FuseSwitchTest, OnesMadeAtTheSameTimeTakeTurns) {
+  Make("N\n");
+  std::vector<std::thread> threads;
+  std::atomic<int> seen_on{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      auto held = FuseSwitch::HoldOn(true, path_);
+      ASSERT_TRUE(held.ok());
+      seen_on += Text() == "Y";
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(8, seen_on);
+  EXPECT_EQ("N", Text());
+}
+
+TEST_F(FuseSwitchTest, AHolderThatDoesNotLetGoIsNotWaitedForForEver) {
+  Make("N\n");
+  UniqueFd other(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(0, ::flock(other.get(), LOCK_EX));
+  EXPECT_EQ(EBUSY, FuseSwitch::HoldOn(true, path_).code());
+}
+
+TEST(RingTrustTest, FollowsTheReleaseOfTheKernel) {
+  EXPECT_TRUE(IsRingTrusted("6.18.44-fc-v657"));
+  EXPECT_TRUE(IsRingTrusted("6.19.0"));
+  EXPECT_TRUE(IsRingTrusted("7.0"));
+  EXPECT_FALSE(IsRingTrusted("6.18.1-generic"));
+  EXPECT_FALSE(IsRingTrusted("6.14.0"));
+  EXPECT_FALSE(IsRingTrusted("5.15.200"));
+  EXPECT_FALSE(IsRingTrusted("custom"));
+}
+
+}  // namespace
+}  // namespace dkfs
