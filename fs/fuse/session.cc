@@ -224,7 +224,7 @@ std::string Session::Impl::PrepareRing(Bytes init) {
   fuse_init_in in{};
   std::memcpy(&in, init.data() + sizeof(fuse_in_header), std::min(sizeof in, init.size() - sizeof(fuse_in_header)));
   const bool offered = (in.flags & FUSE_INIT_EXT) != 0 && (in.flags2 & (ring_abi::kInitFlag >> 32)) != 0;
-  if (!offered) return "the kernel does not offer io_uring";
+  if (!offered) return "the kernel does not offer it";
   auto places = RingPlace::CreateAll(fd_, kMaxWriteBytes);
   if (!places.ok()) return places.status().ToString();
   places_ = std::move(places).value();

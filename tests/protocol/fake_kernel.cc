@@ -23,7 +23,7 @@ FakeKernel::FakeKernel(FileSystem* file_system, const SessionOptions& options) {
   auto session = Session::Create(UniqueFd(ends[1]), file_system, options);
   EXPECT_TRUE(session.ok()) << session.status().ToString();
   session_ = std::move(session).value();
-  server_ = std::thread([this] { session_->Run([] {}).Ignore("a test that hangs up before INIT"); });
+  server_ = std::thread([this] { served_ = session_->Run([] {}); });
 }
 
 FakeKernel::~FakeKernel() {

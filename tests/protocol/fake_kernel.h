@@ -50,12 +50,14 @@ class FakeKernel {
   uint64_t NextUnique() { return next_unique_ += 2; }
   void HangUp();  // Session::Run returns
   int notifications() const { return notifications_; }
+  const Status& served() const { return served_; }  // what Session::Run returned, after HangUp
   Session* session() { return session_.get(); }
 
  private:
   bool Receive(int timeout_ms);
   UniqueFd socket_;
   std::unique_ptr<Session> session_;
+  Status served_;
   std::thread server_;
   uint64_t next_unique_ = 0;
   uint32_t uid_ = 0, gid_ = 0;

@@ -1,6 +1,7 @@
 // What dkfs and the kernel agree on. The promises rest on some of these: see the reasons in fs/fuse/session.cc.
 #include <gtest/gtest.h>
 
+#include "fs/fuse/ring_abi.h"
 #include "tests/protocol/fake_kernel.h"
 #include "tests/protocol/stub_file_system.h"
 
@@ -51,6 +52,46 @@ TEST_F(NegotiationTest, WritesAreOneMiB) {
 TEST_F(NegotiationTest, OldKernelGetsWhatItOffers) {
   fuse_init_out out = Negotiate(false, FUSE_ASYNC_READ | FUSE_MAX_PAGES);
   EXPECT_EQ(0u, out.flags & ~(FUSE_ASYNC_READ | FUSE_MAX_PAGES | FUSE_BIG_WRITES | FUSE_INIT_EXT));
+}
+
+constexpr uint32_t kRing = ring_abi::kInitFlag >> 32;
+
+TEST_F(NegotiationTest, RingIsTakenUpOnlyWhenOfferedAndWanted) {
+  SessionOptions options;
+  {
+    FakeKernel kernel(file_system_.get(), options);
+    EXPECT_EQ(0U, kernel.Init().flags2 & kRing);
+  }
+  options.ring = RingUse::kIfOffered;
+  {
+    FakeKernel kernel(file_system_.get(), options);
+    EXPECT_EQ(0U, kernel.Init(~ring_abi::kInitFlag).flags2 & kRing);
+    EXPECT_EQ(0, kernel.Call(FUSE_GETATTR, 1, Raw(fuse_getattr_in{})).error);
+    EXPECT_FALSE(kernel.session()->GetTransport().io_uring);
+    EXPECT_EQ("the kernel does not offer it", kernel.session()->GetTransport().reason);
+  }
+}
+
+// The fake kernel takes no place, as a real one may refuse them.
+TEST_F(NegotiationTest, RequestsGoOnWhereEveryPlaceIsRefused) {
+  SessionOptions options;
+  options.ring = RingUse::kIfOffered;
+  FakeKernel kernel(file_system_.get(), options);
+  const bool taken_up = (kernel.Init().flags2 & kRing) != 0;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(0, kernel.Call(FUSE_GETATTR, 1, Raw(fuse_getattr_in{})).error);
+  const Transport transport = kernel.session()->GetTransport();
+  EXPECT_EQ(taken_up, transport.io_uring) << transport.reason;  // not where the machine forbids io_uring
+  EXPECT_FALSE(transport.reason.empty());
+  EXPECT_EQ(0U, transport.ring_requests);
+}
+
+TEST_F(NegotiationTest, SessionEndsWhereTheRingIsAMustAndNotOffered) {
+  SessionOptions options;
+  options.ring = RingUse::kAlways;
+  FakeKernel kernel(file_system_.get(), options);
+  kernel.Init(~ring_abi::kInitFlag);
+  kernel.HangUp();
+  EXPECT_EQ(EOPNOTSUPP, kernel.served().code()) << kernel.served().ToString();
 }
 
 TEST_F(NegotiationTest, RequestsBeforeInitAreRefused) {
