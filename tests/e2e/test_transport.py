@@ -22,6 +22,7 @@ def ring(fs):
     """A mount whose requests come through io_uring."""
     if not SWITCH.exists():
         pytest.skip("the kernel has no FUSE over io_uring")
+    fs.switch = SWITCH.read_text()
     done = fs.mount("--io-uring", "on", check=False)
     if done.returncode == 3 and "may not turn it" in done.stderr:
         pytest.skip(done.stderr.strip())
@@ -39,7 +40,7 @@ def test_requests_come_through_it_and_the_switch_is_put_back(ring):
     for i in range(100):
         (ring.dir / f"f{i}").write_bytes(b"x" * i)
     assert transport(ring)["ring_requests"] >= before["ring_requests"] + 200
-    assert SWITCH.read_text().strip() == "N"
+    wait_until(lambda: SWITCH.read_text() == ring.switch, "the switch is not put back")  # others mount meanwhile
     text = ring.ctl("status", ring.dir).stdout
     assert "io_uring (" in text, text
 
@@ -170,6 +171,7 @@ def abort(fs):
 def test_mounts_made_at_once_all_get_it(base):
     if not SWITCH.exists():
         pytest.skip("the kernel has no FUSE over io_uring")
+    was = SWITCH.read_text()
     all_of_them = [Dkfs(base / str(i)) for i in range(6)]
     try:
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
@@ -178,7 +180,7 @@ def test_mounts_made_at_once_all_get_it(base):
                     pytest.skip(done.stderr.strip())
                 assert done.returncode == 0, done.stderr
         assert [transport(fs)["kind"] for fs in all_of_them] == ["io_uring"] * 6
-        assert SWITCH.read_text().strip() == "N"
+        wait_until(lambda: SWITCH.read_text() == was, "the switch is not put back")
     finally:
         for fs in all_of_them:
             fs.close()
