@@ -74,6 +74,12 @@ void Store::Barrier(Seq seq, std::function<void(Status)> done) {
   impl_->journal->Barrier(seq, std::move(done));
 }
 
+Status Store::BarrierAndWait(Seq seq) {
+  DKFS_TRY(impl_->Writable());
+  DKFS_TRY(Fault::Pass("store.barrier"));
+  return impl_->journal->BarrierAndWait(seq);
+}
+
 Status Store::Sync(Seq seq) {
   DKFS_TRY(impl_->Writable());
   DKFS_TRY(Fault::Pass("store.sync"));

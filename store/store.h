@@ -116,6 +116,7 @@ class Store {
   // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8).
   Result<Seq> Append(const RecordBuilder& record);
   void Barrier(Seq seq, std::function<void(Status)> done);  // group commit; `done` may run before this returns
+  Status BarrierAndWait(Seq seq);                           // the same, in this thread
   Status Sync(Seq seq = kLatest);                           // waits; kLatest: everything appended so far
 
   // --- reading; `at` kLatest sees every record appended before the call ---

@@ -39,23 +39,33 @@ bool Turn(int fd, char to) { return ::pwrite(fd, &to, 1, 0) == 1; }
 
 }  // namespace
 
-Result<std::unique_ptr<FuseSwitch>> FuseSwitch::HoldOn(bool may_turn, const std::string& path) {
+Result<std::unique_ptr<FuseSwitch>> FuseSwitch::HoldOn(bool may_turn, const std::string& path,
+                                                       const std::string& mark) {
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
   const bool writable = static_cast<bool>(file);
   if (!writable) file.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return Status::Error(ENOENT, "the kernel has no FUSE over io_uring (Linux 6.14 and newer)");
   if (!LockPatiently(file.get())) return Status::Error(EBUSY, "another mount holds the kernel's switch for it");
-  auto on = IsOn(file.get());
-  if (!on.ok()) return on.status();
-  if (!*on && !may_turn) return Status::Error(EPERM, "the kernel's switch for it is off: " + path);
-  if (!*on && (!writable || !Turn(file.get(), 'Y'))) {
+  DKFS_TRY_ASSIGN(const bool on, IsOn(file.get()));
+  if (on) return Holding(std::move(file), writable && ::access(mark.c_str(), F_OK) == 0, mark);
+  if (!may_turn) return Status::Error(EPERM, "the kernel's switch for it is off: " + path);
+  // The mark comes first: without it the switch would seem an administrator's doing after a kill.
+  if (writable) UniqueFd(::open(mark.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)).reset();
+  if (!writable || !Turn(file.get(), 'Y')) {
     return Status::Error(EPERM, "the kernel's switch for it is off, and dkfs may not turn it: " + path);
   }
-  return std::unique_ptr<FuseSwitch>(new FuseSwitch(std::move(file), !*on));
+  return Holding(std::move(file), true, mark);
+}
+
+std::unique_ptr<FuseSwitch> FuseSwitch::Holding(UniqueFd file, bool turned, const std::string& mark) {
+  return std::unique_ptr<FuseSwitch>(new FuseSwitch(std::move(file), turned, mark));
 }
 
 FuseSwitch::~FuseSwitch() {
-  if (turned_ && !Turn(file_.get(), 'N')) {
+  if (!turned_) return;
+  if (Turn(file_.get(), 'N')) {
+    (void)::unlink(mark_.c_str());
+  } else {
     Log(LogLevel::kWarn, "fuse_switch_left_on", {{"hint", std::string("write N to ") + kPath}});
   }
 }

@@ -246,7 +246,7 @@ void FileSystem::Fsync(FileId file, std::function<void(Status)> done) {
 Status FileSystem::FsyncAndWait(FileId file) {
   InodeRef ref = impl_->inodes->Peek(file);
   const uint64_t last = ref ? ref->last_seq.load() : 0;
-  return impl_->store->Sync(last != 0 ? Seq{last} : kLatest);
+  return impl_->store->BarrierAndWait(last != 0 ? Seq{last} : kLatest);
 }
 
 }  // namespace dkfs

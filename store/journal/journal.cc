@@ -347,6 +347,11 @@ void Journal::Barrier(Seq seq, Done done) {
   impl_->commit.Barrier(std::min(seq, appended()), std::move(done));
 }
 
+Status Journal::BarrierAndWait(Seq seq) {
+  impl_->barriers.fetch_add(1, std::memory_order_relaxed);
+  return Sync(seq);
+}
+
 Status Journal::Sync(Seq seq) { return impl_->commit.Sync(std::min(seq, appended())); }
 Seq Journal::appended() const { return Seq(impl_->appended.load(std::memory_order_acquire)); }
 Seq Journal::synced() const { return impl_->commit.synced(); }

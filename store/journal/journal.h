@@ -107,7 +107,8 @@ class Journal {
   // caller either becomes the leader, flushes (once for everybody who waits) and runs all callbacks it covered, or
   // leaves `done` to the leader and returns.
   void Barrier(Seq seq, Done done);
-  Status Sync(Seq seq);  // waits
+  Status BarrierAndWait(Seq seq);
+  Status Sync(Seq seq);  // the same, for what is no barrier of an application
 
   Seq appended() const;     // survives a kill
   Seq synced() const;       // survives loss of power
