@@ -24,7 +24,9 @@ constexpr uint64_t kLeastSegmentBytes = 64 << 10;
 constexpr uint64_t kManySyncs = 64;
 constexpr uint64_t kManySyncBytes = 1 << 20;
 
-std::byte kZeros[kRecordHeaderBytes] = {};
+constexpr uint64_t kPage = 4096;
+
+std::byte kZeros[kPage + kRecordHeaderBytes] = {};
 
 // Everything one pwritev needs, on the stack.
 struct Vector {
@@ -43,6 +45,11 @@ struct Vector {
     if (zeros > 0) parts[count++] = {kZeros, zeros};
   }
 };
+
+// How far zeros are written behind a record that ends at `end`. Room for a header, which says that the next record is
+// not there: in a reused file there may stand another. And the page to its end, because a page written in part is read
+// from the disk first when it is not in memory.
+uint64_t EndOfPages(uint64_t end) { return RoundUp(end + kRecordHeaderBytes, kPage); }
 
 SegmentInfo InfoOf(const SegmentFile& segment) {
   return {.id = segment.header().id, .first = segment.first, .last = segment.last, .bytes = segment.end};
@@ -173,8 +180,8 @@ void Journal::Impl::Roll(Segment next) {
 Status Journal::Impl::Write(const RecordHeader& header, const Body& body) {
   DKFS_TRY(Fault::Pass("journal.append"));
   Vector vector;
-  const uint64_t room = active_->size() - active_->end - header.length;
-  const uint64_t zeros = active_->reused ? std::min<uint64_t>(room, kRecordHeaderBytes) : 0;
+  const uint64_t end = active_->end + header.length;
+  const uint64_t zeros = active_->bare ? 0 : std::min(active_->size(), EndOfPages(end)) - end;
   vector.Fill(header, active_->header().salt, body, zeros);
   return file::WriteVectorAt(active_->fd(), vector.parts, vector.count, active_->end, active_->name());
 }
