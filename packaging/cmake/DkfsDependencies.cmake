@@ -12,6 +12,7 @@ if(DKFS_BUILD_TESTS)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
 endif()
 
+find_library(XXHASH_LIBRARY xxhash REQUIRED)
 find_library(RSYNC_LIBRARY rsync REQUIRED)
 find_path(RSYNC_INCLUDE librsync.h REQUIRED)
 add_library(dkfs_rsync INTERFACE)

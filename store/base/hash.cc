@@ -1,7 +1,10 @@
-#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY  // the size of the state
 #include "store/base/hash.h"
 
 #include <xxhash.h>
+#ifdef __x86_64__
+#include <xxh_x86dispatch.h>  // the widest vectors that this CPU has, chosen at run time
+#endif
 
 #include <algorithm>
 #include <new>
@@ -34,8 +37,7 @@ uint64_t HashZeroPadded(Bytes data, size_t total_size) {
 }
 
 Hasher::Hasher(uint64_t seed) {
-  new (state_) XXH3_state_t;
-  XXH3_INITSTATE(State(state_));
+  XXH3_INITSTATE(new (state_) XXH3_state_t);
   DKFS_CHECK(XXH3_64bits_reset_withSeed(State(state_), seed) == XXH_OK);
 }
 Hasher::~Hasher() = default;
