@@ -261,6 +261,8 @@ Status Allocate(int fd, uint64_t size, std::string_view what) {
       [&](const IoTrace::Scope& trace) { trace.Allocated(fd, size); });
 }
 
+void DropCached(int fd) { (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
+
 Status Rename(int dirfd, const std::string& from, const std::string& to) {
   return Change(
       "file.rename", "rename", from, [&] { return ::renameat(dirfd, from.c_str(), dirfd, to.c_str()); },
