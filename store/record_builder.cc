@@ -35,6 +35,12 @@ void RecordBuilder::Rep::Add(Item item) {
   const size_t from = encoded.size();
   EncodeItem(item, &encoded);
   AddEncoded(from);
+  Keep(std::move(item));
+}
+
+void RecordBuilder::Rep::Keep(Item item) {
+  constexpr size_t kUsual = 4;  // at most, in nearly all records
+  if (items.empty()) items.reserve(kUsual);
   items.push_back(std::move(item));
 }
 
@@ -109,7 +115,7 @@ void RecordBuilder::Blocks(FileId file, LayoutId layout, uint8_t block_shift, ui
   size_t from = rep.encoded.size();
   EncodeBlocksHeader(as_of, item, static_cast<uint32_t>(stored), &rep.encoded);
   rep.AddEncoded(from);
-  rep.items.push_back({as_of, std::move(item), static_cast<uint32_t>(rep.bytes), {}});
+  rep.Keep({as_of, std::move(item), static_cast<uint32_t>(rep.bytes), {}});
   for (Bytes part : payload) rep.AddPayload(part);
   from = rep.encoded.size();
   rep.encoded.append(ItemPadding(stored), '\0');

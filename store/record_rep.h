@@ -23,6 +23,7 @@ struct RecordBuilder::Rep {
   };
 
   void Add(Item item);
+  void Keep(Item item);  // for the index
   void AddPayload(Bytes payload);
   void AddEncoded(size_t from);  // what was appended to `encoded` since it was `from` long
   // Fills `out` (kMaxParts of them) with the body; the number used. `checksum` receives Hash64 over all of it.

@@ -60,7 +60,7 @@ std::optional<std::string> Store::CleanIdentity() const {
 FileId Store::NewFile() { return FileId{impl_->next_file.fetch_add(1, std::memory_order_relaxed)}; }
 EntryId Store::NewEntry() { return EntryId{impl_->next_entry.fetch_add(1, std::memory_order_relaxed)}; }
 
-Result<Seq> Store::Append(const RecordBuilder& record) {
+Result<Seq> Store::Append(RecordBuilder& record) {
   DKFS_TRY(impl_->Writable());
   if (record.empty()) return Status::Error(EINVAL, "empty record");
   DKFS_TRY_ASSIGN(Appended at, impl_->Append(*record.rep_));
@@ -85,6 +85,8 @@ Status Store::Sync(Seq seq) {
   DKFS_TRY(Fault::Pass("store.sync"));
   return impl_->journal->Sync(seq);
 }
+
+Seq Store::appended() const { return impl_->Last(); }
 
 // --- the backing directory's facts ---
 

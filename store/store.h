@@ -113,11 +113,13 @@ class Store {
   // --- writing ---
   FileId NewFile();
   EntryId NewEntry();
-  // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8).
-  Result<Seq> Append(const RecordBuilder& record);
+  // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8). What is appended is taken
+  // out of `record`, which is empty then.
+  Result<Seq> Append(RecordBuilder& record);
   void Barrier(Seq seq, std::function<void(Status)> done);  // group commit; `done` may run before this returns
   Status BarrierAndWait(Seq seq);                           // the same, in this thread
   Status Sync(Seq seq = kLatest);                           // waits; kLatest: everything appended so far
+  Seq appended() const;                                     // the last record's
 
   // --- reading; `at` kLatest sees every record appended before the call ---
   Result<InodeState> GetInode(FileId file, Seq at = kLatest);

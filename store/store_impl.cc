@@ -187,7 +187,7 @@ uint64_t Store::Impl::PackBytes() const {
   return bytes;
 }
 
-Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
+Result<Appended> Store::Impl::Append(RecordBuilder::Rep& record) {
   DKFS_TRY(Fault::Pass("store.append"));
   if (index_failed_.load(std::memory_order_relaxed) && !record.urgent) DKFS_TRY(Choke());
   struct iovec vector[RecordBuilder::Rep::kMaxParts];
@@ -196,9 +196,8 @@ Result<Appended> Store::Impl::Append(const RecordBuilder::Rep& record) {
   body.parts = vector;
   body.bytes = static_cast<uint32_t>(record.bytes);
   body.items = static_cast<uint32_t>(record.items.size());
-  std::vector<Item> items = record.items;
   DKFS_TRY_ASSIGN(Appended at, journal->Append(body, record.request, record.urgent, [&](const Appended& place) {
-    index->Enqueue(place, std::move(items));
+    index->Enqueue(place, std::move(record.items));
   }));
   unflushed_bytes.fetch_add(at.length, std::memory_order_relaxed);
   if (index->OverLimit()) {

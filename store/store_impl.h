@@ -38,7 +38,7 @@ class Store::Impl {
   Seq Last() const { return journal ? journal->appended() : read_only_last; }
   // The concrete Seq that `at` stands for, so that several questions see one moment.
   Seq Resolve(Seq at) const { return at == kLatest ? Last() : at; }
-  Result<Appended> Append(const RecordBuilder::Rep& record);
+  Result<Appended> Append(RecordBuilder::Rep& record);  // takes its items
   Status Flush();
   Result<bool> Maintain() EXCLUDES(maintain_mutex_);
   Status NoteSealed() EXCLUDES(maintain_mutex_);

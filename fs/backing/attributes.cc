@@ -61,14 +61,18 @@ Result<std::string> ReadXattr(const Call& call, const std::string& path) {
 Status Backing::ApplyOwnerAndMode(const std::string& path, const InodeState& state) {
   DKFS_TRY_ASSIGN(Place place, Find(path));
   DKFS_TRY_ASSIGN(UniqueFd fd, OpenAt(place.dir, place.leaf, O_PATH, 0));
+  return ApplyOwnerAndModeFd(fd.get(), path, state);
+}
+
+Status Backing::ApplyOwnerAndModeFd(int fd, const std::string& path, const InodeState& state) {
   struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return Failed("stat", path);
+  if (::fstat(fd, &st) != 0) return Failed("stat", path);
   const bool chown = st.st_uid != state.uid || st.st_gid != state.gid;
-  if (chown && ::fchownat(fd.get(), "", state.uid, state.gid, AT_EMPTY_PATH) != 0) return Failed("chown", path);
+  if (chown && ::fchownat(fd, "", state.uid, state.gid, AT_EMPTY_PATH) != 0) return Failed("chown", path);
   if (S_ISLNK(st.st_mode)) return Status::Ok();
   const mode_t mode = state.mode & 07777;  // a change of owner may have cleared set-id bits
   if (!chown && (st.st_mode & 07777) == mode) return Status::Ok();
-  return ChmodFd(fd.get(), mode) == 0 ? Status::Ok() : Failed("chmod", path);
+  return ChmodFd(fd, mode) == 0 ? Status::Ok() : Failed("chmod", path);
 }
 
 Status Backing::ApplyTimes(const std::string& path, const InodeState& state) {

@@ -67,6 +67,8 @@ class Backing {
 
   // --- attributes: make the backing entry carry what the store recorded (owner, mode, times, xattrs) ---
   Status ApplyOwnerAndMode(const std::string& path, const InodeState& state);
+  // The same through an open descriptor, which may be O_PATH; `path` is for errors.
+  Status ApplyOwnerAndModeFd(int fd, const std::string& path, const InodeState& state);
   Status ApplyTimes(const std::string& path, const InodeState& state);
   Status ApplyTimesFd(int fd, const InodeState& state);
   Status SetXattr(const std::string& path, std::string_view name, std::string_view value);

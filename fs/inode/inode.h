@@ -65,6 +65,9 @@ class Inode {
   Mutex hint_mutex ACQUIRED_AFTER(lock);
   FileId hint_parent GUARDED_BY(hint_mutex);
   std::string hint_name GUARDED_BY(hint_mutex);
+  // A directory: a name that was looked up and was not there when `absent_at` was the last record.
+  std::string absent_name GUARDED_BY(hint_mutex);
+  Seq absent_at GUARDED_BY(hint_mutex);
 
   // Capture's own: versions remembered for deltas hold only within one epoch; 0: none yet (fs/capture/chain_cache.h).
   uint64_t capture_epoch GUARDED_BY(lock) = 0;

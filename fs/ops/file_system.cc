@@ -62,6 +62,22 @@ Status FileSystem::Impl::CheckNewName(FileId parent, std::string_view name) cons
   return Status::Ok();
 }
 
+// Names come only under the exclusive tree lock, and a record that brings one is in the index before it is released.
+Result<NameValue> FileSystem::Impl::FindName(Inode& dir, std::string_view name) {
+  const Seq at = store->appended();
+  Result<NameValue> found = store->Lookup(dir.id, name);
+  if (!found.status().IsNotFound()) return found;
+  MutexLock l(dir.hint_mutex);
+  dir.absent_name = name;
+  dir.absent_at = at;
+  return found;
+}
+
+bool FileSystem::Impl::IsKnownAbsent(Inode& dir, std::string_view name) {
+  MutexLock l(dir.hint_mutex);
+  return dir.absent_at && dir.absent_at == store->appended() && dir.absent_name == name;
+}
+
 void FileSystem::Impl::SetHint(Inode& inode, FileId parent, std::string_view name) {
   MutexLock l(inode.hint_mutex);
   if (inode.hint_parent == parent && inode.hint_name == name) return;
@@ -143,13 +159,17 @@ void FileSystem::Impl::Publish(Inode& inode, const InodeState& state, Seq seq) {
 void FileSystem::Impl::FollowAttributes(Inode& inode) {
   Fault::Pass("ops.recorded").Ignore("as a refusal of the backing directory would be");
   if (inode.presence == Presence::kUnknown) return;  // hydration will carry them
+  constexpr std::string_view kLater = "the store holds the truth; written again with the fingerprint";
+  if (inode.backing.valid()) {
+    return backing->ApplyOwnerAndModeFd(inode.backing.get(), "an open file", inode.state).Ignore(kLater);
+  }
   std::string path = Backing::PartialPath(inode.id);
   if (inode.presence == Presence::kPresent) {
     Result<std::string> found = PathOf(inode);
     if (!found.ok()) return;  // an orphan has no name to carry them
     path = *found;
   }
-  backing->ApplyOwnerAndMode(path, inode.state).Ignore("the store holds the truth; written again with the fingerprint");
+  backing->ApplyOwnerAndMode(path, inode.state).Ignore(kLater);
 }
 
 Result<std::string> FileSystem::PathOf(const Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return impl_->PathOf(inode); }

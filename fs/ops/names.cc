@@ -31,7 +31,7 @@ Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
   Result<NameValue> found = Status::Error(ENOENT);
   {
     SharedLock t(fs.tree);
-    found = fs.store->Lookup(parent, name);
+    found = fs.FindName(*dir, name);
     if (!found.ok()) return found.status();
     if (fs.drift == nullptr) {
       DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(found->child));
@@ -93,7 +93,8 @@ Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& sp
   DKFS_TRY(TakeSpace([&]() -> Status {
     switch (spec.mode & S_IFMT) {
       case S_IFREG: {
-        DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, 0600));
+        // Nobody else comes here, so it may have its mode before its owner.
+        DKFS_TRY_ASSIGN(*fd, backing->Open(path, O_RDWR | O_CREAT | O_EXCL, made.state.mode & 07777));
         return Status::Ok();
       }
       case S_IFDIR:
@@ -104,7 +105,8 @@ Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& sp
         return backing->MakeNode(path, (spec.mode & S_IFMT) | 0600, spec.rdev);
     }
   }));
-  DKFS_TRY(backing->ApplyOwnerAndMode(path, made.state));
+  DKFS_TRY(fd->valid() ? backing->ApplyOwnerAndModeFd(fd->get(), path, made.state)
+                       : backing->ApplyOwnerAndMode(path, made.state));
   if (!made.access_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclAccess, made.access_acl));
   if (!made.default_acl.empty()) DKFS_TRY(backing->SetXattr(path, kAclDefault, made.default_acl));
   return Status::Ok();
@@ -115,8 +117,10 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
   ExclusiveLock t(tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, DirectoryForChange(parent));
   Inode& dir = *dir_ref;
-  const Status found = store->Lookup(parent, name).status();
-  if (!found.IsNotFound()) return found.ok() ? Status::Error(EEXIST) : found;
+  if (!IsKnownAbsent(dir, name)) {
+    const Status found = store->Lookup(parent, name).status();
+    if (!found.IsNotFound()) return found.ok() ? Status::Error(EEXIST) : found;
+  }
   DKFS_TRY_ASSIGN(const std::string path, ChildPath(dir, name));
 
   InodeRef made_ref;

@@ -299,6 +299,22 @@ def test_an_unlinked_file_is_read_on_although_many_others_are_used(mounted):
     assert all((mounted.dir / f"n{i}").read_bytes() == b"%d" % i * 50 + b"more" for i in range(600))
 
 
+@pytest.mark.parametrize("size", [900, 300_000])
+def test_a_file_not_used_lately_is_read_on_without_a_name(mounted, size):
+    """Its backing file was closed, many others having been used since, when the name goes."""
+    body = os.urandom(size)
+    (mounted.dir / "f").write_bytes(body)
+    for i in range(600):
+        (mounted.dir / f"n{i}").write_bytes(b"x")
+    with open(mounted.dir / "f", "r+b", buffering=0) as f:
+        os.unlink(mounted.dir / "f")
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert f.read() == body
+        os.pwrite(f.fileno(), b"second", 3)
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert os.pread(f.fileno(), size, 0) == body[:3] + b"second" + body[9:]
+
+
 def test_descriptors_of_the_daemon_are_bounded(mounted):
     held = [open(mounted.dir / f"n{i}", "w+b", buffering=0) for i in range(1000)]
     try:
