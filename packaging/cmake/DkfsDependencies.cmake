@@ -12,7 +12,14 @@ if(DKFS_BUILD_TESTS)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
 endif()
 
+# xxHash: the library chooses the widest vectors of the CPU at run time, where it was built so (x86).
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
+include(CheckCXXSourceCompiles)
+set(CMAKE_REQUIRED_LIBRARIES ${XXHASH_LIBRARY})
+check_cxx_source_compiles("#include <xxh_x86dispatch.h>
+  int main() { return static_cast<int>(XXH3_64bits_withSeed(\"\", 0, 0)); }" DKFS_XXHASH_DISPATCH)
+unset(CMAKE_REQUIRED_LIBRARIES)
+
 find_library(RSYNC_LIBRARY rsync REQUIRED)
 find_path(RSYNC_INCLUDE librsync.h REQUIRED)
 add_library(dkfs_rsync INTERFACE)

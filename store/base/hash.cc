@@ -2,7 +2,7 @@
 #include "store/base/hash.h"
 
 #include <xxhash.h>
-#ifdef __x86_64__
+#ifdef DKFS_XXHASH_DISPATCH
 #include <xxh_x86dispatch.h>  // the widest vectors that this CPU has, chosen at run time
 #endif
 
