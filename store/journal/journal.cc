@@ -24,8 +24,6 @@ constexpr uint64_t kLeastSegmentBytes = 64 << 10;
 constexpr uint64_t kManySyncs = 64;
 constexpr uint64_t kManySyncBytes = 1 << 20;
 
-constexpr uint64_t kPage = 4096;
-
 std::byte kZeros[kPage + kRecordHeaderBytes] = {};
 
 // Everything one pwritev needs, on the stack.
@@ -120,7 +118,7 @@ Journal::Impl::Impl(UniqueFd dir, const Recovered& recovered, const SegmentHeade
 // A small first segment, so that opening is quick; when space is short a smaller one, at last the reserve.
 Result<Journal::Impl::Segment> Journal::Impl::FirstSegment() {
   const Seq first(appended + 1);
-  for (uint64_t size = RoundUp(std::max(options_.segment_bytes / 8, kLeastSegmentBytes), 4096);; size /= 2) {
+  for (uint64_t size = RoundUp(std::max(options_.segment_bytes / 8, kLeastSegmentBytes), kPage);; size /= 2) {
     Result<Segment> made = supply.Begin(size, first);
     if (made.ok() || made.code() != ENOSPC) return made;
     if (size / 2 < kLeastSegmentBytes) break;

@@ -60,10 +60,7 @@ Status SegmentFile::Seal() {
   MutexLock lock(sync_mutex_);
   DKFS_TRY(Fault::Pass("journal.seal"));
   DKFS_TRY(file::Truncate(fd_.get(), end, name_));
-  failed_ = file::Sync(fd_.get(), name_);
-  // A stream went through it. Its pages serve the next segment; packing reads this one from the disk.
-  if (failed_.ok() && bare) file::DropCached(fd_.get());
-  return failed_;
+  return failed_ = file::Sync(fd_.get(), name_);
 }
 
 Result<UniqueFd> PrepareFile(int dirfd, const std::string& name, uint64_t bytes, bool zero) {

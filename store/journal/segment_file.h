@@ -23,6 +23,8 @@
 
 namespace dkfs {
 
+inline constexpr uint64_t kPage = 4096;  // of the page cache, at least; prepared files are whole pages long
+
 class SegmentFile {
  public:
   SegmentFile(UniqueFd fd, const SegmentHeader& header, uint64_t size)
@@ -45,8 +47,7 @@ class SegmentFile {
   uint64_t end = kSegmentHeaderBytes;
   Seq first, last;
   bool from_reserve = false;  // for urgent records only
-  bool bare = false;          // allocated, but no zeros were written
-  bool reused = false;        // behind `end` stand bytes of the file's former life: appends end with zeros
+  bool bare = false;          // allocated, never written behind `end`; others may hold bytes of a former life there
 
  private:
   UniqueFd fd_;

@@ -17,7 +17,6 @@ constexpr int kNice = 10;
 constexpr auto kRetry = std::chrono::seconds(2);       // looks whether space has returned, when nobody asks
 constexpr auto kLook = std::chrono::milliseconds(50);  // how often retention is asked whether it caught up
 constexpr uint64_t kSayAgainNs = 60'000'000'000;
-constexpr uint64_t kPage = 4096;
 constexpr size_t kMostKept = 4;
 
 }  // namespace
@@ -107,7 +106,10 @@ void SegmentSupply::SealOne() {
     MutexLock lock(mutex_);
     segment = sealing_.front();
   }
-  on_sealed_(segment, segment->Seal());
+  const Status sealed = segment->Seal();
+  on_sealed_(segment, sealed);
+  // A stream went through it. Its pages serve the next segment; packing reads this one from the disk.
+  if (sealed.ok() && segment->bare) file::DropCached(segment->fd());
   MutexLock lock(mutex_);
   sealing_.pop_front();
   done_.SignalAll();
@@ -169,10 +171,7 @@ Result<SegmentSupply::Segment> SegmentSupply::MakeOfKept(uint64_t bytes) {
     kept_.pop_front();
   }
   DKFS_TRY_ASSIGN(UniqueFd fd, ReopenFile(dirfd_, ReuseName(id), limits_.segment_bytes));
-  DKFS_TRY_ASSIGN(Segment segment,
-                  PublishSegment(dirfd_, ReuseName(id), std::move(fd), limits_.segment_bytes, NewHeader(Seq{})));
-  segment->reused = true;
-  return segment;
+  return PublishSegment(dirfd_, ReuseName(id), std::move(fd), limits_.segment_bytes, NewHeader(Seq{}));
 }
 
 Status SegmentSupply::TakeBack(SegmentId id, bool keep) {
@@ -303,7 +302,6 @@ Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
   DKFS_TRY(file::Rename(dirfd_, spare->name(), kSpareName));
   DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
   DKFS_TRY_ASSIGN(Segment begun, PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first)));
-  begun->reused = spare->reused;
   begun->bare = spare->bare;
   return begun;
 }

@@ -54,7 +54,7 @@ TEST_F(JournalTest, RollsOverManySegmentsAndReopens) {
   EXPECT_EQ(next, 201u);
 }
 
-// A number of /proc/KIND/io, 0 if there is none: for the kinds "self" and "thread-self".
+// A number of /proc/KIND/io: for the kinds "self" and "thread-self".
 uint64_t IoCount(const std::string& kind, const std::string& name) {
   std::ifstream io("/proc/" + kind + "/io");
   for (std::string word; io >> word;) {
@@ -62,6 +62,7 @@ uint64_t IoCount(const std::string& kind, const std::string& name) {
     io >> value;
     if (word == name + ":") return value;
   }
+  ADD_FAILURE() << "no " << name << " in /proc/" << kind << "/io";
   return 0;
 }
 
