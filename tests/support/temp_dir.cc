@@ -1,7 +1,6 @@
 #include "tests/support/temp_dir.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,7 +9,16 @@
 
 namespace dkfs::test {
 
-TempDir::TempDir() : path_(testing::TempDir() + "/dkfs-XXXXXX") {
+namespace {
+
+std::string OnDisk() {
+  const char* given = std::getenv("DKFS_TEST_DIR");
+  return given != nullptr ? given : "/var/tmp";
+}
+
+}  // namespace
+
+TempDir::TempDir() : path_(OnDisk() + "/dkfs-XXXXXX") {
   if (mkdtemp(path_.data()) == nullptr) std::abort();
   fd_.reset(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }

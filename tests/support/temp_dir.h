@@ -1,4 +1,5 @@
-// A fresh directory under testing::TempDir(), removed with everything in it.
+// A fresh directory on a disk (under DKFS_TEST_DIR, else /var/tmp: /tmp is often a tmpfs, which cannot do all that dkfs
+// asks of a file system), removed with everything in it.
 #pragma once
 
 #include <string>

@@ -96,11 +96,12 @@ TEST_F(JournalTest, ZerosAreWrittenOnlyWhereSyncsAreMany) {
 TEST_F(JournalTest, ASegmentWithoutZerosEndsEarlyWhenSyncsBecomeMany) {
   WriteSegments(&rig, 1000);
   const SegmentId bare = rig.model.back().at.segment;
-  for (int i = 0; i < 10'000 && rig.model.back().at.segment < SegmentId(bare.value + 2); ++i) {
+  // Far too few to fill it. The spare made at the same time may be without zeros too, or not.
+  for (int i = 0; i < 1000 && rig.model.back().at.segment == bare; ++i) {
     ASSERT_TRUE(rig.Append("small").ok());
     ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
   }
-  EXPECT_GE(rig.model.back().at.segment, SegmentId(bare.value + 2));  // it, and the spare made at the same time
+  EXPECT_GT(rig.model.back().at.segment, bare);
   ASSERT_TRUE(rig.Open().ok());
 }
 
