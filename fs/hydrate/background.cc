@@ -1,6 +1,7 @@
 // Background hydration at a bounded rate: what is known to be hot, then every inode of the store once, directories
 // first.
 #include <algorithm>
+#include <span>
 
 #include "fs/hydrate/impl.h"
 #include "store/base/log.h"
@@ -28,12 +29,16 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
 }
 
 Status Hydrator::Impl::RunHot(const std::function<bool()>& cancel) {
+  const std::vector<HotExtent>& known = options.first;
+  const uint64_t least = known.empty() ? 0 : known.front().heat / 8;
+  const auto cold = std::find_if(known.begin(), known.end(), [&](const HotExtent& e) { return e.heat < least; });
+  const std::span<const HotExtent> hot(known.begin(), cold);
   {
     MutexLock l(mutex);
-    counts.hot_total = options.first.size();
+    counts.hot_total = hot.size();
     counts.hot_done = 0;
   }
-  for (const HotExtent& extent : options.first) {
+  for (const HotExtent& extent : hot) {
     if (cancel()) return Status::Error(ECANCELED);
     DrainComplete().Ignore("logged; whatever is left is in the plan");
     HydrateExtent(extent).Ignore("it is in the plan as well, which reports what fails");
@@ -51,13 +56,13 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
     SharedLock l(inode.lock);
     if (!S_ISREG(inode.state.mode)) return Status::Ok();
   }
-  DKFS_TRY(OpenContent(inode));
+  DKFS_TRY_ASSIGN(const bool opened, OpenContent(inode));
   uint64_t bytes = 0;
   Status filled;
   {
     ExclusiveLock l(inode.lock);
     filled = FillExtent(inode, extent.extent, &bytes);
-    CloseUnused(inode);
+    if (opened) CloseUnused(inode);
   }
   Throttle(bytes);
   return filled;
@@ -73,7 +78,7 @@ Status Hydrator::Impl::FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes
   const uint64_t end = std::min(presence::BlocksOf(inode.state), (last >> shift) + 1);
   if (first >= end || presence::NextAbsent(inode, first, end) >= end) return Status::Ok();
   *bytes = (end - first) << shift;
-  return MakePresent(inode, first, end - first);
+  return MakePresent(inode, first, end - first, Wanted::kSoon);
 }
 
 Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {
@@ -119,16 +124,17 @@ Status Hydrator::Impl::HydrateOne(FileId file, bool throttle, const std::functio
   return MakeSpecial(inode);
 }
 
-Status Hydrator::Impl::OpenContent(Inode& inode) {
+Result<bool> Hydrator::Impl::OpenContent(Inode& inode) {
   SharedLock t(tree);
   ExclusiveLock l(inode.lock);
-  if (inode.backing.valid() || inode.state.nlink == 0) return Status::Ok();
+  if (inode.backing.valid() || inode.state.nlink == 0) return false;
   DKFS_TRY_ASSIGN(const std::string path, store->PathOf(inode.id));
-  return Prepare(inode, path);
+  DKFS_TRY(Prepare(inode, path));
+  return true;
 }
 
 Status Hydrator::Impl::HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) {
-  Status opened = OpenContent(inode);
+  Status opened = OpenContent(inode).status();
   if (opened.IsNotFound()) return Status::Ok();  // unlinked meanwhile
   DKFS_TRY(std::move(opened));
   Status filled = FillAll(inode, throttle, cancel);
@@ -151,7 +157,7 @@ Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<
       if (reopen && inode.state.nlink == 0) return damage;
       if (!reopen) {
         const uint64_t end = presence::BlocksOf(inode.state);
-        const uint64_t span = kSpanBytes >> inode.state.block_shift;
+        const uint64_t span = std::max<uint64_t>(1, kBackgroundSpanBytes >> inode.state.block_shift);
         DKFS_TRY_ASSIGN(next, SkipHoles(inode, presence::NextAbsent(inode, next, end), end));
         next = presence::NextAbsent(inode, next, end);
         if (next >= end) {
@@ -160,7 +166,7 @@ Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<
         }
         const uint64_t count = std::min(span, end - next);
         bytes = count << inode.state.block_shift;
-        Status made = MakePresent(inode, next, count);
+        Status made = MakePresent(inode, next, count, Wanted::kSomeday);
         if (made.IsCorruption())
           damage = made;
         else
@@ -169,11 +175,14 @@ Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<
       }
     }
     if (reopen) {
-      Status opened = OpenContent(inode);
+      Status opened = OpenContent(inode).status();
       if (opened.IsNotFound()) return damage;
       DKFS_TRY(std::move(opened));
     }
-    if (throttle) Throttle(bytes);
+    if (throttle) {
+      Throttle(bytes);
+      pace.Rest(stopping);
+    }
   }
 }
 

@@ -13,16 +13,29 @@
 namespace dkfs {
 namespace {
 
-MutableBytes SpanBuffer(size_t bytes) {
-  thread_local std::vector<std::byte> buffer;
-  if (buffer.size() < bytes) buffer.resize(bytes);
-  return MutableBytes(buffer).first(bytes);
+struct Buffers {
+  std::vector<std::byte> span, block;
+};
+Buffers& ThreadBuffers() {
+  thread_local Buffers buffers;
+  return buffers;
+}
+
+MutableBytes Room(std::vector<std::byte>* buffer, size_t bytes) {
+  if (buffer->size() < bytes) buffer->resize(bytes);
+  return MutableBytes(*buffer).first(bytes);
 }
 
 // A name for messages and for what is kept aside.
 std::string DisplayPath(Store* store, FileId file) {
   Result<std::string> path = store->PathOf(file);
   return path.ok() && !path->empty() ? *path : Backing::PartialPath(file);
+}
+
+// Nothing was written there, or it lies behind the end. A file system that cannot tell says no.
+bool IsHole(int fd, uint64_t offset, uint64_t length) {
+  const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+  return data < 0 ? errno == ENXIO : static_cast<uint64_t>(data) >= offset + length;
 }
 
 Status ZeroBacking(int fd, uint64_t offset, uint64_t length) {
@@ -38,7 +51,7 @@ Status ZeroBacking(int fd, uint64_t offset, uint64_t length) {
 
 }  // namespace
 
-Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count) {
+Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) {
   if (inode.presence == Presence::kPresent) return Status::Ok();
   if (inode.presence == Presence::kUnknown || !inode.backing.valid()) return Status::Error(EBADF, "not prepared");
   const uint64_t blocks = presence::BlocksOf(inode.state);
@@ -55,7 +68,7 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count)
       }
     }
     const uint64_t stop = presence::NextPresent(inode, at, std::min(end, at + span));
-    Status filled = FillSpan(inode, at, stop - at);
+    Status filled = FillSpan(inode, at, stop - at, wanted);
     if (filled.code() == EDQUOT && !swapped) {
       DKFS_TRY(SwapAside(inode, DisplayPath(store, inode.id)));
       swapped = true;
@@ -86,12 +99,15 @@ Result<uint64_t> Hydrator::Impl::SkipHoles(Inode& inode, uint64_t from, uint64_t
 }
 
 // REQUIRES: all of [first, first + count) absent, at most kSpanBytes.
-Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count) {
+Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
-  MutableBytes bytes = SpanBuffer(count * block_size);
+  std::vector<bool> good(count, false);
+  if (IsHole(inode.backing.get(), first * block_size, count * block_size)) {
+    return Reconstruct(inode, first, count, {}, wanted);
+  }
+  MutableBytes bytes = Room(&ThreadBuffers().span, count * block_size);
   DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(inode.backing.get(), bytes, first * block_size, "backing file"));
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(n), bytes.end(), std::byte{0});
-  std::vector<bool> good(count, false);
   if (!IsAllZero(bytes)) DKFS_TRY(Verify(inode, first, bytes, &good));
   Status damage;
   for (uint64_t i = 0; i < count;) {
@@ -102,7 +118,7 @@ Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count) {
       verified.fetch_add(end - i, std::memory_order_relaxed);
     } else {
       Status made =
-          Reconstruct(inode, first + i, end - i, Bytes(bytes).subspan(i * block_size, (end - i) * block_size));
+          Reconstruct(inode, first + i, end - i, Bytes(bytes).subspan(i * block_size, (end - i) * block_size), wanted);
       if (made.IsCorruption())
         damage = made;
       else if (!made.ok())
@@ -138,14 +154,23 @@ Status Hydrator::Impl::Verify(Inode& inode, uint64_t first, MutableBytes bytes, 
   return Status::Ok();
 }
 
-// `before`: what the backing file holds of these blocks.
-Status Hydrator::Impl::Reconstruct(Inode& inode, uint64_t first, uint64_t count, Bytes before) {
+// `before`: what the backing file holds of these blocks; empty: zeros.
+Status Hydrator::Impl::Reconstruct(Inode& inode, uint64_t first, uint64_t count, Bytes before, Wanted wanted) {
   DKFS_TRY(Fault::Pass("hydrate.block"));
   const size_t block_size = size_t{1} << inode.state.block_shift;
+  if (count == 1) {  // mostly somebody waits for it: asked of the index by its key, without a pass over a range
+    MutableBytes block = Room(&ThreadBuffers().block, block_size);
+    Store::Newest newest;
+    Status read = store->ReadBlock(inode.id, inode.state, first, kLatest, block, &newest);
+    const bool hole = read.ok() && newest.hole;
+    return PutRun(inode, {first, 1, hole, std::move(read), block, nullptr}, before, wanted);
+  }
   Status damage, failed;
   DKFS_TRY(store->ReadBlocks(
       inode.id, inode.state, first, count, kLatest, [&](const Store::BlockRun& run) NO_THREAD_SAFETY_ANALYSIS {
-        Status put = PutRun(inode, run, before.subspan((run.first - first) * block_size, run.count * block_size));
+        const Bytes there =
+            before.empty() ? before : before.subspan((run.first - first) * block_size, run.count * block_size);
+        Status put = PutRun(inode, run, there, wanted);
         if (put.IsCorruption())
           damage = put;
         else if (!put.ok())
@@ -155,7 +180,7 @@ Status Hydrator::Impl::Reconstruct(Inode& inode, uint64_t first, uint64_t count,
   return failed.ok() ? damage : failed;
 }
 
-Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes before) {
+Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes before, Wanted wanted) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
   const uint64_t offset = run.first * block_size;
   const uint64_t length = std::min<uint64_t>(run.count * block_size, inode.state.size - offset);
@@ -177,7 +202,9 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
   }
   if (!run.hole) {
     DKFS_TRY(Fault::Pass("backing.write"));
-    DKFS_TRY(file::WriteAt(inode.backing.get(), run.data.first(length), offset, "backing file"));
+    constexpr uint64_t kStreamBytes = 128 << 10;  // less costs more to write at once than to keep for a while
+    const auto write = wanted == Wanted::kSomeday && length >= kStreamBytes ? file::WriteStreamAt : file::WriteAt;
+    DKFS_TRY(write(inode.backing.get(), run.data.first(length), offset, "backing file"));
   } else if (!IsAllZero(before)) {
     DKFS_TRY(ZeroBacking(inode.backing.get(), offset, length));
   }

@@ -12,7 +12,7 @@ Hydrator::~Hydrator() { Stop(); }
 
 Status Hydrator::Prepare(Inode& inode, const std::string& path) { return impl_->Prepare(inode, path); }
 Status Hydrator::MakePresent(Inode& inode, uint64_t first, uint64_t count) {
-  return impl_->MakePresent(inode, first, count);
+  return impl_->MakePresent(inode, first, count, Wanted::kSoon);
 }
 
 bool Hydrator::IsPresent(const Inode& inode, uint64_t first, uint64_t count) {

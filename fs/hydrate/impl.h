@@ -12,11 +12,18 @@
 #include "fs/hydrate/aside.h"
 #include "fs/hydrate/hydrator.h"
 #include "fs/hydrate/presence.h"
+#include "store/base/pace.h"
 #include "store/base/mutex.h"
 
 namespace dkfs {
 
-inline constexpr uint64_t kSpanBytes = 1 << 20;  // read, verified and written at once
+inline constexpr uint64_t kSpanBytes = 1 << 20;  // read, verified and written at once, where somebody waits for it
+// The same in the background, which holds an inode's lock meanwhile.
+inline constexpr uint64_t kBackgroundSpanBytes = 256 << 10;
+
+// Whether what is restored is likely to be read soon. What nobody asked for does not stay in the page cache: it would
+// push out what is in use, and costs more than the rest of its hydration where the pages have to be made for it.
+enum class Wanted { kSoon, kSomeday };
 
 class Hydrator::Impl {
  public:
@@ -58,13 +65,13 @@ class Hydrator::Impl {
   Status SwapAside(Inode& inode, const std::string& path) REQUIRES(inode.lock);
 
   // --- content.cc ---
-  Status MakePresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  Status MakePresent(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) REQUIRES(inode.lock);
   // Marks blocks present that are holes in the store and in the backing file; the first block behind them.
   Result<uint64_t> SkipHoles(Inode& inode, uint64_t from, uint64_t end) REQUIRES(inode.lock);
-  Status FillSpan(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  Status FillSpan(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) REQUIRES(inode.lock);
   Status Verify(Inode& inode, uint64_t first, MutableBytes bytes, std::vector<bool>* good) REQUIRES(inode.lock);
-  Status Reconstruct(Inode& inode, uint64_t first, uint64_t count, Bytes before) REQUIRES(inode.lock);
-  Status PutRun(Inode& inode, const Store::BlockRun& run, Bytes before) REQUIRES(inode.lock);
+  Status Reconstruct(Inode& inode, uint64_t first, uint64_t count, Bytes before, Wanted wanted) REQUIRES(inode.lock);
+  Status PutRun(Inode& inode, const Store::BlockRun& run, Bytes before, Wanted wanted) REQUIRES(inode.lock);
   Status Uncaptured(Inode& inode, uint64_t block) REQUIRES(inode.lock);
   void NoteDamage(Inode& inode, uint64_t block, const Status& why) REQUIRES(inode.lock);
   void NoteComplete(Inode& inode) REQUIRES(inode.lock);
@@ -99,8 +106,10 @@ class Hydrator::Impl {
   Status HydrateOne(FileId file, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
-  Status OpenContent(Inode& inode) EXCLUDES(tree, mutex);
-  // The extents that come first. Whatever fails, or is not as it was when they were recorded, is left to the plan.
+  // True: the content was not open before.
+  Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
+  // The extents that come first: those at most eight times colder than the hottest. Restoring the others in the order of
+  // heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
   // *bytes: made present, roughly.
@@ -124,13 +133,14 @@ class Hydrator::Impl {
   // Taken last, under any other lock.
   Mutex mutex;
   CondVar wake;
-  bool stopping GUARDED_BY(mutex) = false;
+  std::atomic<bool> stopping{false};  // set under the mutex
   std::deque<FileId> complete GUARDED_BY(mutex);  // partial files without absent blocks, or with blocks to repair
   std::unordered_set<FileId> touched GUARDED_BY(mutex);
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
   HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
   uint64_t pass_started_ns GUARDED_BY(mutex) = 0;
-  uint64_t throttle_until_ns = 0;  // the background thread's own
+  uint64_t throttle_until_ns = 0;   // the background thread's own
+  Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};
   std::thread thread;

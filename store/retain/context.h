@@ -5,12 +5,12 @@
 #include <string>
 
 #include "store/base/clock.h"
+#include "store/base/pace.h"
 #include "store/base/status.h"
 #include "store/format/segment.h"
 #include "store/index/index.h"
 #include "store/journal/journal.h"
 #include "store/replay/reconstruct.h"
-#include "store/retain/pace.h"
 
 namespace dkfs::retain {
 

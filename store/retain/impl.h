@@ -51,7 +51,7 @@ class Retainer::Impl {
 
   std::atomic<bool> stop_ = false;
   std::atomic<uint64_t> steps_{0};
-  retain::Pace pace_;
+  Pace pace_;
   retain::Context context_;
   uint64_t pack_source_bytes_;
   const uint64_t all_source_bytes_;

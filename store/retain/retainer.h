@@ -37,7 +37,7 @@ struct RetainOptions {
   uint64_t budget_bytes = 0;               // journal, packs and index together; 0: none
   uint64_t pack_source_bytes = 256 << 20;  // journal bytes taken into one pack at most
   int compression_level = 3;
-  bool yields = false;  // rests while others wait for the CPUs, unless the budget is nearly used up (pace.h)
+  bool yields = false;  // rests while others wait for the CPUs, unless the budget is nearly used up (store/base/pace.h)
   Clock clock;
 };
 

@@ -102,6 +102,19 @@ TEST_F(HydratorTest, HotExtentsComeFirst) {
   FinishAndExpect();
 }
 
+TEST_F(HydratorTest, MuchColderExtentsWaitForTheirTurn) {
+  MakeTree();
+  const FileId big = m_->tree["a/big"].id;
+  HydrateOptions options;
+  options.bytes_per_second = 0;
+  options.first = {{big, 5, 100}, {big, 1, 13}, {big, 4, 11}, {big, 2, 1}};
+  m_->Start(options);
+  m_->hydrator->Start();
+  while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(m_->hydrator->progress().hot_total, 2u);
+  FinishAndExpect();
+}
+
 TEST_F(HydratorTest, HotExtentsThatAreNoLongerThereAreHarmless) {
   MakeTree();
   const FileId big = m_->tree["a/big"].id;

@@ -1,4 +1,4 @@
-#include "store/retain/pace.h"
+#include "store/base/pace.h"
 
 #include <gtest/gtest.h>
 #include <time.h>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace dkfs::retain {
+namespace dkfs {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
@@ -88,4 +88,4 @@ TEST(PaceTest, TheProbeCountsThisThreadsTime) {
 }
 
 }  // namespace
-}  // namespace dkfs::retain
+}  // namespace dkfs

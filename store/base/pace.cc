@@ -1,4 +1,4 @@
-#include "store/retain/pace.h"
+#include "store/base/pace.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "store/base/clock.h"
 #include "store/base/unique_fd.h"
 
-namespace dkfs::retain {
+namespace dkfs {
 namespace {
 
 constexpr uint64_t kLookEveryNs = 20'000'000;
@@ -56,4 +56,4 @@ void Pace::Rest(const std::atomic<bool>& stop) {
   before_ = probe_();  // waking up is a wait too
 }
 
-}  // namespace dkfs::retain
+}  // namespace dkfs

@@ -10,7 +10,7 @@
 #include <functional>
 #include <optional>
 
-namespace dkfs::retain {
+namespace dkfs {
 
 class Pace {
  public:
@@ -39,4 +39,4 @@ class Pace {
   std::optional<CpuTimes> before_;
 };
 
-}  // namespace dkfs::retain
+}  // namespace dkfs
