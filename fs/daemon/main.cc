@@ -67,8 +67,8 @@ void CloseInherited(int keep) {
   ::close_range(static_cast<unsigned>(std::max(keep + 1, kFirst)), ~0u, 0);
 }
 
-// malloc makes up to eight arenas for each CPU, and what is freed in one serves no other: memory grew to nearly twice of
-// what was in use (G10). As many threads as there are CPUs run at a time.
+// malloc makes up to eight arenas for each CPU, and what is freed in one serves no other: memory grew to nearly twice
+// of what was in use (G10). As many threads as there are CPUs run at a time.
 void ShareArenas() { ::mallopt(M_ARENA_MAX, static_cast<int>(std::max(2u, std::thread::hardware_concurrency()))); }
 
 int ServeHere(const Options& options, const Places& places, Readiness ready) {

@@ -12,8 +12,8 @@
 #include "fs/hydrate/aside.h"
 #include "fs/hydrate/hydrator.h"
 #include "fs/hydrate/presence.h"
-#include "store/base/pace.h"
 #include "store/base/mutex.h"
+#include "store/base/pace.h"
 
 namespace dkfs {
 
@@ -108,8 +108,8 @@ class Hydrator::Impl {
   Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   // True: the content was not open before.
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
-  // The extents that come first: those at most eight times colder than the hottest. Restoring the others in the order of
-  // heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
+  // The extents that come first: those at most eight times colder than the hottest. Restoring the others in the order
+  // of heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
   // *bytes: made present, roughly.
@@ -133,7 +133,7 @@ class Hydrator::Impl {
   // Taken last, under any other lock.
   Mutex mutex;
   CondVar wake;
-  std::atomic<bool> stopping{false};  // set under the mutex
+  std::atomic<bool> stopping{false};              // set under the mutex
   std::deque<FileId> complete GUARDED_BY(mutex);  // partial files without absent blocks, or with blocks to repair
   std::unordered_set<FileId> touched GUARDED_BY(mutex);
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported

@@ -30,6 +30,7 @@ struct Found {
   std::string name;
   SegmentHeader header;
   uint64_t size = 0;
+  uint64_t end = 0;        // of its records, where they were read up to it
   Seq first;               // 0: unknown, there is no record
   Seq last;                // known for the tail only
   bool leftovers = false;  // valid records stand behind the gap
@@ -56,6 +57,7 @@ class Recovery {
 
  private:
   Status List();
+  void PrefetchFronts(const std::vector<std::string>& names) const;
   Status Add(const std::string& name);
   Status FindStart();
   Status ScanTail();
@@ -85,9 +87,22 @@ class Recovery {
   std::string gap_why_ = "no record";
 };
 
+// The headers of all segments are read below: asked for at once, the disk works on many of them at a time.
+void Recovery::PrefetchFronts(const std::vector<std::string>& names) const {
+  constexpr off_t kFront = kSegmentHeaderBytes + kRecordHeaderBytes;
+  for (const std::string& name : names) {
+    SegmentId id;
+    SegmentKind kind;
+    if (!ParseSegmentName(name, &id, &kind).ok() || kind != SegmentKind::kJournal) continue;
+    const Result<UniqueFd> fd = file::OpenRegular(dirfd_, name);
+    if (fd.ok()) ::posix_fadvise(fd->get(), 0, kFront, POSIX_FADV_WILLNEED);  // what is wrong shows when it is read
+  }
+}
+
 Status Recovery::List() {
   DKFS_TRY_ASSIGN(std::vector<std::string> names, file::ListDir(dirfd_, "."));
   std::sort(names.begin(), names.end());  // names are of fixed width: id order
+  PrefetchFronts(names);
   for (const std::string& name : names) {
     SegmentId id;
     SegmentKind kind;
@@ -164,6 +179,7 @@ Status Recovery::ScanSegment(size_t i, bool* at_end) {
       continue;
     }
     *at_end = place == SegmentScan::Place::kEnd;
+    found_[i].end = scan.offset();
     if (!*at_end) {
       gap_ = i;
       gap_offset_ = place == SegmentScan::Place::kRecord ? record.offset : scan.offset();
@@ -244,18 +260,9 @@ Status Recovery::RemoveLeftovers() {
 
 Status Recovery::CutAndSync() {
   for (size_t i = start_; i <= keep_; ++i) {
-    DKFS_TRY_ASSIGN(SegmentScan scan, SegmentScan::Open(dirfd_, found_[i].name));
     DKFS_TRY_ASSIGN(const UniqueFd fd, file::Open(dirfd_, found_[i].name, O_RDWR));
-    uint64_t end = keep_end_;
-    if (i < keep_) {  // all of it was read as records up to where the zeros begin
-      scan.SkipBodies();
-      if (i == start_) scan.Seek(start_offset_);
-      for (SegmentScan::Record record;;) {
-        DKFS_TRY_ASSIGN(const SegmentScan::Place place, scan.Next(&record));
-        if (place != SegmentScan::Place::kRecord) break;
-      }
-      end = scan.offset();
-    }
+    // Those before the last were read as records up to where the zeros begin.
+    const uint64_t end = i < keep_ ? found_[i].end : keep_end_;
     DKFS_TRY(Fault::Pass("journal.recover"));
     if (found_[i].size != end) DKFS_TRY(file::Truncate(fd.get(), end, found_[i].name));
     DKFS_TRY(file::Sync(fd.get(), found_[i].name));
