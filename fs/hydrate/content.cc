@@ -101,13 +101,13 @@ Result<uint64_t> Hydrator::Impl::SkipHoles(Inode& inode, uint64_t from, uint64_t
 // REQUIRES: all of [first, first + count) absent, at most kSpanBytes.
 Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
-  std::vector<bool> good(count, false);
   if (IsHole(inode.backing.get(), first * block_size, count * block_size)) {
     return Reconstruct(inode, first, count, {}, wanted);
   }
   MutableBytes bytes = Room(&ThreadBuffers().span, count * block_size);
   DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(inode.backing.get(), bytes, first * block_size, "backing file"));
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(n), bytes.end(), std::byte{0});
+  std::vector<bool> good(count, false);
   if (!IsAllZero(bytes)) DKFS_TRY(Verify(inode, first, bytes, &good));
   Status damage;
   for (uint64_t i = 0; i < count;) {
