@@ -135,7 +135,7 @@ class Rebuilder {
     options.skip = [this](SegmentId id) { return replaced_.contains(id); };
     // Below the horizon not even the times of records are kept.
     options.packed = [this](Seq first, Seq last) { return packed_.Covers(std::max(first, horizon_), last); };
-    const auto feed = [this](const RecordHeader&, const Appended& at, Bytes body) -> Status {
+    const auto feed = [this](const Appended& at, Bytes body) -> Status {
       std::vector<Item> items;
       DKFS_TRY(DecodeItems(body, &items));
       index_->Enqueue(at, std::move(items));

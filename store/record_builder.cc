@@ -1,9 +1,17 @@
 #include <algorithm>
 
 #include "store/base/hash.h"
+#include "store/codec/codec.h"
 #include "store/record_rep.h"
 
 namespace dkfs {
+namespace {
+
+// Less than this says little twice. More is a stream: to read one block of it all would be decompressed.
+constexpr size_t kLeastCompressed = 1 << 10;
+constexpr size_t kMostCompressed = 256 << 10;
+
+}  // namespace
 
 void RecordBuilder::Rep::AddEncoded(size_t from) {
   const size_t added = encoded.size() - from;
@@ -44,6 +52,49 @@ void RecordBuilder::Rep::Keep(Item item) {
   items.push_back(std::move(item));
 }
 
+MutableBytes RecordBuilder::Rep::Room::First(size_t n) {
+  if (size < n) {
+    data = std::make_unique_for_overwrite<std::byte[]>(n);
+    size = n;
+  }
+  return {data.get(), n};
+}
+
+// LZ4 wants one piece.
+size_t RecordBuilder::Rep::Shrink() {
+  shrunk = Shrunk::kUntried;
+  if (!compressible || bytes < kLeastCompressed || bytes > kMostCompressed) return 0;
+  const MutableBytes whole = whole_room_.First(bytes);
+  size_t at = 0;
+  for (const Part& part : parts) {
+    const std::byte* data = part.payload != nullptr ? part.payload : AsBytes(encoded).data() + part.at;
+    std::copy_n(data, part.bytes, whole.data() + at);
+    at += part.bytes;
+  }
+  const size_t stored = codec::CompressFast(whole, shrunk_room_.First(bytes - bytes / 8));
+  shrunk = stored > 0 ? Shrunk::kYes : Shrunk::kNo;
+  return stored;
+}
+
+Journal::Body RecordBuilder::Rep::Stored(struct iovec* parts_out) {
+  Journal::Body body;
+  body.parts = parts_out;
+  body.items = static_cast<uint32_t>(items.size());
+  if (const size_t stored = Shrink(); stored > 0) {
+    const MutableBytes data = shrunk_room_.First(stored);
+    parts_out[0] = {data.data(), data.size()};
+    body.count = 1;
+    body.bytes = static_cast<uint32_t>(stored);
+    body.checksum = Hash64(data);
+    body.expanded_bytes = static_cast<uint32_t>(bytes);
+    body.flags = kRecordLz4;
+    return body;
+  }
+  body.count = Gather(parts_out, &body.checksum);
+  body.bytes = static_cast<uint32_t>(bytes);
+  return body;
+}
+
 int RecordBuilder::Rep::Gather(struct iovec* out, uint64_t* checksum) const {
   Hasher hasher;
   int count = 0;
@@ -67,12 +118,15 @@ void RecordBuilder::Clear() {
   rep_->bytes = 0;
   rep_->request = 0;
   rep_->urgent = false;
+  rep_->compressible = true;
 }
 
 bool RecordBuilder::empty() const { return rep_->items.empty(); }
 size_t RecordBuilder::bytes() const { return rep_->bytes; }
 void RecordBuilder::SetRequest(uint64_t unique) { rep_->request = unique; }
 void RecordBuilder::SetUrgent() { rep_->urgent = true; }
+void RecordBuilder::SetCompressible(bool yes) { rep_->compressible = yes; }
+RecordBuilder::Shrunk RecordBuilder::shrunk() const { return rep_->shrunk; }
 
 void RecordBuilder::Inode(FileId file, const InodeState& state) { rep_->Add({Seq{}, InodeItem{file, state}, 0, {}}); }
 void RecordBuilder::InodeGone(FileId file) { rep_->Add({Seq{}, InodeItem{file, InodeState{}}, 0, {}}); }

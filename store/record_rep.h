@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "store/journal/journal.h"
 #include "store/store.h"
 
 namespace dkfs {
@@ -26,8 +27,9 @@ struct RecordBuilder::Rep {
   void Keep(Item item);  // for the index
   void AddPayload(Bytes payload);
   void AddEncoded(size_t from);  // what was appended to `encoded` since it was `from` long
-  // Fills `out` (kMaxParts of them) with the body; the number used. `checksum` receives Hash64 over all of it.
-  int Gather(struct iovec* out, uint64_t* checksum) const;
+  // The body as it is to be stored: compressed where that is allowed and pays. Its parts go to `parts_out` (kMaxParts
+  // of them) and stay valid until the Rep is changed.
+  Journal::Body Stored(struct iovec* parts_out);
 
   std::string encoded;
   std::vector<Part> parts;
@@ -35,6 +37,20 @@ struct RecordBuilder::Rep {
   size_t bytes = 0;
   uint64_t request = 0;
   bool urgent = false;
+  bool compressible = true;
+  Shrunk shrunk = Shrunk::kUntried;
+
+ private:
+  // Bytes of the thread that appends, kept between records.
+  struct Room {
+    MutableBytes First(size_t n);
+    std::unique_ptr<std::byte[]> data;
+    size_t size = 0;
+  };
+  int Gather(struct iovec* out, uint64_t* checksum) const;
+  size_t Shrink();  // bytes in shrunk_room_; 0: it stays as it is
+
+  Room whole_room_, shrunk_room_;
 };
 
 }  // namespace dkfs

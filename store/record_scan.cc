@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "store/base/file.h"
-#include "store/codec/codec.h"
+#include "store/codec/record_body.h"
 
 namespace dkfs {
 
@@ -36,14 +36,9 @@ Result<bool> RecordScan::Next(Record* out) {
   DKFS_TRY_ASSIGN(SegmentScan::Place place, scan_.Next(&record));
   if (place == SegmentScan::Place::kEnd) return false;
   if (place == SegmentScan::Place::kDamage) return Status::Corruption(path_ + ": " + scan_.damage());
-  *out = {record.header, record.offset, record.body};
-  if (!(record.header.flags & kRecordCompressed)) return true;
-  const std::string where = path_ + " at offset " + std::to_string(record.offset);
-  if (record.header.body_bytes > kMaxRecordBytes) return Status::Corruption(where + ": record larger than allowed");
-  body_.resize(record.header.body_bytes);
-  Status decompressed = codec::Decompress(record.body, body_);
-  if (!decompressed.ok()) return decompressed.Prefix(where);
-  out->body = body_;
+  const Result<Bytes> body = codec::RecordBody(record.header, record.body, &body_);
+  if (!body.ok()) return body.status().Prefix(path_ + " at offset " + std::to_string(record.offset));
+  *out = {record.header, record.offset, *body};
   return true;
 }
 

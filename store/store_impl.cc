@@ -8,6 +8,7 @@
 #include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/log.h"
+#include "store/codec/record_body.h"
 #include "store/journal/segment_file.h"
 #include "store/record_rep.h"
 
@@ -23,12 +24,21 @@ constexpr uint64_t kFlushIdleNs = 30'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
 using std::chrono::milliseconds;
 
-Journal::Replay FeedTo(Index* index) {
-  return [index](const RecordHeader&, const Appended& at, Bytes body) -> Status {
+ReplayBody FeedTo(Index* index) {
+  return [index](const Appended& at, Bytes body) -> Status {
     std::vector<Item> items;
     DKFS_TRY(DecodeItems(body, &items));
     index->Enqueue(at, std::move(items));
     return index->QueuedBytes() > kQueueSoftBytes ? index->ApplyAll() : Status::Ok();
+  };
+}
+
+// For the journal, which does not decompress.
+Journal::Replay Expanding(ReplayBody each) {
+  auto buffer = std::make_shared<std::vector<std::byte>>();
+  return [each = std::move(each), buffer](const RecordHeader& header, const Appended& at, Bytes stored) -> Status {
+    DKFS_TRY_ASSIGN(const Bytes body, codec::RecordBody(header, stored, buffer.get()));
+    return each(at, body);
   };
 }
 
@@ -60,7 +70,8 @@ Status Store::Impl::OpenForWriting() {
   journal_options.clock = options.clock;
   journal_options.on_sync = options.on_sync;
   journal_options.behind = [this] { return Behind(); };
-  DKFS_TRY_ASSIGN(journal, Journal::Open(JournalPath(), dir.uuid(), opened.tail, journal_options, FeedTo(index)));
+  DKFS_TRY_ASSIGN(journal,
+                  Journal::Open(JournalPath(), dir.uuid(), opened.tail, journal_options, Expanding(FeedTo(index))));
   if (journal->appended() < opened.tail.last) {
     return Status::Corruption(JournalPath() + ": ends at seq " + std::to_string(journal->appended().value) +
                               ", before the index (seq " + std::to_string(opened.tail.last.value) + ")");
@@ -191,15 +202,12 @@ Result<Appended> Store::Impl::Append(RecordBuilder::Rep& record) {
   DKFS_TRY(Fault::Pass("store.append"));
   if (index_failed_.load(std::memory_order_relaxed) && !record.urgent) DKFS_TRY(Choke());
   struct iovec vector[RecordBuilder::Rep::kMaxParts];
-  Journal::Body body;
-  body.count = record.Gather(vector, &body.checksum);
-  body.parts = vector;
-  body.bytes = static_cast<uint32_t>(record.bytes);
-  body.items = static_cast<uint32_t>(record.items.size());
+  const Journal::Body body = record.Stored(vector);
   DKFS_TRY_ASSIGN(Appended at, journal->Append(body, record.request, record.urgent, [&](const Appended& place) {
     index->Enqueue(place, std::move(record.items));
   }));
-  unflushed_bytes.fetch_add(at.length, std::memory_order_relaxed);
+  // As many as opening would have to decompress.
+  unflushed_bytes.fetch_add(kRecordHeaderBytes + record.bytes, std::memory_order_relaxed);
   if (index->OverLimit()) {
     // The record is written; an index that cannot keep up with it is seen in status and by readers.
     Note(Work::kApply, index->ApplyAll());

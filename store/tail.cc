@@ -10,7 +10,7 @@ namespace {
 // or a header that is not whole.
 class TailReader {
  public:
-  TailReader(const TailOptions& options, const Journal::Replay& each, TailEnd* end)
+  TailReader(const TailOptions& options, const ReplayBody& each, TailEnd* end)
       : options_(options), each_(each), end_(end) {
     end_->position = options.from;
   }
@@ -61,8 +61,13 @@ class TailReader {
       Ended(Status::Corruption("seq " + std::to_string(last().value + 1) + " is missing"));
     }
     if (ended_) return Status::Ok();
-    const Appended at{seq, id, static_cast<uint32_t>(record.offset), record.header.length, record.header.time};
-    DKFS_TRY(each_(record.header, at, record.body));
+    const Appended at{.seq = seq,
+                      .segment = id,
+                      .offset = static_cast<uint32_t>(record.offset),
+                      .length = record.header.length,
+                      .time = record.header.time,
+                      .compressed = record.header.compressed()};
+    DKFS_TRY(each_(at, record.body));
     end_->position = {seq, id, record.offset + record.header.length};
     return Status::Ok();
   }
@@ -73,7 +78,7 @@ class TailReader {
   }
 
   const TailOptions& options_;
-  const Journal::Replay& each_;
+  const ReplayBody& each_;
   TailEnd* const end_;
   Seq synced_;
   uint64_t epoch_ = 0;
@@ -84,8 +89,8 @@ class TailReader {
 
 }  // namespace
 
-Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options,
-                const Journal::Replay& each, TailEnd* end) {
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const ReplayBody& each,
+                TailEnd* end) {
   TailReader reader(options, each, end);
   Result<std::vector<ListedSegment>> segments = ListSegments(journal_path);
   if (!segments.ok() && !segments.status().IsNotFound()) return segments.status();

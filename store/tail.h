@@ -24,8 +24,10 @@ struct TailOptions {
   std::function<bool(Seq first, Seq last)> packed = [](Seq, Seq) { return false; };
 };
 
+using ReplayBody = std::function<Status(const Appended&, Bytes body)>;
+
 // Calls `each` for every record after `from`, in Seq order, up to the first gap (G3).
-Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options,
-                const Journal::Replay& each, TailEnd* end);
+Status ReadTail(const std::string& journal_path, const Uuid& store, const TailOptions& options, const ReplayBody& each,
+                TailEnd* end);
 
 }  // namespace dkfs

@@ -151,7 +151,10 @@ Result<Seq> Capture::Append(Inode& inode, uint64_t first_block, const InodeState
   }
   scratch->record.Inode(inode.id, after);
   DKFS_TRY(Fault::Pass("capture.append"));
+  scratch->record.SetCompressible(after.policy.compression > 0 && inode.compress_gate.Try());
   DKFS_TRY_ASSIGN(const Seq seq, store_->Append(scratch->record));
+  const RecordBuilder::Shrunk shrunk = scratch->record.shrunk();
+  if (shrunk != RecordBuilder::Shrunk::kUntried) inode.compress_gate.Note(shrunk == RecordBuilder::Shrunk::kYes);
   for (ChainCache::Entry& entry : scratch->chain) {
     entry.seq = seq;
     chains_.Put(entry);

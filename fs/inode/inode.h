@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fs/inode/compress_gate.h"
 #include "store/base/mutex.h"
 #include "store/base/unique_fd.h"
 #include "store/store.h"
@@ -72,6 +73,7 @@ class Inode {
   // Capture's own: versions remembered for deltas hold only within one epoch; 0: none yet (fs/capture/chain_cache.h).
   uint64_t capture_epoch GUARDED_BY(lock) = 0;
   CaptureCosts costs GUARDED_BY(lock);
+  CompressGate compress_gate GUARDED_BY(lock);
   // Whether it carries security.capability, which every write takes away. Unknown until first asked.
   enum class Known : int8_t { kUnknown, kNo, kYes };
   Known has_capability GUARDED_BY(lock) = Known::kUnknown;

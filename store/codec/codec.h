@@ -1,5 +1,5 @@
-// Codecs: bytes to bytes, pure. The only user of zstd and librsync. Encoders append to *out; on an error it is as it
-// was. Thread-safety: all functions are pure; contexts they need are kept per thread. Decoders take any bytes and
+// Codecs: bytes to bytes, pure. The only user of zstd, LZ4 and librsync. Encoders append to *out; on an error it is as
+// it was. Thread-safety: all functions are pure; contexts they need are kept per thread. Decoders take any bytes and
 // answer Corruption; none writes past `out` or allocates by an unchecked length.
 #pragma once
 
@@ -22,6 +22,12 @@ Status PatchRanges(Bytes ranges, MutableBytes block);
 Status Compress(Bytes in, int level, std::string* out);
 // REQUIRES: out has exactly the decompressed size; anything else is Corruption.
 Status Decompress(Bytes in, MutableBytes out);
+
+// LZ4, one block: for the write path, several times faster than zstd. The bytes written to `out`; 0 when the result
+// does not fit there, and `out` may have changed. REQUIRES: in.size() is at most 8 MiB.
+size_t CompressFast(Bytes in, MutableBytes out);
+// REQUIRES: as Decompress.
+Status DecompressFast(Bytes in, MutableBytes out);
 
 // librsync: describes `now` in terms of `base`. Block length fits the region (at most 1 MiB each).
 Status RsyncDelta(Bytes base, Bytes now, std::string* out);

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kChecksumOffset = 72;
 // Unknown flags in the lower byte change how the body is read and refuse; those in the upper byte are ignored.
-constexpr uint16_t kRefuseFlags = 0x00FF & ~kRecordCompressed;
+constexpr uint16_t kRefuseFlags = 0x00FF & ~(kRecordZstd | kRecordLz4);
 
 template <class T>
 void Store(std::byte** at, T value) {
@@ -20,7 +20,8 @@ void Store(std::byte** at, T value) {
 
 bool LengthsHold(const RecordHeader& h) {
   if (h.stored_bytes > kMaxRecordBytes || h.body_bytes > kMaxRecordBytes || h.length > kMaxRecordBytes) return false;
-  if ((h.flags & kRecordCompressed) == 0 && h.body_bytes != h.stored_bytes) return false;
+  if (!h.compressed() && h.body_bytes != h.stored_bytes) return false;
+  if ((h.flags & kRecordZstd) && (h.flags & kRecordLz4)) return false;
   return h.length == RoundUp(kRecordHeaderBytes + h.stored_bytes, 8);
 }
 

@@ -18,7 +18,9 @@ inline constexpr size_t kRecordHeaderBytes = 80;
 inline constexpr uint16_t kRecordVersion = 1;
 
 enum RecordFlags : uint16_t {
-  kRecordCompressed = 1,  // the stored body is one zstd frame that decompresses to body_bytes (packs)
+  // The stored body decompresses to body_bytes. At most one of them.
+  kRecordZstd = 1,  // it is one zstd frame (packs)
+  kRecordLz4 = 2,   // it is one LZ4 block (journal)
 };
 
 struct RecordHeader {
@@ -32,6 +34,7 @@ struct RecordHeader {
   TimeSpec time;               // wall clock
   uint16_t flags = 0;
   uint64_t request = 0;  // FUSE unique of the request it answers; 0: none
+  bool compressed() const { return (flags & (kRecordZstd | kRecordLz4)) != 0; }
   friend bool operator==(const RecordHeader&, const RecordHeader&) = default;
 };
 

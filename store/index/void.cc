@@ -9,15 +9,20 @@
 #include <vector>
 
 #include "store/base/file.h"
+#include "store/codec/record_body.h"
 #include "store/index/index.h"
 #include "store/index/rows.h"
 
 namespace dkfs {
 namespace {
 
-// The items of the record at `moment`. The body is kept in *body, where payloads point to.
-Status ReadRecord(const std::string& journal_path, const MomentValue& moment, Seq seq, std::vector<std::byte>* body,
-                  std::vector<Item>* items) {
+struct VoidedRecord {
+  std::vector<std::byte> stored, expanded;
+  std::vector<Item> items;  // their payloads point into one of these
+  bool compressed = false;
+};
+
+Status ReadRecord(const std::string& journal_path, const MomentValue& moment, Seq seq, VoidedRecord* out) {
   const std::string path = journal_path + "/" + SegmentName(moment.segment, SegmentKind::kJournal);
   DKFS_TRY_ASSIGN(UniqueFd fd, file::OpenRegular(AT_FDCWD, path));
   std::vector<std::byte> head(kSegmentHeaderBytes);
@@ -28,10 +33,12 @@ Status ReadRecord(const std::string& journal_path, const MomentValue& moment, Se
   RecordHeader record;
   DKFS_TRY(DecodeRecordHeader(Bytes(head).first(kRecordHeaderBytes), segment.salt, &record));
   if (record.seq != seq || record.stored_bytes > kMaxRecordBytes) return Status::Corruption(path + ": another record");
-  body->resize(record.stored_bytes);
-  DKFS_TRY(file::ReadExactAt(fd.get(), *body, moment.offset + kRecordHeaderBytes, path));
-  DKFS_TRY(CheckRecordBody(record, *body));
-  return DecodeItems(*body, items);
+  out->stored.resize(record.stored_bytes);
+  DKFS_TRY(file::ReadExactAt(fd.get(), out->stored, moment.offset + kRecordHeaderBytes, path));
+  DKFS_TRY(CheckRecordBody(record, out->stored));
+  DKFS_TRY_ASSIGN(const Bytes body, codec::RecordBody(record, out->stored, &out->expanded));
+  out->compressed = record.compressed();
+  return DecodeItems(body, &out->items);
 }
 
 // Where in a key of `family` its ~Seq stands, counted from the end; 0: such keys have none.
@@ -58,14 +65,17 @@ Status Index::Void(Seq seq, KvBatch* batch) {
   if (!row.ok()) return row.status().IsNotFound() ? Status::Ok() : row.status();  // never indexed, or long retired
   MomentValue value;
   DKFS_TRY(values::Decode(AsBytes(*row), &value));
-  std::vector<std::byte> body;
-  std::vector<Item> items;
-  if (journal_path_.empty() || !value.segment || !ReadRecord(journal_path_, value, seq, &body, &items).ok()) {
+  VoidedRecord record;
+  if (journal_path_.empty() || !value.segment || !ReadRecord(journal_path_, value, seq, &record).ok()) {
     return VoidBySearch(seq, batch);
   }
-  const Appended at{seq, value.segment, value.offset, 0, value.time};
+  const Appended at{.seq = seq,
+                    .segment = value.segment,
+                    .offset = value.offset,
+                    .time = value.time,
+                    .compressed = record.compressed};
   std::string_view none;
-  for (const Item& item : items) {
+  for (const Item& item : record.items) {
     EachRow(item, at, &none,
             [batch](Family family, std::string_view key, std::string_view) { batch->Delete(family, key); });
   }

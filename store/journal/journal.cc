@@ -192,7 +192,9 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
   DKFS_TRY(MakeRoom(static_cast<uint32_t>(length), urgent));
   RecordHeader header;
   header.length = static_cast<uint32_t>(length);
-  header.stored_bytes = header.body_bytes = body.bytes;
+  header.stored_bytes = body.bytes;
+  header.body_bytes = body.flags != 0 ? body.expanded_bytes : body.bytes;
+  header.flags = body.flags;
   header.item_count = body.items;
   header.body_checksum = body.checksum;
   header.seq = Seq(appended.load(std::memory_order_relaxed) + 1);
@@ -207,7 +209,8 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
                     .segment = active_->header().id,
                     .offset = static_cast<uint32_t>(active_->end),
                     .length = header.length,
-                    .time = header.time};
+                    .time = header.time,
+                    .compressed = header.compressed()};
   if (!active_->first) active_->first = header.seq;
   active_->last = header.seq;
   active_->end += length;

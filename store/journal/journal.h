@@ -61,6 +61,7 @@ struct Appended {
   uint32_t length = 0;  // header, body and padding: the next record begins at offset + length
   TimeSpec time;
   SegmentKind kind = SegmentKind::kJournal;  // kPack: a frame read back; seq is the highest as_of in it
+  bool compressed = false;                   // the body lies there compressed
 };
 
 struct SegmentInfo {
@@ -77,8 +78,8 @@ struct JournalStats {
 
 class Journal {
  public:
-  // Called for each record of the tail, in Seq order, during Open. `body` is the body.
-  using Replay = std::function<Status(const RecordHeader&, const Appended&, Bytes body)>;
+  // Called for each record of the tail, in Seq order, during Open. `stored` is the body as it is stored.
+  using Replay = std::function<Status(const RecordHeader&, const Appended&, Bytes stored)>;
   // Called once for each barrier, in any thread, with no lock held: Ok when everything up to its Seq is synced.
   // It may call Barrier, but must not wait for another one (it runs in the thread that flushes).
   using Done = std::function<void(Status)>;
@@ -90,15 +91,17 @@ class Journal {
                                                const JournalOptions& options, const Replay& replay);
   ~Journal();
 
-  // One record whose body is the parts in order; zeros pad it to a multiple of 8. `urgent` may use the reserve (G8).
-  // ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes. The parts stay as they are.
+  // One record whose stored body is the parts in order; zeros pad it to a multiple of 8. `urgent` may use the reserve
+  // (G8). ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes. The parts stay as they are.
   // `on_append` runs under the journal's mutex, so callbacks come in Seq order; it must be short and not call back.
   struct Body {
-    const struct iovec* parts;
-    int count;  // at most 62
-    uint32_t bytes;
-    uint32_t items;
-    uint64_t checksum;  // Hash64 over the parts
+    const struct iovec* parts = nullptr;
+    int count = 0;  // at most 62
+    uint32_t bytes = 0;
+    uint32_t items = 0;
+    uint64_t checksum = 0;        // Hash64 over the parts
+    uint32_t expanded_bytes = 0;  // of the body; 0: it is stored as it is
+    uint16_t flags = 0;           // RecordFlags: how it was compressed
   };
   using OnAppend = std::function<void(const Appended&)>;
   Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append);

@@ -190,10 +190,6 @@ Status Recovery::ScanSegment(size_t i, bool* at_end) {
 }
 
 Status Recovery::Take(const SegmentScan::Record& record, size_t i) {
-  if (record.header.flags & kRecordCompressed) {
-    return Status::Corruption(found_[i].name + " at offset " + std::to_string(record.offset) +
-                              ": compressed in a journal");
-  }
   found_[i].last = next_;
   next_ = Next(next_);
   if (record.header.seq <= from_.last) return Status::Ok();
@@ -201,7 +197,8 @@ Status Recovery::Take(const SegmentScan::Record& record, size_t i) {
                     .segment = found_[i].header.id,
                     .offset = static_cast<uint32_t>(record.offset),
                     .length = record.header.length,
-                    .time = record.header.time};
+                    .time = record.header.time,
+                    .compressed = record.header.compressed()};
   return replay_(record.header, at, record.body);
 }
 

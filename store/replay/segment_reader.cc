@@ -8,7 +8,7 @@
 #include "store/base/file.h"
 #include "store/base/mutex.h"
 #include "store/base/unique_fd.h"
-#include "store/codec/codec.h"
+#include "store/codec/record_body.h"
 #include "store/format/record.h"
 #include "store/format/segment.h"
 
@@ -16,7 +16,7 @@ namespace dkfs {
 namespace {
 
 constexpr size_t kMaxOpenSegments = 16;
-constexpr size_t kMaxFronts = 4096;  // 16 bytes for each 256 KiB frame: of 1 GiB
+constexpr size_t kMaxHeaders = 4096;  // of frames of 256 KiB: 1 GiB
 
 // A least-recently-used map; `Weight` of all entries together stays at or under the limit (but for a single entry).
 template <class Key, class Value>
@@ -82,27 +82,19 @@ struct FrameBytes {
 };
 using Frame = std::shared_ptr<const FrameBytes>;
 
-// What a frame's header says of where its payloads are.
-struct Front {
-  uint32_t body_bytes = 0;  // 0: not known; a frame has at least one item
-  bool compressed = false;
-};
-
 Status ReadHeader(const OpenSegment& segment, uint32_t frame, RecordHeader* header) {
   std::array<std::byte, kRecordHeaderBytes> raw;
   DKFS_TRY(file::ReadExactAt(segment.fd.get(), raw, frame, segment.path));
   return DecodeRecordHeader(raw, segment.salt, header);
 }
 
-Result<Frame> ReadFrame(const OpenSegment& segment, uint32_t frame) {
-  RecordHeader header;
-  DKFS_TRY(ReadHeader(segment, frame, &header));
+Result<Frame> ReadFrame(const OpenSegment& segment, uint32_t frame, const RecordHeader& header) {
   auto stored = std::make_shared<const FrameBytes>(header.stored_bytes);
   DKFS_TRY(file::ReadExactAt(segment.fd.get(), stored->bytes(), uint64_t{frame} + kRecordHeaderBytes, segment.path));
   DKFS_TRY(CheckRecordBody(header, stored->bytes()));
-  if (!(header.flags & kRecordCompressed)) return stored;
+  if (!header.compressed()) return stored;
   auto body = std::make_shared<const FrameBytes>(header.body_bytes);
-  DKFS_TRY(codec::Decompress(stored->bytes(), body->bytes()));
+  DKFS_TRY(codec::ExpandBody(header, stored->bytes(), body->bytes()));
   return body;
 }
 
@@ -111,7 +103,7 @@ Result<Frame> ReadFrame(const OpenSegment& segment, uint32_t frame) {
 class SegmentReader::Impl {
  public:
   Impl(std::string journal_path, uint64_t cache_bytes)
-      : path_(std::move(journal_path)), segments_(kMaxOpenSegments), fronts_(kMaxFronts), frames_(cache_bytes) {}
+      : path_(std::move(journal_path)), segments_(kMaxOpenSegments), headers_(kMaxHeaders), frames_(cache_bytes) {}
 
   Status Read(const Location& where, MutableBytes out) EXCLUDES(mutex_) {
     if (where.frame == 0) return ReadPlain(where, where.offset, out);
@@ -123,17 +115,17 @@ class SegmentReader::Impl {
 
   Status ReadToVerify(const Location& where, MutableBytes out) EXCLUDES(mutex_) {
     if (where.frame == 0) return ReadPlain(where, where.offset, out);
-    DKFS_TRY_ASSIGN(const Front front, LoadFront(where));
-    if (front.compressed) return Read(where, out);
-    DKFS_TRY(CheckInside(where, out.size(), front.body_bytes));
+    DKFS_TRY_ASSIGN(const RecordHeader header, LoadHeader(where));
+    if (header.compressed()) return Read(where, out);
+    DKFS_TRY(CheckInside(where, out.size(), header.body_bytes));
     return ReadPlain(where, uint64_t{where.frame} + kRecordHeaderBytes + where.offset, out);
   }
 
   Status Share(const Location& where, size_t bytes, Shared* out) EXCLUDES(mutex_) {
     *out = {};
     if (where.frame == 0) return Status::Ok();
-    DKFS_TRY_ASSIGN(const Front front, LoadFront(where));
-    if (!front.compressed) return Status::Ok();
+    DKFS_TRY_ASSIGN(const RecordHeader header, LoadHeader(where));
+    if (!header.compressed()) return Status::Ok();
     DKFS_TRY_ASSIGN(Frame frame, LoadFrame(where));
     DKFS_TRY(CheckInside(where, bytes, frame->size));
     out->bytes = Bytes(frame->bytes()).subspan(where.offset, bytes);
@@ -145,7 +137,7 @@ class SegmentReader::Impl {
     MutexLock lock(mutex_);
     segments_.EraseIf([&](SegmentId key) { return key == id; });
     frames_.EraseIf([&](const FrameKey& key) { return key.first == id; });
-    fronts_.EraseIf([&](const FrameKey& key) { return key.first == id; });
+    headers_.EraseIf([&](const FrameKey& key) { return key.first == id; });
   }
 
  private:
@@ -199,20 +191,19 @@ class SegmentReader::Impl {
     return header.salt;
   }
 
-  Result<Front> LoadFront(const Location& where) EXCLUDES(mutex_) {
+  Result<RecordHeader> LoadHeader(const Location& where) EXCLUDES(mutex_) {
     const FrameKey key{where.segment, where.frame};
     {
       MutexLock lock(mutex_);
-      if (const Front found = fronts_.Find(key); found.body_bytes > 0) return found;
+      if (const RecordHeader found = headers_.Find(key); found.length > 0) return found;
     }
     DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
     RecordHeader header;
     Status status = ReadHeader(*segment, where.frame, &header);
     if (!status.ok()) return status.Prefix(segment->path + " at " + std::to_string(where.frame));
-    const Front front{header.body_bytes, (header.flags & kRecordCompressed) != 0};
     MutexLock lock(mutex_);
-    fronts_.Insert(key, front, 1);
-    return front;
+    headers_.Insert(key, header, 1);
+    return header;
   }
 
   Result<Frame> LoadFrame(const Location& where) EXCLUDES(mutex_) {
@@ -221,8 +212,9 @@ class SegmentReader::Impl {
       MutexLock lock(mutex_);
       if (Frame found = frames_.Find(key)) return found;
     }
+    DKFS_TRY_ASSIGN(const RecordHeader header, LoadHeader(where));
     DKFS_TRY_ASSIGN(SegmentRef segment, Segment(where.segment));
-    Result<Frame> frame = ReadFrame(*segment, where.frame);
+    Result<Frame> frame = ReadFrame(*segment, where.frame, header);
     if (!frame.ok()) return frame.status().Prefix(segment->path + " at " + std::to_string(where.frame));
     MutexLock lock(mutex_);
     frames_.Insert(key, *frame, (*frame)->size);
@@ -232,7 +224,7 @@ class SegmentReader::Impl {
   const std::string path_;
   Mutex mutex_;
   Lru<SegmentId, SegmentRef> segments_ GUARDED_BY(mutex_);
-  Lru<FrameKey, Front> fronts_ GUARDED_BY(mutex_);
+  Lru<FrameKey, RecordHeader> headers_ GUARDED_BY(mutex_);
   Lru<FrameKey, Frame> frames_ GUARDED_BY(mutex_);
 };
 

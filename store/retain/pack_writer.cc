@@ -166,7 +166,7 @@ Status PackWriter::FlushFrame() {
   RecordHeader header;
   const bool smaller = level_ > 0 && stored.size() < body_.size();
   if (!smaller) stored = body_;
-  header.flags = smaller ? kRecordCompressed : 0;
+  header.flags = smaller ? kRecordZstd : 0;
   header.stored_bytes = static_cast<uint32_t>(stored.size());
   header.body_bytes = static_cast<uint32_t>(body_.size());
   header.length = static_cast<uint32_t>(RoundUp(kRecordHeaderBytes + stored.size(), 8));

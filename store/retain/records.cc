@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include "store/base/file.h"
-#include "store/codec/codec.h"
+#include "store/codec/record_body.h"
 
 namespace dkfs::retain {
 
@@ -16,13 +16,7 @@ Result<Records> Records::Open(const std::string& journal_path, SegmentId id, Seg
 Status Records::Decode(const SegmentScan::Record& record, Record* out) {
   out->header = record.header;
   out->offset = static_cast<uint32_t>(record.offset);
-  Bytes body = record.body;
-  if (record.header.flags & kRecordCompressed) {
-    if (record.header.body_bytes > kMaxRecordBytes) return Status::Corruption("record larger than allowed");
-    body_.resize(record.header.body_bytes);
-    DKFS_TRY(codec::Decompress(record.body, body_));
-    body = body_;
-  }
+  DKFS_TRY_ASSIGN(const Bytes body, codec::RecordBody(record.header, record.body, &body_));
   DKFS_TRY(DecodeItems(body, &out->items));
   for (Item& item : out->items) {
     if (!item.as_of) item.as_of = record.header.seq;
@@ -72,11 +66,11 @@ Status EachVersion(const Records::Record& record, const SegmentHeader& segment,
   for (const Item& item : record.items) {
     const auto* blocks = std::get_if<BlocksItem>(&item.body);
     if (blocks == nullptr) continue;
-    const bool packed = segment.kind == SegmentKind::kPack;
+    const bool framed = segment.kind == SegmentKind::kPack || record.header.compressed();
     uint32_t at = 0;
     for (size_t i = 0; i < blocks->versions.size(); ++i) {
-      BlockEntry entry{blocks->versions[i], {segment.id, packed ? record.offset : 0, item.payload_offset + at}};
-      if (!packed) entry.location.offset += record.offset + static_cast<uint32_t>(kRecordHeaderBytes);
+      BlockEntry entry{blocks->versions[i], {segment.id, framed ? record.offset : 0, item.payload_offset + at}};
+      if (!framed) entry.location.offset += record.offset + static_cast<uint32_t>(kRecordHeaderBytes);
       const uint32_t bytes = entry.version.stored_bytes;
       if (entry.version.kind == BlockKind::kReference) {
         DKFS_TRY(ResolveReference(item.payload.subspan(at, bytes), &entry.version, &entry.location));

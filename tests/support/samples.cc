@@ -106,7 +106,7 @@ RecordHeader AnyRecordHeader(Random* random) {
   h.stored_bytes = static_cast<uint32_t>(random->Below(kMaxRecordBytes - kRecordHeaderBytes - 8));
   h.body_bytes = h.stored_bytes;
   if (random->OneIn(2)) {
-    h.flags = kRecordCompressed;
+    h.flags = random->OneIn(2) ? kRecordZstd : kRecordLz4;
     h.body_bytes = static_cast<uint32_t>(random->Below(kMaxRecordBytes));
   }
   h.length = static_cast<uint32_t>(RoundUp(kRecordHeaderBytes + h.stored_bytes, 8));

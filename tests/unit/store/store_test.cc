@@ -12,6 +12,7 @@
 
 #include "store/base/fault.h"
 #include "store/base/hash.h"
+#include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
 namespace dkfs::test {
@@ -58,15 +59,17 @@ class StoreTest : public testing::Test {
     EXPECT_TRUE(seq.ok()) << seq.status().ToString();
     return seq.ok() ? *seq : Seq{};
   }
-  Seq AppendBlock(FileId file, uint64_t block, char fill) {
+  Seq AppendBlock(FileId file, uint64_t block, char fill, bool compressible = true) {
     const std::string bytes(size_t{1} << kDefaultBlockShift, fill);
     const BlockVersion version{BlockKind::kBaseline, 0, static_cast<uint32_t>(bytes.size()), Hash64(AsBytes(bytes)),
                                Seq{}};
     const Bytes payload = AsBytes(bytes);
     RecordBuilder record;
     record.Blocks(file, LayoutId{1}, kDefaultBlockShift, block, std::span(&version, 1), std::span(&payload, 1));
+    record.SetCompressible(compressible);
     Result<Seq> seq = store_->Append(record);
     EXPECT_TRUE(seq.ok()) << seq.status().ToString();
+    EXPECT_EQ(record.shrunk(), compressible ? RecordBuilder::Shrunk::kYes : RecordBuilder::Shrunk::kUntried);
     return seq.ok() ? *seq : Seq{};
   }
   std::string ReadBlock(FileId file, uint64_t block, Seq at = kLatest) {
@@ -94,6 +97,24 @@ class StoreTest : public testing::Test {
       return true;
     }
     return false;
+  }
+
+  void ExpectDamageOfBlockOneOnly(FileId file) {
+    EXPECT_EQ(ReadBlock(file, 0), "a");
+    EXPECT_EQ(ReadBlock(file, 2), "c");
+    const std::string damage = ReadBlock(file, 1);
+    EXPECT_NE(damage.find("file 2 block 1"), std::string::npos) << damage;
+    EXPECT_NE(damage.find("as of seq"), std::string::npos) << damage;
+    std::vector<std::string> runs;
+    ASSERT_TRUE(store_
+                    ->ReadBlocks(file, FileState(3 << kDefaultBlockShift), 0, 3, kLatest,
+                                 [&](const Store::BlockRun& run) {
+                                   runs.push_back(std::to_string(run.first) +
+                                                  (run.status.IsCorruption() ? " damage" : " data"));
+                                   return true;
+                                 })
+                    .ok());
+    EXPECT_EQ(runs, (std::vector<std::string>{"0 data", "1 damage", "2 data"}));
   }
 
   TempDir dir_;
@@ -317,27 +338,69 @@ TEST_F(StoreTest, AFlippedPayloadIsDamageOfThatBlockOnly) {
   const FileId file = store_->NewFile();
   AppendInode(file, FileState(3 << kDefaultBlockShift));
   AppendBlock(file, 0, 'a');
-  AppendBlock(file, 1, 'b');
+  AppendBlock(file, 1, 'b', false);
   AppendBlock(file, 2, 'c');
   ASSERT_TRUE(store_->Close().ok());
   store_.reset();
   ASSERT_TRUE(FlipIn(std::string(5000, 'b')));
   Open();
-  EXPECT_EQ(ReadBlock(file, 0), "a");
-  EXPECT_EQ(ReadBlock(file, 2), "c");
-  const std::string damage = ReadBlock(file, 1);
-  EXPECT_NE(damage.find("file 2 block 1"), std::string::npos) << damage;
-  EXPECT_NE(damage.find("as of seq"), std::string::npos) << damage;
-  std::vector<std::string> runs;
-  ASSERT_TRUE(store_
-                  ->ReadBlocks(file, FileState(3 << kDefaultBlockShift), 0, 3, kLatest,
-                               [&](const Store::BlockRun& run) {
-                                 runs.push_back(std::to_string(run.first) +
-                                                (run.status.IsCorruption() ? " damage" : " data"));
-                                 return true;
-                               })
-                  .ok());
-  EXPECT_EQ(runs, (std::vector<std::string>{"0 data", "1 damage", "2 data"}));
+  ExpectDamageOfBlockOneOnly(file);
+}
+
+TEST_F(StoreTest, AFlippedCompressedRecordIsDamageOfItsBlockOnly) {
+  Open();
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(3 << kDefaultBlockShift));
+  AppendBlock(file, 0, 'a');
+  AppendBlock(file, 1, 'b');
+  AppendBlock(file, 2, 'c');
+  ASSERT_TRUE(store_->Close().ok());
+  store_.reset();
+  ASSERT_TRUE(FlipIn("bbbbb"));  // an LZ4 block ends with literals
+  Open();
+  ExpectDamageOfBlockOneOnly(file);
+}
+
+// Beside zeros, which LZ4 makes small, bytes that nothing makes smaller.
+TEST_F(StoreTest, OnlyBodiesThatBecomeSmallerAreStoredCompressed) {
+  Open();
+  test::Random random(test::TestSeed());
+  const FileId file = store_->NewFile();
+  AppendInode(file, FileState(200 << kDefaultBlockShift));
+  const auto append = [&](uint64_t block, const std::string& bytes, size_t count) {
+    std::vector<BlockVersion> versions;
+    for (size_t i = 0; i < count; ++i) {
+      const Bytes part = AsBytes(bytes).subspan(i * bytes.size() / count, bytes.size() / count);
+      versions.push_back({BlockKind::kBaseline, 0, static_cast<uint32_t>(part.size()),
+                          HashZeroPadded(part, size_t{1} << kDefaultBlockShift), Seq{}});
+    }
+    const Bytes payload = AsBytes(bytes);
+    RecordBuilder record;
+    record.Blocks(file, LayoutId{1}, kDefaultBlockShift, block, versions, std::span(&payload, 1));
+    const uint64_t before = store_->GetStatus().record_bytes;
+    EXPECT_TRUE(store_->Append(record).ok());
+    return std::pair(record.shrunk(), store_->GetStatus().record_bytes - before);
+  };
+  using Shrunk = RecordBuilder::Shrunk;
+  const auto [random_shrunk, random_bytes] = append(0, random.Text(8192), 1);
+  EXPECT_EQ(random_shrunk, Shrunk::kNo);
+  EXPECT_GT(random_bytes, 8192u);
+  const auto [zero_shrunk, zero_bytes] = append(1, std::string(32 * 8192, 'z').substr(0, 31 * 8192), 31);
+  EXPECT_EQ(zero_shrunk, Shrunk::kYes);
+  EXPECT_LT(zero_bytes, 4096u);
+  EXPECT_EQ(append(40, std::string(40 * 8192, 'l'), 40).first, Shrunk::kUntried);  // large
+  EXPECT_EQ(append(90, std::string(500, 's'), 1).first, Shrunk::kUntried);         // small
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(ReadBlock(file, 17), "z");
+    EXPECT_EQ(ReadBlock(file, 41), "l");
+    if (round == 0) Open();
+    if (round == 1) {
+      ASSERT_TRUE(store_->Close().ok());
+      store_.reset();
+      std::filesystem::remove_all(path_ + "/index");
+      Open();
+    }
+  }
 }
 
 TEST_F(StoreTest, AMissingSegmentDegradesButDoesNotStop) {

@@ -227,5 +227,22 @@ TEST_F(InodeTest, ConcurrentUseNeverSeesOlderState) {
   EXPECT_EQ(table_->size(), 0u);
 }
 
+TEST(CompressGateTest, WhatDoesNotShrinkIsTriedMoreAndMoreRarely) {
+  CompressGate gate;
+  std::vector<int> tried;
+  for (int write = 0; write < 400; ++write) {
+    if (!gate.Try()) continue;
+    tried.push_back(write);
+    gate.Note(false);
+  }
+  EXPECT_EQ(tried, (std::vector<int>{0, 2, 5, 10, 19, 36, 69, 134, 199, 264, 329, 394}));
+  while (!gate.Try()) continue;
+  gate.Note(true);
+  EXPECT_TRUE(gate.Try());
+  gate.Note(false);
+  EXPECT_FALSE(gate.Try());
+  EXPECT_TRUE(gate.Try());
+}
+
 }  // namespace
 }  // namespace dkfs

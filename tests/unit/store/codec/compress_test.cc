@@ -69,6 +69,50 @@ TEST(CompressTest, DamagedFramesNeverWriteOutside) {
   }
 }
 
+TEST(CompressFastTest, RoundTripsWhatFits) {
+  const uint64_t seed = test::TestSeed();
+  test::Random random(seed);
+  for (const size_t size : {size_t{1}, size_t{100}, size_t{8192}, size_t{200'000}}) {
+    std::string text = random.Text(size / 2);
+    text.resize(size, 'z');
+    std::string stored(size + size / 100 + 64, '\0');
+    stored.resize(CompressFast(AsBytes(text), Room(&stored)));
+    ASSERT_GT(stored.size(), 0u);
+    std::string back(size, '\0');
+    ASSERT_TRUE(DecompressFast(AsBytes(stored), Room(&back)).ok()) << "seed " << seed;
+    ASSERT_EQ(back, text) << "seed " << seed;
+    std::string other(size + 1, '\0');
+    EXPECT_TRUE(DecompressFast(AsBytes(stored), Room(&other)).IsCorruption());
+    EXPECT_TRUE(DecompressFast(AsBytes(stored), Room(&other).first(size - 1)).IsCorruption());
+    for (size_t n = 0; n < std::min<size_t>(stored.size(), 500); ++n) {
+      EXPECT_TRUE(DecompressFast(AsBytes(stored).first(n), Room(&back)).IsCorruption()) << n;
+    }
+  }
+}
+
+TEST(CompressFastTest, WhatDoesNotFitIsRefused) {
+  test::Random random(test::TestSeed());
+  const std::string text = random.Text(8192);
+  std::string out(8192 / 8 * 7 + 16, 'g');
+  EXPECT_EQ(CompressFast(AsBytes(text), Room(&out).first(8192 / 8 * 7)), 0u);
+  EXPECT_EQ(out.substr(8192 / 8 * 7), std::string(16, 'g'));
+}
+
+TEST(CompressFastTest, DamageNeverWritesOutside) {
+  const uint64_t seed = test::TestSeed();
+  test::Random random(seed);
+  for (int i = 0; i < 5000; ++i) {
+    const std::string text = random.Name(100) + std::string(100, 'x');
+    std::string stored(400, '\0');
+    stored.resize(CompressFast(AsBytes(text), Room(&stored)));
+    const std::string damaged = test::Mutate(&random, stored);
+    std::string guarded(32 + 64, 'g');
+    const Status status = DecompressFast(AsBytes(damaged), Room(&guarded).subspan(16, 64));
+    ASSERT_TRUE(status.ok() || status.IsCorruption());
+    ASSERT_EQ(guarded.substr(0, 16) + guarded.substr(80), std::string(32, 'g')) << "seed " << seed;
+  }
+}
+
 TEST(CompressTest, ThreadsHaveContextsOfTheirOwn) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

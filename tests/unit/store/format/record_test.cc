@@ -77,8 +77,14 @@ TEST(RecordHeaderTest, ZerosAreNoRecord) { EXPECT_EQ(CodeOf(HeaderBytes{}, 0), E
 TEST(RecordHeaderTest, NewerVersionsAreRefusedByName) {
   EXPECT_EQ(CodeOf(With<uint16_t>(4, 2)), ENOTSUP);
   EXPECT_EQ(CodeOf(With<uint16_t>(4, 0)), EUCLEAN);
-  EXPECT_EQ(CodeOf(With<uint16_t>(6, 0x02)), ENOTSUP) << "an unknown flag that changes how the body is read";
+  EXPECT_EQ(CodeOf(With<uint16_t>(6, 0x04)), ENOTSUP) << "an unknown flag that changes how the body is read";
   EXPECT_EQ(CodeOf(With<uint16_t>(6, 0x0100)), 0) << "an unknown flag that may be ignored";
+}
+
+TEST(RecordHeaderTest, ABodyIsCompressedInOneWay) {
+  EXPECT_EQ(CodeOf(With<uint16_t>(6, kRecordZstd)), 0);
+  EXPECT_EQ(CodeOf(With<uint16_t>(6, kRecordLz4)), 0);
+  EXPECT_EQ(CodeOf(With<uint16_t>(6, kRecordZstd | kRecordLz4)), EUCLEAN);
 }
 
 TEST(RecordHeaderTest, LengthsThatDoNotFitAreDamageEvenWithAGoodChecksum) {

@@ -185,7 +185,7 @@ TEST(IndexTest, FlushThatFailedForSpaceEndsLater) {
 }
 
 TEST(IndexTest, VoidedRecordFlushedBeforeACrashGoesWhenTheTailIsReplayed) {
-  for (bool segment_gone : {false, true}) {
+  for (const bool segment_gone : {false, true}) {
     Rig rig("void");
     rig.Append({Inode(kFile, 5)});
     rig.Append({Inode(kFile, 6), Hole(kFile, kLayout, 1, 11), Make(XattrItem{kFile, "user.a", "v"}),
@@ -206,6 +206,29 @@ TEST(IndexTest, VoidedRecordFlushedBeforeACrashGoesWhenTheTailIsReplayed) {
     EXPECT_TRUE(rig.index->Links(kFile, kLatest)->empty());
     EXPECT_EQ(rig.index->CoveringRange(kFile, kLayout, 5, Seq{}, kLatest)->value, 0u);
   }
+}
+
+TEST(IndexTest, ACompressedRecordIsAFrameAndCanBeVoided) {
+  Rig rig("compressed");
+  BlockVersion version;
+  version.kind = BlockKind::kBaseline;
+  version.stored_bytes = 2000;
+  const auto append = [&] {
+    return rig.Append({Make(BlocksItem{kFile, kLayout, kDefaultBlockShift, 1, {version}})}, {},
+                      {std::string(2000, 'p')}, true);
+  };
+  append();
+  const uint32_t offset = rig.journal.back().at.offset;
+  append();
+  ASSERT_TRUE(rig.Flush().ok());
+  rig.Append({Make(VoidItem{Seq{2}})});
+  rig.Crash(3);
+  Seq seq;
+  BlockEntry entry;
+  ASSERT_TRUE(rig.index->NewestBlock(kFile, kLayout, 1, kLatest, &seq, &entry).ok());
+  EXPECT_EQ(seq, Seq{1});
+  EXPECT_EQ(entry.location.frame, offset);
+  EXPECT_EQ(rig.journal[0].body.substr(entry.location.offset, 2000), std::string(2000, 'p'));
 }
 
 TEST(IndexTest, RepointOnlyWhereTheIndexStillHoldsWhatWasPacked) {

@@ -11,6 +11,7 @@
 
 #include "store/base/file.h"
 #include "store/base/hash.h"
+#include "store/codec/codec.h"
 #include "store/format/record.h"
 #include "store/format/segment.h"
 #include "store/index/index.h"
@@ -87,24 +88,33 @@ class Rig {
   }
 
   // Appends to the segment file and enqueues, as the store does.
-  Seq Append(const std::vector<Item>& items, TimeSpec time = {}, const std::vector<std::string>& payloads = {}) {
+  Seq Append(const std::vector<Item>& items, TimeSpec time = {}, const std::vector<std::string>& payloads = {},
+             bool compressed = false) {
     Written record;
     record.body = Encode(items, payloads);
     record.at.seq = Seq{journal.size() + 1};
     record.at.segment = SegmentId{1};
     record.at.offset = journal.empty() ? kSegmentHeaderBytes : journal.back().at.offset + journal.back().at.length;
-    record.at.length = static_cast<uint32_t>(kRecordHeaderBytes + record.body.size());
+    std::string stored = record.body;
+    if (compressed) {
+      const MutableBytes room{reinterpret_cast<std::byte*>(stored.data()), stored.size()};
+      stored.resize(codec::CompressFast(AsBytes(record.body), room));
+      EXPECT_GT(stored.size(), 0u);
+    }
+    record.at.length = static_cast<uint32_t>(RoundUp(kRecordHeaderBytes + stored.size(), 8));
     record.at.time = time;
+    record.at.compressed = compressed;
     RecordHeader header;
     header.length = record.at.length;
-    header.stored_bytes = header.body_bytes = static_cast<uint32_t>(record.body.size());
+    header.stored_bytes = static_cast<uint32_t>(stored.size());
+    header.body_bytes = static_cast<uint32_t>(record.body.size());
+    header.flags = compressed ? kRecordLz4 : 0;
     header.item_count = static_cast<uint32_t>(items.size());
-    header.body_checksum = Hash64(AsBytes(record.body));
+    header.body_checksum = Hash64(AsBytes(stored));
     header.seq = record.at.seq;
     header.time = time;
     EXPECT_TRUE(file::WriteAt(segment_.get(), EncodeRecordHeader(header, kSalt), record.at.offset, "segment").ok());
-    EXPECT_TRUE(
-        file::WriteAt(segment_.get(), AsBytes(record.body), record.at.offset + kRecordHeaderBytes, "segment").ok());
+    EXPECT_TRUE(file::WriteAt(segment_.get(), AsBytes(stored), record.at.offset + kRecordHeaderBytes, "segment").ok());
     journal.push_back(record);
     Enqueue(record);
     return record.at.seq;

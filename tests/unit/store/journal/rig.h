@@ -32,6 +32,7 @@ struct Written {
   Appended at;
   std::string body;
   Seq synced;  // when it was appended
+  uint16_t flags = 0;
 };
 
 // All records ever appended and still expected, Seq n at [n - 1].
@@ -74,6 +75,9 @@ struct Rig {
             EXPECT_EQ(at.offset, w.at.offset);
             EXPECT_EQ(at.length, w.at.length);
             EXPECT_TRUE(AsString(body) == w.body) << "Seq " << at.seq.value;
+            EXPECT_EQ(header.flags, w.flags);
+            EXPECT_EQ(header.body_bytes, w.flags == 0 ? w.body.size() : 3 * w.body.size());
+            EXPECT_EQ(at.compressed, w.flags != 0);
           }
           expected = Seq(expected.value + 1);
           return Status::Ok();
@@ -92,13 +96,17 @@ struct Rig {
     char* data = const_cast<char*>(body.data());
     const struct iovec parts[2] = {{data, half}, {data + half, body.size() - half}};
     const Seq synced = journal->synced();
+    // The journal takes a compressed body for what it is said to be.
+    const uint16_t flags = model.size() % 3 == 1 ? kRecordLz4 : 0;
     auto at = journal->Append({.parts = parts,
                                .count = 2,
                                .bytes = static_cast<uint32_t>(body.size()),
                                .items = 1,
-                               .checksum = Hash64(AsBytes(body))},
+                               .checksum = Hash64(AsBytes(body)),
+                               .expanded_bytes = static_cast<uint32_t>(3 * body.size()),
+                               .flags = flags},
                               0, urgent, nullptr);
-    if (at.ok()) model.push_back({*at, body, synced});
+    if (at.ok()) model.push_back({*at, body, synced, flags});
     return at.status();
   }
 

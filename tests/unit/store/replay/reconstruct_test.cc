@@ -69,7 +69,7 @@ class ReconstructTest : public testing::Test {
     EXPECT_TRUE(codec::Compress(AsBytes(body), 1, &stored).ok());
     if (!compressed) stored = body;
     RecordHeader header;
-    header.flags = compressed ? kRecordCompressed : 0;
+    header.flags = compressed ? kRecordZstd : 0;
     header.stored_bytes = static_cast<uint32_t>(stored.size());
     header.body_bytes = static_cast<uint32_t>(body.size());
     header.length = static_cast<uint32_t>(RoundUp(kRecordHeaderBytes + stored.size(), 8));
