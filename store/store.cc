@@ -147,6 +147,7 @@ StoreStatus Store::GetStatus() const {
     status.synced = impl.journal->synced();
     status.records = stats.records;
     status.record_bytes = stats.bytes;
+    status.expanded_bytes = stats.expanded_bytes;
     status.syncs = stats.syncs;
     status.sync_ns = stats.sync_ns;
     status.barriers = stats.barriers;

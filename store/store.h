@@ -60,6 +60,7 @@ struct StoreStatus {
   uint64_t budget_bytes = 0;
   uint64_t queue_bytes = 0;                // not yet indexed
   uint64_t records = 0, record_bytes = 0;  // appended since open
+  uint64_t expanded_bytes = 0;             // of those records before compression
   uint64_t syncs = 0, sync_ns = 0, barriers = 0;
   uint64_t packed_segments = 0, deleted_segments = 0;
   std::chrono::seconds retain{0};

@@ -99,6 +99,7 @@ void AddRequests(const RequestSnapshot& requests, Families* out) {
 void AddStore(const StoreStatus& s, Families* out) {
   out->Counter("dkfs_blueshift_records_total", "Records appended to the journal", s.records);
   out->Counter("dkfs_blueshift_appended_bytes_total", "Bytes of records appended to the journal", s.record_bytes);
+  out->Counter("dkfs_blueshift_expanded_bytes_total", "The same before compression", s.expanded_bytes);
   out->Gauge("dkfs_index_lag_records", "Records appended but not indexed yet",
              static_cast<double>(s.appended.value - std::min(s.indexed.value, s.appended.value)));
   out->Gauge("dkfs_index_lag_bytes", "Bytes of records not indexed yet", static_cast<double>(s.queue_bytes));

@@ -60,6 +60,7 @@ json StoreOf(const StoreStatus& s) {
           {"unindexed_bytes", s.queue_bytes},
           {"records", s.records},
           {"record_bytes", s.record_bytes},
+          {"expanded_bytes", s.expanded_bytes},
           {"syncs", s.syncs},
           {"packed_segments", s.packed_segments}};
 }

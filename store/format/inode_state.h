@@ -21,7 +21,7 @@ enum class ContentState : uint8_t {
 // numbers are of few kinds.
 struct CapturePolicy {
   bool delta = true;
-  uint8_t compression = 3;     // zstd's level in packs: 0 (off), 1, 3 or 9
+  uint8_t compression = 3;     // zstd's level in packs: 0 (off, in the journal as well), 1, 3 or 9
   uint8_t fold_interval = 24;  // most deltas in a chain: 8, 24, 48 or 96
   friend bool operator==(const CapturePolicy&, const CapturePolicy&) = default;
 };

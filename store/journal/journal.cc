@@ -68,7 +68,7 @@ class Journal::Impl {
 
   const uint64_t epoch;
   std::atomic<uint64_t> appended;
-  std::atomic<uint64_t> records{0}, bytes{0}, syncs{0}, sync_ns{0}, barriers{0};
+  std::atomic<uint64_t> records{0}, bytes{0}, expanded_bytes{0}, syncs{0}, sync_ns{0}, barriers{0};
 
  private:
   using Segment = std::shared_ptr<SegmentFile>;
@@ -217,6 +217,7 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
   appended.store(header.seq.value, std::memory_order_release);
   records.fetch_add(1, std::memory_order_relaxed);
   bytes.fetch_add(length, std::memory_order_relaxed);
+  expanded_bytes.fetch_add(length - header.stored_bytes + header.body_bytes, std::memory_order_relaxed);
   if (on_append) on_append(at);
   return at;
 }
@@ -376,6 +377,7 @@ Status Journal::Seal() { return impl_->Seal(); }
 JournalStats Journal::stats() const {
   return {.records = impl_->records,
           .bytes = impl_->bytes,
+          .expanded_bytes = impl_->expanded_bytes,
           .syncs = impl_->syncs,
           .sync_ns = impl_->sync_ns,
           .barriers = impl_->barriers};

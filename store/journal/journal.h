@@ -73,7 +73,8 @@ struct SegmentInfo {
 };
 
 struct JournalStats {
-  uint64_t records = 0, bytes = 0, syncs = 0, sync_ns = 0, barriers = 0;
+  uint64_t records = 0, bytes = 0, expanded_bytes = 0;  // the latter before compression
+  uint64_t syncs = 0, sync_ns = 0, barriers = 0;
 };
 
 class Journal {

@@ -41,7 +41,8 @@ def test_metrics_count_what_happens(base):
 
         assert grew('dkfs_fuse_requests_total{op="write"') >= 10
         assert grew("dkfs_blueshift_records_total") >= 11
-        assert grew("dkfs_blueshift_appended_bytes_total") >= 8192
+        assert grew("dkfs_blueshift_expanded_bytes_total") >= 10 * 8192
+        assert 10 * 200 < grew("dkfs_blueshift_appended_bytes_total") < 8192  # ten pages of one letter
         for family in ("dkfs_fuse_request_duration_seconds", "dkfs_journal_sync_duration_seconds",
                        "dkfs_journal_group_commit_size", "dkfs_index_lag", "dkfs_redshift_", "dkfs_store_bytes", "dkfs_degraded"):
             assert f"# TYPE {family}" in text or any(line.startswith(f"# TYPE {family}") for line in text.splitlines()), family
