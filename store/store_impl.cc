@@ -23,6 +23,7 @@ constexpr uint64_t kLeastSegmentBytes = 2 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
 using std::chrono::milliseconds;
+constexpr milliseconds kQuietAfterOpen{500};  // what can wait leaves the disk to whoever waits for the mount
 
 ReplayBody FeedTo(Index* index) {
   return [index](const Appended& at, Bytes body) -> Status {
@@ -68,6 +69,7 @@ Status Store::Impl::OpenForWriting() {
   journal_options.segment_bytes = std::min(options.segment_bytes, ShareOfBudget(32, kLeastSegmentBytes));
   journal_options.reserve_bytes = std::min(journal_options.reserve_bytes, ShareOfBudget(64, kLeastSegmentBytes));
   journal_options.clock = options.clock;
+  if (options.background) journal_options.spare_after = kQuietAfterOpen;
   journal_options.on_sync = options.on_sync;
   journal_options.behind = [this] { return Behind(); };
   DKFS_TRY_ASSIGN(journal,
@@ -259,7 +261,8 @@ void Store::Impl::StartWorkers() {
   syncer_ = std::make_unique<Worker>("dkfs-sync", [this] { return SyncRound(); });
   flusher_ = std::make_unique<Worker>("dkfs-flush", [this] { return FlushRound(); });
   maintainer_ = std::make_unique<Worker>(
-      "dkfs-retain", [this] { return MaintainRound(); }, Worker::Priority::kIdle);
+      "dkfs-retain", [this] { return MaintainRound(); }, Worker::Priority::kIdle,
+      std::min(kQuietAfterOpen, options.maintain_every));
   for (Worker* worker : {indexer_.get(), syncer_.get(), flusher_.get(), maintainer_.get()}) worker->Start();
   MutexLock lock(behind_mutex_);
   maintaining_ = true;

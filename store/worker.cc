@@ -8,8 +8,12 @@
 
 namespace dkfs {
 
-Worker::Worker(std::string name, Round round, Priority priority)
-    : name_(std::move(name)), round_(std::move(round)), priority_(priority), idle_(priority == Priority::kIdle) {}
+Worker::Worker(std::string name, Round round, Priority priority, Delay first)
+    : name_(std::move(name)),
+      round_(std::move(round)),
+      priority_(priority),
+      first_(first),
+      idle_(priority == Priority::kIdle) {}
 
 void Worker::Start() {
   // Signals belong to the program's own threads.
@@ -44,16 +48,18 @@ void Worker::Loop() {
   tid_ = gettid();
   if (priority_ == Priority::kBulk) ScheduleInBulk();
   if (idle_) ScheduleWhenIdle(tid_, true);
-  for (;;) {
-    const auto until = std::chrono::steady_clock::now() + round_();
-    MutexLock lock(mutex_);
-    while (!stop_ && !nudged_) {
-      const auto left = until - std::chrono::steady_clock::now();
-      if (left <= left.zero() || !changed_.WaitFor(mutex_, left)) break;
-    }
-    if (stop_) return;
-    nudged_ = false;
+  for (Delay delay = first_; Wait(delay);) delay = round_();
+}
+
+bool Worker::Wait(Delay delay) {
+  const auto until = std::chrono::steady_clock::now() + delay;
+  MutexLock lock(mutex_);
+  while (!stop_ && !nudged_) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= left.zero() || !changed_.WaitFor(mutex_, left)) break;
   }
+  nudged_ = false;
+  return !stop_;
 }
 
 }  // namespace dkfs

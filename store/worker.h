@@ -22,7 +22,8 @@ class Worker {
     kBulk,  // interrupts nobody when it wakes
     kIdle,  // its work may always wait
   };
-  Worker(std::string name, Round round, Priority priority = Priority::kNormal);
+  // The first round begins `first` after Start.
+  Worker(std::string name, Round round, Priority priority = Priority::kNormal, Delay first = Delay(0));
   ~Worker() { Stop(); }
   void Start();
   void Stop() EXCLUDES(mutex_);   // waits for the round under way; no round comes after
@@ -31,10 +32,12 @@ class Worker {
 
  private:
   void Loop() EXCLUDES(mutex_);
+  bool Wait(Delay delay) EXCLUDES(mutex_);  // false: stopped
 
   const std::string name_;
   const Round round_;
   const Priority priority_;
+  const Delay first_;
   std::atomic<bool> idle_;
   std::atomic<pid_t> tid_{0};
   Mutex mutex_;

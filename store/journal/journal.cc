@@ -107,7 +107,9 @@ Journal::Impl::Impl(UniqueFd dir, const Recovered& recovered, const SegmentHeade
       sealed_(recovered.sealed),
       supply(
           dir_.get(), proto, recovered.next_id,
-          {.segment_bytes = options.segment_bytes, .reserve_bytes = options.reserve_bytes},
+          {.segment_bytes = options.segment_bytes,
+           .reserve_bytes = options.reserve_bytes,
+           .spare_after = options.spare_after},
           [this](const Segment& segment, const Status& status) { OnSealed(segment, status); }, options.behind),
       commit(
           recovered.last, [this] { return Flush(); },

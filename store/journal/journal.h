@@ -21,6 +21,7 @@
 
 #include <sys/uio.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,6 +37,9 @@ namespace dkfs {
 
 struct JournalOptions {
   uint64_t segment_bytes = 64 << 20;  // 1 MiB .. 1 GiB; the first segment after open is segment_bytes / 8
+  // How long after the open the first spare segment is prepared, unless it is needed before: so that opening has the
+  // disk for itself.
+  std::chrono::milliseconds spare_after{0};
   uint64_t reserve_bytes = 32 << 20;  // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
   // Asked every 50 ms before a segment is prepared that nobody urgent waits for: true holds it back, so that

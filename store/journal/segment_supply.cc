@@ -50,8 +50,17 @@ bool SegmentSupply::HasWork() const {
   return !sealing_.empty() || wanted_.ticket > attempted_ || (spare_ == nullptr && plain_.ok());
 }
 
+void SegmentSupply::Rest() {
+  const auto until = std::chrono::steady_clock::now() + limits_.spare_after;
+  while (!stop_ && sealing_.empty() && wanted_.ticket <= attempted_) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= left.zero() || !work_.WaitFor(mutex_, left)) return;
+  }
+}
+
 void SegmentSupply::Run() {
   mutex_.lock();
+  Rest();
   for (;;) {
     while (!stop_ && !HasWork()) {
       const bool short_of_space = spare_ == nullptr || reserve_ < limits_.reserve_bytes;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -34,6 +35,7 @@ class SegmentSupply {
   using Behind = std::function<bool()>;  // see JournalOptions
   struct Limits {
     uint64_t segment_bytes = 0, reserve_bytes = 0;
+    std::chrono::milliseconds spare_after{0};  // see JournalOptions
   };
 
   // `proto` has the fields common to all segments of this opening. `dirfd` outlives the supply.
@@ -70,6 +72,7 @@ class SegmentSupply {
     uint64_t ticket = 0;
   };
   void Run();
+  void Rest() REQUIRES(mutex_);
   bool HasWork() const REQUIRES(mutex_);
   void SealOne() EXCLUDES(mutex_);
   bool HoldBack() EXCLUDES(mutex_);

@@ -49,7 +49,8 @@ void CompressFast(benchmark::State& state) {
   const std::string block = Block(static_cast<size_t>(state.range(0)), 1);
   std::string out(block.size(), '\0');
   for (auto _ : state) {
-    benchmark::DoNotOptimize(codec::CompressFast(AsBytes(block), {reinterpret_cast<std::byte*>(out.data()), out.size()}));
+    benchmark::DoNotOptimize(
+        codec::CompressFast(AsBytes(block), {reinterpret_cast<std::byte*>(out.data()), out.size()}));
   }
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
