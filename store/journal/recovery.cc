@@ -87,13 +87,14 @@ class Recovery {
   std::string gap_why_ = "no record";
 };
 
-// The headers of all segments are read below: asked for at once, the disk works on many of them at a time.
+// The headers of all segments are read, here or by retention (packs): asked for at once, the disk works on many of them
+// at a time.
 void Recovery::PrefetchFronts(const std::vector<std::string>& names) const {
   constexpr off_t kFront = kSegmentHeaderBytes + kRecordHeaderBytes;
   for (const std::string& name : names) {
     SegmentId id;
     SegmentKind kind;
-    if (!ParseSegmentName(name, &id, &kind).ok() || kind != SegmentKind::kJournal) continue;
+    if (!ParseSegmentName(name, &id, &kind).ok()) continue;
     const Result<UniqueFd> fd = file::OpenRegular(dirfd_, name);
     if (fd.ok()) ::posix_fadvise(fd->get(), 0, kFront, POSIX_FADV_WILLNEED);  // what is wrong shows when it is read
   }

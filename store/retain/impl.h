@@ -1,6 +1,7 @@
 // The Retainer's insides: what Step does in which order.
 #pragma once
 
+#include <map>
 #include <optional>
 
 #include "store/retain/ages.h"
@@ -32,7 +33,7 @@ class Retainer::Impl {
     retain::PassResult pass;
   };
   Status CleanUp();  // T3, after a crash
-  Status Redo(SegmentId pack);
+  Status Redo(SegmentId pack, const std::map<SegmentId, SegmentInfo>& on_disk);
   Result<bool> Work();
   Result<bool> FollowTime() EXCLUDES(mutex_);  // the horizon, by age
   Result<bool> PackJournal() EXCLUDES(mutex_);

@@ -2,6 +2,8 @@
 // end, and sources of published packs.
 #include <fcntl.h>
 
+#include <map>
+
 #include "store/base/file.h"
 #include "store/base/log.h"
 #include "store/retain/impl.h"
@@ -15,7 +17,7 @@ namespace {
 
 struct OnDisk {
   std::vector<std::string> temporary;
-  std::vector<SegmentInfo> segments;  // id and kind only
+  std::map<SegmentId, SegmentInfo> segments;  // id and kind only
 };
 
 Result<OnDisk> List(const std::string& path) {
@@ -25,7 +27,7 @@ Result<OnDisk> List(const std::string& path) {
   for (const std::string& name : names) {
     SegmentInfo info;
     if (name.ends_with(ending)) found.temporary.push_back(name);
-    if (ParseSegmentName(name, &info.id, &info.kind).ok()) found.segments.push_back(info);
+    if (ParseSegmentName(name, &info.id, &info.kind).ok()) found.segments[info.id] = info;
   }
   return found;
 }
@@ -54,18 +56,19 @@ Status Retainer::Impl::CleanUp() {
   DKFS_TRY_ASSIGN(UniqueFd dir, file::Open(AT_FDCWD, context_.journal_path, O_RDONLY | O_DIRECTORY));
   DKFS_TRY_ASSIGN(OnDisk disk, List(context_.journal_path));
   for (const std::string& name : disk.temporary) DKFS_TRY(file::RemoveTree(dir.get(), name));
-  std::set<SegmentId> there;
-  for (const SegmentInfo& segment : disk.segments) {
-    if (segment.kind == SegmentKind::kPack && !packs_.Contains(segment.id)) {
-      Log(LogLevel::kInfo, "unfinished_pack_removed", {{"segment", segment.id.value}});
-      DKFS_TRY(retain::DeleteSegment(context_, segment.id, segment.kind));
-    } else {
-      there.insert(segment.id);
+  for (auto it = disk.segments.begin(); it != disk.segments.end();) {
+    const SegmentInfo segment = it->second;
+    if (segment.kind != SegmentKind::kPack || packs_.Contains(segment.id)) {
+      ++it;
+      continue;
     }
+    Log(LogLevel::kInfo, "unfinished_pack_removed", {{"segment", segment.id.value}});
+    DKFS_TRY(retain::DeleteSegment(context_, segment.id, segment.kind));
+    it = disk.segments.erase(it);
   }
   for (const SegmentInfo& pack : packs_.List()) {
-    if (there.contains(pack.id)) {
-      DKFS_TRY(Redo(pack.id));
+    if (disk.segments.contains(pack.id)) {
+      DKFS_TRY(Redo(pack.id, disk.segments));
       continue;
     }
     Log(LogLevel::kError, "pack_missing",
@@ -76,7 +79,7 @@ Status Retainer::Impl::CleanUp() {
 }
 
 // Ends what the pack's publication did not reach: all of it, or the deletion of the sources.
-Status Retainer::Impl::Redo(SegmentId pack) {
+Status Retainer::Impl::Redo(SegmentId pack, const std::map<SegmentId, SegmentInfo>& on_disk) {
   Result<retain::Records> records = retain::Records::Open(context_.journal_path, pack, SegmentKind::kPack);
   if (!records.ok()) {
     if (!records.status().IsCorruption()) return records.status();
@@ -87,12 +90,9 @@ Status Retainer::Impl::Redo(SegmentId pack) {
     packs_.MarkDamaged(pack);
     return Status::Ok();
   }
-  DKFS_TRY_ASSIGN(OnDisk disk, List(context_.journal_path));
   Unfinished work;
   for (SegmentId source : records->header().sources) {
-    for (const SegmentInfo& segment : disk.segments) {
-      if (segment.id == source) work.sources.segments.push_back(segment);
-    }
+    if (auto found = on_disk.find(source); found != on_disk.end()) work.sources.segments.push_back(found->second);
   }
   Result<std::string> mark =
       context_.index->kv()->Get(Family::kMeta, retain::meta::Key(retain::meta::kPublishing, pack.value));
