@@ -91,9 +91,7 @@ class Rebuilder {
       DKFS_TRY(DecodeItems(record.body, &items));
       for (const Item& item : items) DKFS_TRY(Note(item, &pinned));
       row.last = std::max(row.last, record.header.seq);
-      index_->Enqueue({record.header.seq, pack.id, static_cast<uint32_t>(record.offset), record.header.length,
-                       record.header.time, SegmentKind::kPack},
-                      std::move(items));
+      index_->Enqueue(AppendedAt(record.header, pack.id, record.offset, SegmentKind::kPack), std::move(items));
       DKFS_TRY(FlushWhenLarge());
     }
     KvBatch batch;

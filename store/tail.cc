@@ -61,13 +61,7 @@ class TailReader {
       Ended(Status::Corruption("seq " + std::to_string(last().value + 1) + " is missing"));
     }
     if (ended_) return Status::Ok();
-    const Appended at{.seq = seq,
-                      .segment = id,
-                      .offset = static_cast<uint32_t>(record.offset),
-                      .length = record.header.length,
-                      .time = record.header.time,
-                      .compressed = record.header.compressed()};
-    DKFS_TRY(each_(at, record.body));
+    DKFS_TRY(each_(AppendedAt(record.header, id, record.offset), record.body));
     end_->position = {seq, id, record.offset + record.header.length};
     return Status::Ok();
   }

@@ -145,16 +145,21 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   return Status::Ok();
 }
 
+Result<Seq> Capture::AppendContent(Inode& inode, const CapturePolicy& policy, RecordBuilder* record) {
+  record->SetCompressible(policy.compression > 0 && inode.compress_gate.Try());
+  DKFS_TRY_ASSIGN(const Seq seq, store_->Append(*record));
+  const RecordBuilder::Shrunk shrunk = record->shrunk();
+  if (shrunk != RecordBuilder::Shrunk::kUntried) inode.compress_gate.Note(shrunk == RecordBuilder::Shrunk::kYes);
+  return seq;
+}
+
 Result<Seq> Capture::Append(Inode& inode, uint64_t first_block, const InodeState& after, Scratch* scratch) {
   if (!scratch->versions.empty()) {
     scratch->record.Blocks(inode.id, after.layout, after.block_shift, first_block, scratch->versions, scratch->payload);
   }
   scratch->record.Inode(inode.id, after);
   DKFS_TRY(Fault::Pass("capture.append"));
-  scratch->record.SetCompressible(after.policy.compression > 0 && inode.compress_gate.Try());
-  DKFS_TRY_ASSIGN(const Seq seq, store_->Append(scratch->record));
-  const RecordBuilder::Shrunk shrunk = scratch->record.shrunk();
-  if (shrunk != RecordBuilder::Shrunk::kUntried) inode.compress_gate.Note(shrunk == RecordBuilder::Shrunk::kYes);
+  DKFS_TRY_ASSIGN(const Seq seq, AppendContent(inode, after.policy, &scratch->record));
   for (ChainCache::Entry& entry : scratch->chain) {
     entry.seq = seq;
     chains_.Put(entry);
@@ -309,7 +314,7 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
     }
     if (scratch.record.empty()) continue;
     DKFS_TRY(Fault::Pass("adopt.capture"));
-    DKFS_TRY_ASSIGN(highest, store_->Append(scratch.record));
+    DKFS_TRY_ASSIGN(highest, AppendContent(inode, state.policy, &scratch.record));
   }
   return highest;
 }

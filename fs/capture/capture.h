@@ -69,6 +69,8 @@ class Capture {
                      const Scratch& scratch);
   uint64_t Epoch(Inode& inode) REQUIRES(inode.lock);
   static uint64_t NextEpoch();
+  // Appends a record that holds content: compressed where the policy allows it and it has paid for this file.
+  Result<Seq> AppendContent(Inode& inode, const CapturePolicy& policy, RecordBuilder* record) REQUIRES(inode.lock);
   Result<Seq> Append(Inode& inode, uint64_t first_block, const InodeState& after, Scratch* scratch)
       REQUIRES(inode.lock);
 

@@ -16,14 +16,7 @@ constexpr int kMaxEntries = 64;
 
 // The functions used, by their names without the prefix.
 struct Curl {
-  Curl() : library("libcurl.so.4") {
-    library.Bind(&global_init, "curl_global_init");
-    library.Bind(&easy_init, "curl_easy_init");
-    library.Bind(&easy_setopt, "curl_easy_setopt");
-    library.Bind(&easy_perform, "curl_easy_perform");
-    library.Bind(&easy_getinfo, "curl_easy_getinfo");
-    library.Bind(&easy_strerror, "curl_easy_strerror");
-    library.Bind(&easy_cleanup, "curl_easy_cleanup");
+  Curl() {
     if (library.status().ok()) global_init(CURL_GLOBAL_DEFAULT);
   }
   static const Curl& Get() {
@@ -31,45 +24,35 @@ struct Curl {
     return curl;
   }
 
-  LateLibrary library;
-  decltype(curl_global_init)* global_init = nullptr;
-  decltype(curl_easy_init)* easy_init = nullptr;
-  decltype(curl_easy_setopt)* easy_setopt = nullptr;
-  decltype(curl_easy_perform)* easy_perform = nullptr;
-  decltype(curl_easy_getinfo)* easy_getinfo = nullptr;
-  decltype(curl_easy_strerror)* easy_strerror = nullptr;
-  decltype(curl_easy_cleanup)* easy_cleanup = nullptr;
+  LateLibrary library{"libcurl.so.4"};
+  decltype(curl_global_init)* const global_init = library.Find("curl_global_init");
+  decltype(curl_easy_init)* const easy_init = library.Find("curl_easy_init");
+  decltype(curl_easy_setopt)* const easy_setopt = library.Find("curl_easy_setopt");
+  decltype(curl_easy_perform)* const easy_perform = library.Find("curl_easy_perform");
+  decltype(curl_easy_getinfo)* const easy_getinfo = library.Find("curl_easy_getinfo");
+  decltype(curl_easy_strerror)* const easy_strerror = library.Find("curl_easy_strerror");
+  decltype(curl_easy_cleanup)* const easy_cleanup = library.Find("curl_easy_cleanup");
 };
 
 struct Archive {
-  Archive() : library("libarchive.so.13") {
-    library.Bind(&read_new, "archive_read_new");
-    library.Bind(&read_support_filter_xz, "archive_read_support_filter_xz");
-    library.Bind(&read_support_format_tar, "archive_read_support_format_tar");
-    library.Bind(&read_open_memory, "archive_read_open_memory");
-    library.Bind(&read_next_header, "archive_read_next_header");
-    library.Bind(&read_data, "archive_read_data");
-    library.Bind(&read_free, "archive_read_free");
-    library.Bind(&error_string, "archive_error_string");
-    library.Bind(&entry_pathname, "archive_entry_pathname");
-    library.Bind(&entry_filetype, "archive_entry_filetype");
-  }
   static const Archive& Get() {
     static const Archive archive;
     return archive;
   }
 
-  LateLibrary library;
-  decltype(archive_read_new)* read_new = nullptr;
-  decltype(archive_read_support_filter_xz)* read_support_filter_xz = nullptr;
-  decltype(archive_read_support_format_tar)* read_support_format_tar = nullptr;
-  decltype(archive_read_open_memory)* read_open_memory = nullptr;
-  decltype(archive_read_next_header)* read_next_header = nullptr;
-  decltype(archive_read_data)* read_data = nullptr;
-  decltype(archive_read_free)* read_free = nullptr;
-  decltype(archive_error_string)* error_string = nullptr;
-  decltype(archive_entry_pathname)* entry_pathname = nullptr;
-  decltype(archive_entry_filetype)* entry_filetype = nullptr;
+  LateLibrary library{"libarchive.so.13"};
+  decltype(archive_read_new)* const read_new = library.Find("archive_read_new");
+  decltype(archive_read_support_filter_xz)* const read_support_filter_xz =
+      library.Find("archive_read_support_filter_xz");
+  decltype(archive_read_support_format_tar)* const read_support_format_tar =
+      library.Find("archive_read_support_format_tar");
+  decltype(archive_read_open_memory)* const read_open_memory = library.Find("archive_read_open_memory");
+  decltype(archive_read_next_header)* const read_next_header = library.Find("archive_read_next_header");
+  decltype(archive_read_data)* const read_data = library.Find("archive_read_data");
+  decltype(archive_read_free)* const read_free = library.Find("archive_read_free");
+  decltype(archive_error_string)* const error_string = library.Find("archive_error_string");
+  decltype(archive_entry_pathname)* const entry_pathname = library.Find("archive_entry_pathname");
+  decltype(archive_entry_filetype)* const entry_filetype = library.Find("archive_entry_filetype");
 };
 
 struct CurlDeleter {

@@ -14,13 +14,20 @@ namespace dkfs {
 class LateLibrary {
  public:
   explicit LateLibrary(const char* soname) : library_(::dlopen(soname, RTLD_NOW | RTLD_LOCAL)) { Check(library_); }
-  template <class Function>
-  void Bind(Function** function, const char* name) {
-    if (library_ == nullptr) return;
-    *function = reinterpret_cast<Function*>(::dlsym(library_, name));
-    Check(reinterpret_cast<void*>(*function));
+  // Becomes a pointer to whatever function it is assigned to; null when it is not there.
+  struct Symbol {
+    void* address;
+    template <class Function>
+    operator Function*() const {
+      return reinterpret_cast<Function*>(address);
+    }
+  };
+  Symbol Find(const char* name) {
+    void* const found = library_ == nullptr ? nullptr : ::dlsym(library_, name);
+    Check(found);
+    return {found};
   }
-  // ENOPKG: the library, or a function that was bound, is not there.
+  // ENOPKG: the library, or a function that was looked for, is not there.
   const Status& status() const { return status_; }
 
  private:

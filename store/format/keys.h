@@ -21,6 +21,8 @@
 #include "store/base/clock.h"
 #include "store/format/ids.h"
 #include "store/format/item.h"
+#include "store/format/record.h"
+#include "store/format/segment.h"
 
 namespace dkfs {
 
@@ -32,6 +34,12 @@ struct Location {
   uint32_t offset = 0;
   friend bool operator==(const Location&, const Location&) = default;
 };
+// Of the payload at `position` of the body of the record at `offset`. A body is a frame in packs, and wherever it is
+// compressed. The index and packing must agree on it.
+inline Location LocationIn(SegmentId segment, SegmentKind kind, bool compressed, uint32_t offset, uint32_t position) {
+  if (kind == SegmentKind::kPack || compressed) return {segment, offset, position};
+  return {segment, 0, offset + static_cast<uint32_t>(kRecordHeaderBytes) + position};
+}
 
 struct BlockEntry {
   BlockVersion version;

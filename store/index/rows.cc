@@ -72,8 +72,7 @@ class RowMaker {
 
  private:
   Location PlaceOf(uint32_t position) const {
-    if (at_.kind == SegmentKind::kPack || at_.compressed) return {at_.segment, at_.offset, position};
-    return {at_.segment, 0, at_.offset + static_cast<uint32_t>(kRecordHeaderBytes) + position};
+    return LocationIn(at_.segment, at_.kind, at_.compressed, at_.offset, position);
   }
 
   // A reference that cannot be read stays one, which no reader takes for content (G6).

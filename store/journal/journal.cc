@@ -207,12 +207,7 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
     Fail(written);
     return written;
   }
-  const Appended at{.seq = header.seq,
-                    .segment = active_->header().id,
-                    .offset = static_cast<uint32_t>(active_->end),
-                    .length = header.length,
-                    .time = header.time,
-                    .compressed = header.compressed()};
+  const Appended at = AppendedAt(header, active_->header().id, active_->end);
   if (!active_->first) active_->first = header.seq;
   active_->last = header.seq;
   active_->end += length;

@@ -67,6 +67,10 @@ struct Appended {
   SegmentKind kind = SegmentKind::kJournal;  // kPack: a frame read back; seq is the highest as_of in it
   bool compressed = false;                   // the body lies there compressed
 };
+inline Appended AppendedAt(const RecordHeader& header, SegmentId segment, uint64_t offset,
+                           SegmentKind kind = SegmentKind::kJournal) {
+  return {header.seq, segment, static_cast<uint32_t>(offset), header.length, header.time, kind, header.compressed()};
+}
 
 struct SegmentInfo {
   SegmentId id;
@@ -105,8 +109,8 @@ class Journal {
     uint32_t bytes = 0;
     uint32_t items = 0;
     uint64_t checksum = 0;        // Hash64 over the parts
-    uint32_t expanded_bytes = 0;  // of the body; 0: it is stored as it is
-    uint16_t flags = 0;           // RecordFlags: how it was compressed
+    uint16_t flags = 0;           // RecordFlags: how it was compressed; 0: it is stored as it is
+    uint32_t expanded_bytes = 0;  // of the body when it was compressed
   };
   using OnAppend = std::function<void(const Appended&)>;
   Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append);

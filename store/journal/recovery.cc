@@ -194,13 +194,7 @@ Status Recovery::Take(const SegmentScan::Record& record, size_t i) {
   found_[i].last = next_;
   next_ = Next(next_);
   if (record.header.seq <= from_.last) return Status::Ok();
-  const Appended at{.seq = record.header.seq,
-                    .segment = found_[i].header.id,
-                    .offset = static_cast<uint32_t>(record.offset),
-                    .length = record.header.length,
-                    .time = record.header.time,
-                    .compressed = record.header.compressed()};
-  return replay_(record.header, at, record.body);
+  return replay_(record.header, AppendedAt(record.header, found_[i].header.id, record.offset), record.body);
 }
 
 Status Recovery::Damage(const std::string& why) const {

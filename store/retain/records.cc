@@ -66,11 +66,10 @@ Status EachVersion(const Records::Record& record, const SegmentHeader& segment,
   for (const Item& item : record.items) {
     const auto* blocks = std::get_if<BlocksItem>(&item.body);
     if (blocks == nullptr) continue;
-    const bool framed = segment.kind == SegmentKind::kPack || record.header.compressed();
     uint32_t at = 0;
     for (size_t i = 0; i < blocks->versions.size(); ++i) {
-      BlockEntry entry{blocks->versions[i], {segment.id, framed ? record.offset : 0, item.payload_offset + at}};
-      if (!framed) entry.location.offset += record.offset + static_cast<uint32_t>(kRecordHeaderBytes);
+      BlockEntry entry{blocks->versions[i], LocationIn(segment.id, segment.kind, record.header.compressed(),
+                                                       record.offset, item.payload_offset + at)};
       const uint32_t bytes = entry.version.stored_bytes;
       if (entry.version.kind == BlockKind::kReference) {
         DKFS_TRY(ResolveReference(item.payload.subspan(at, bytes), &entry.version, &entry.location));

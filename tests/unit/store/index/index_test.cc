@@ -185,7 +185,7 @@ TEST(IndexTest, FlushThatFailedForSpaceEndsLater) {
 }
 
 TEST(IndexTest, VoidedRecordFlushedBeforeACrashGoesWhenTheTailIsReplayed) {
-  for (const bool segment_gone : {false, true}) {
+  for (bool segment_gone : {false, true}) {
     Rig rig("void");
     rig.Append({Inode(kFile, 5)});
     rig.Append({Inode(kFile, 6), Hole(kFile, kLayout, 1, 11), Make(XattrItem{kFile, "user.a", "v"}),

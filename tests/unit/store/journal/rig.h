@@ -103,8 +103,8 @@ struct Rig {
                                .bytes = static_cast<uint32_t>(body.size()),
                                .items = 1,
                                .checksum = Hash64(AsBytes(body)),
-                               .expanded_bytes = static_cast<uint32_t>(3 * body.size()),
-                               .flags = flags},
+                               .flags = flags,
+                               .expanded_bytes = static_cast<uint32_t>(3 * body.size())},
                               0, urgent, nullptr);
     if (at.ok()) model.push_back({*at, body, synced, flags});
     return at.status();
