@@ -15,7 +15,8 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kMostNs = 1'000'000;  // more is waiting, for a CPU or for room
-constexpr uint64_t kIndexRowBytes = 64;  // of one version, roughly
+constexpr uint64_t kVersionBytes =
+    100;  // of one version beside its payload, in the index and in packs (docs/profiler.md)
 constexpr uint8_t kNoChain = UINT8_MAX;  // more deltas than any policy allows
 
 // A delta must save at least a quarter of the block to be worth a longer chain.
@@ -35,9 +36,11 @@ struct Capture::Scratch {
   std::vector<BlockVersion> versions;
   std::vector<Bytes> payload;  // adjacent spans are joined
   std::vector<ChainCache::Entry> chain;
-  std::string arena;   // deltas and composed blocks; reserved before use, so spans into it stay valid
-  std::string before;  // the pre-image of one block
+  std::string arena;     // deltas and composed blocks; reserved before use, so spans into it stay valid
+  std::string before;    // the pre-image of one block
+  uint64_t similar = 0;  // bytes of baselines that only end a chain, beyond what one of its deltas takes
   void Begin(size_t arena_bytes) {
+    similar = 0;
     record.Clear();
     versions.clear();
     payload.clear();
@@ -71,6 +74,13 @@ struct Capture::Scratch {
   }
 };
 
+// In packs a block's versions lie side by side, so that compression finds a baseline at the end of a chain in what is
+// before it, but for what a delta would hold.
+void NoteEndOfChain(const ChainCache::Entry& chain, uint64_t stored, uint64_t* similar) {
+  const uint64_t delta = chain.delta_bytes / std::max<uint64_t>(chain.length, 1);
+  *similar += stored - std::min(stored, delta);
+}
+
 Capture::Scratch& Capture::ThreadScratch() {
   thread_local Scratch scratch;
   return scratch;
@@ -99,13 +109,14 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   const size_t block_size = size_t{1} << after.block_shift;
   const uint64_t epoch = Epoch(inode);
   ChainCache::Entry before;
-  const bool remembered = delta_ && after.policy.delta && chains_.Find(epoch, block, &before) &&
-                          before.length < after.policy.fold_interval && before.delta_bytes < block_size;
+  const bool known = delta_ && after.policy.delta && chains_.Find(epoch, block, &before);
+  const bool remembered = known && before.length < after.policy.fold_interval && before.delta_bytes < block_size;
   const uint64_t block_start = block * block_size;
   const uint64_t old_end = inode.state.size > block_start ? inode.state.size - block_start : 0;
   const bool whole = in_block == 0 && (data.size() == block_size || data.size() >= old_end);
   if (whole && !remembered) {
     scratch->AddBaseline(epoch, block, data, block_size);
+    if (known) NoteEndOfChain(before, data.size(), &scratch->similar);
     return Status::Ok();
   }
 
@@ -141,7 +152,9 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
       return Status::Ok();
     }
   }
-  scratch->AddBaseline(epoch, block, data.size() == block_size ? data : TrimTrailingZeros(now), block_size);
+  const Bytes baseline = data.size() == block_size ? data : TrimTrailingZeros(now);
+  scratch->AddBaseline(epoch, block, baseline, block_size);
+  if (known && !remembered) NoteEndOfChain(before, baseline.size(), &scratch->similar);
   return Status::Ok();
 }
 
@@ -181,7 +194,8 @@ void Capture::Charge(CaptureCosts* costs, uint64_t offset, uint64_t bytes, const
   ++costs->writes;
   costs->written += bytes;
   costs->last_offset = offset;
-  costs->stored += kRecordHeaderBytes + scratch.record.bytes() + kIndexRowBytes * (scratch.versions.size() + 1);
+  costs->recorded += kRecordHeaderBytes + scratch.record.bytes() - scratch.similar;
+  costs->rows += kVersionBytes * (scratch.versions.size() + 1);
   costs->versions += scratch.versions.size();
   for (size_t i = 0; i < scratch.versions.size(); ++i) {
     const bool delta = scratch.versions[i].kind == BlockKind::kDelta;

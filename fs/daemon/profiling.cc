@@ -13,8 +13,11 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kMostLearned = 64;       // files whose costs are asked in a round
-constexpr size_t kTriedBytes = 64 << 10;  // of each
+constexpr size_t kMostLearned = 64;                                     // files whose costs are asked in a round
+constexpr size_t kTriedBytes = 64 << 10;                                // of each
+constexpr size_t kLongTriedBytes = 7 << 20, kLeastLongTried = 1 << 20;  // of streams, for long frames
+constexpr size_t kFrameTriedBytes = 256 << 10;                          // a frame as packs have them
+constexpr size_t kReadAtOnce = 256 << 10;                               // the file is locked for as long
 constexpr std::chrono::seconds kRecordHeatEvery{60};
 constexpr size_t kLeastTried = 256;   // fewer say nothing
 constexpr double kTrialShare = 0.01;  // of the time between rounds, at most, for trying what packing makes of them
@@ -27,6 +30,23 @@ uint64_t ThreadNs() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+using Compress = Status (*)(Bytes, int, std::string*);
+PackingTrial::Way TryLevel(Bytes sample, uint8_t level, Compress compress) {
+  std::string packed;
+  const uint64_t begin = ThreadNs();
+  if (!compress(sample, level, &packed).ok()) return {1, 0};
+  const auto size = static_cast<double>(sample.size());
+  return {std::min(1.0, static_cast<double>(packed.size()) / size), static_cast<double>(ThreadNs() - begin) / size};
+}
+
+// The first time zstd's tables for the level may have to be made, which takes longer than a small sample.
+PackingTrial::Way TryLevelWarm(Bytes sample, uint8_t level, Compress compress) {
+  const PackingTrial::Way first = TryLevel(sample, level, compress);
+  PackingTrial::Way way = TryLevel(sample, level, compress);
+  way.ns_for_byte = std::min(way.ns_for_byte, first.ns_for_byte);
+  return way;
 }
 
 }  // namespace
@@ -189,7 +209,8 @@ void Profiling::Learn(FileId file) {
   const CaptureCosts costs = file_system_->TakeCosts(file);
   CaptureCost cost;
   cost.written = costs.written;
-  cost.store = costs.stored;
+  cost.store = costs.recorded;
+  cost.rows = costs.rows;
   cost.cpu_ns = costs.ns + costs.versions * kIndexRowNs;
   cost.hydration_bytes = costs.hydration;
   MutexLock lock(mutex_);
@@ -199,15 +220,17 @@ void Profiling::Learn(FileId file) {
 // A trial of the file's content when it is time for one; its kind has then shown how it is written.
 bool Profiling::Try(FileId file) {
   Seen seen;
+  bool stream;
   {
     MutexLock lock(mutex_);
     if (!profiler_.WantsTrial(file)) return true;
     seen = seen_[file];
+    stream = profiler_.IsStream(file);
   }
   const double interval_ns = std::chrono::duration<double, std::nano>(options_.interval).count();
   if (static_cast<double>(trial_ns_) > kTrialShare * interval_ns) return false;  // in a later round
   const uint64_t begin = ThreadNs();
-  const std::optional<PackingTrial> trial = TryPacking(file, seen.counts.next_offset);
+  const std::optional<PackingTrial> trial = TryPacking(file, seen.counts.next_offset, stream);
   trial_ns_ += ThreadNs() - begin;
   if (!trial) return false;
   MutexLock lock(mutex_);
@@ -229,26 +252,54 @@ void Profiling::TeachKind(FileId file) {
   if (path.ok()) kinds_.Learn(*path, *context);
 }
 
-std::optional<PackingTrial> Profiling::TryPacking(FileId file, uint64_t end) {
-  std::vector<std::byte> bytes(kTriedBytes);
-  const uint64_t from = end == ~uint64_t{0} || end < kTriedBytes ? 0 : end - kTriedBytes;
-  auto read = file_system_->Read(file, bytes, RoundDown(from, uint64_t{1} << HOTNESS_PAGE_SHIFT));
-  if (!read.ok() || *read < kLeastTried) return std::nullopt;
-  const Bytes sample = Bytes(bytes).first(*read);
-  const auto size = static_cast<double>(*read);
+std::vector<std::byte> Profiling::ContentBefore(FileId file, uint64_t end, size_t bytes) {
+  std::vector<std::byte> content(bytes);
+  uint64_t at = end == ~uint64_t{0} || end < bytes ? 0 : RoundDown(end - bytes, uint64_t{1} << HOTNESS_PAGE_SHIFT);
+  size_t done = 0;
+  while (done < bytes) {
+    const MutableBytes piece = MutableBytes(content).subspan(done, std::min(bytes - done, kReadAtOnce));
+    auto read = file_system_->Read(file, piece, at + done);
+    if (!read.ok() || *read == 0) break;
+    done += *read;
+  }
+  content.resize(done);
+  return content;
+}
+
+std::optional<PackingTrial> Profiling::TryPacking(FileId file, uint64_t end, bool stream) {
+  const std::vector<std::byte> sample = ContentBefore(file, end, kTriedBytes);
+  if (sample.size() < kLeastTried) return std::nullopt;
   const bool slow = trials_++ % kSlowTrials == 0;
   PackingTrial trial;
-  for (size_t i = 0; i < kLevels.size(); ++i) {
-    if (kLevels[i] == 9 && !slow) continue;
-    trial.levels[i] = {1, 0};
-    if (kLevels[i] == 0) continue;
-    std::string packed;
-    const uint64_t begin = ThreadNs();
-    if (!codec::Compress(sample, kLevels[i], &packed).ok()) continue;
-    trial.levels[i].share = std::min(1.0, static_cast<double>(packed.size()) / size);
-    trial.levels[i].ns_for_byte = static_cast<double>(ThreadNs() - begin) / size;
+  std::array<double, 10> usual{};  // by level: the share that is left without long frames, which come later in the list
+  for (size_t i = 0; i < kPackings.size(); ++i) {
+    const auto [level, long_frames] = kPackings[i];
+    if (level == 9 && !slow) continue;
+    if (long_frames) {
+      if (!stream) continue;
+      if (const auto way = TryLongFrames(file, end, level, usual[level])) trial.ways[i] = *way;
+    } else {
+      trial.ways[i] = level > 0 ? TryLevelWarm(sample, level, codec::Compress) : PackingTrial::Way{1, 0};
+      usual[level] = trial.ways[i].share;
+    }
   }
   return trial;
+}
+
+// What the usual frames make of it is tried on one in four of them.
+std::optional<PackingTrial::Way> Profiling::TryLongFrames(FileId file, uint64_t end, uint8_t level, double usual) {
+  const std::vector<std::byte> content = ContentBefore(file, end, kLongTriedBytes);
+  if (content.size() < kLeastLongTried) return std::nullopt;
+  double tried = 0, left = 0;
+  for (size_t at = 0; at < content.size(); at += 4 * kFrameTriedBytes) {
+    const Bytes frame = Bytes(content).subspan(at, std::min(kFrameTriedBytes, content.size() - at));
+    const auto bytes = static_cast<double>(frame.size());
+    tried += bytes;
+    left += bytes * TryLevel(frame, level, codec::Compress).share;
+  }
+  PackingTrial::Way way = TryLevel(content, level, codec::CompressLong);
+  way.share = std::min(1.0, usual * way.share * tried / left);
+  return way;
 }
 
 std::optional<FileLayout> Profiling::LayoutOfNew(std::string_view path) {

@@ -92,7 +92,11 @@ class Profiling {
   bool Try(FileId file) EXCLUDES(mutex_);
   void TeachKind(FileId file) EXCLUDES(mutex_);
   // What packing makes of the bytes before the end of the last write. nullopt: they could not be read.
-  std::optional<PackingTrial> TryPacking(FileId file, uint64_t end);
+  std::optional<PackingTrial> TryPacking(FileId file, uint64_t end, bool stream);
+  // `usual`: the share that other frames leave at this level. nullopt: the file is too short to tell.
+  std::optional<PackingTrial::Way> TryLongFrames(FileId file, uint64_t end, uint8_t level, double usual);
+  // What a file holds before `end`, at most `bytes` of it.
+  std::vector<std::byte> ContentBefore(FileId file, uint64_t end, size_t bytes);
   void Shake(FileId file);
   void CarryOut(const Profiler::Change& change) EXCLUDES(mutex_);
   Profiler::Time Now() const { return Profiler::Time(options_.clock_ns()); }

@@ -1,7 +1,7 @@
 // Background hydration at a bounded rate: what is known to be hot, then every inode of the store once, directories
 // first.
 #include <algorithm>
-#include <span>
+#include <tuple>
 
 #include "fs/hydrate/impl.h"
 #include "store/base/log.h"
@@ -28,11 +28,26 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
   return plan;
 }
 
+// Of similar heat in file order: neighbours lie in the same frames of packs and blocks of the index.
+std::vector<HotExtent> Hydrator::Impl::HotFirst(const std::vector<HotExtent>& known) {
+  constexpr int kBands = 3;  // each half as hot as the one before; what is colder is not hot
+  const auto band = [&](const HotExtent& e) {
+    int n = 0;
+    while (n < kBands && e.heat < known.front().heat >> (n + 1)) ++n;
+    return n;
+  };
+  std::vector<HotExtent> hot;
+  for (const HotExtent& e : known) {
+    if (band(e) < kBands) hot.push_back(e);
+  }
+  std::sort(hot.begin(), hot.end(), [&](const HotExtent& a, const HotExtent& b) {
+    return std::tuple(band(a), a.file, a.extent) < std::tuple(band(b), b.file, b.extent);
+  });
+  return hot;
+}
+
 Status Hydrator::Impl::RunHot(const std::function<bool()>& cancel) {
-  const std::vector<HotExtent>& known = options.first;
-  const uint64_t least = known.empty() ? 0 : known.front().heat / 8;
-  const auto cold = std::find_if(known.begin(), known.end(), [&](const HotExtent& e) { return e.heat < least; });
-  const std::span<const HotExtent> hot(known.begin(), cold);
+  const std::vector<HotExtent> hot = HotFirst(options.first);
   {
     MutexLock l(mutex);
     counts.hot_total = hot.size();

@@ -110,6 +110,7 @@ class Hydrator::Impl {
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
   // The extents that come first: those at most eight times colder than the hottest. Restoring the others in the order
   // of heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
+  static std::vector<HotExtent> HotFirst(const std::vector<HotExtent>& known);
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
   // *bytes: made present, roughly.

@@ -28,7 +28,8 @@ enum class Presence : uint8_t { kUnknown, kPartial, kPresent };
 // What capture has spent on an inode's writes since somebody took it: statistics, for the profiler.
 struct CaptureCosts {
   uint64_t writes = 0, written = 0;  // calls, bytes the application wrote
-  uint64_t stored = 0;               // bytes of the journal and of the index's rows
+  uint64_t recorded = 0;             // bytes of records, before any compression, but for what is similar in packs
+  uint64_t rows = 0;                 // bytes of rows in index and packs, which compression makes no smaller
   uint64_t ns = 0;                   // of one in kTimedWrites calls, times that
   uint64_t versions = 0;             // of blocks
   uint64_t hydration = 0;            // bytes to be read to reconstruct the blocks that were written

@@ -48,7 +48,7 @@ double Bandit::ErrorOf(const Arm& arm) const {
   return std::sqrt(variance / observations) + kLeastError * std::abs(arm.mean) / std::sqrt(observations);
 }
 
-size_t Bandit::Best(size_t fallback, uint32_t allowed) const {
+size_t Bandit::Best(size_t fallback, uint64_t allowed) const {
   size_t best = fallback;
   bool found = false;
   for (size_t i = 0; i < arms_.size(); ++i) {
@@ -69,7 +69,7 @@ double Bandit::Bound(size_t arm) const {
   return std::isfinite(cheapest) ? cheapest * kUntriedOptimism : 0;
 }
 
-size_t Bandit::Next(size_t fallback, uint32_t allowed) const {
+size_t Bandit::Next(size_t fallback, uint64_t allowed) const {
   const size_t best = Best(fallback, allowed);
   if (evidence(best) < kEnough || !MayExplore()) return best;
   size_t next = best;

@@ -30,10 +30,10 @@ class Bandit {
   // The same bytes would have cost `cost` under `arm`: known without trying, so neither time passes nor is it spent.
   void Infer(size_t arm, double bytes, double cost);
   // The arm to believe in: the lowest mean among those with evidence; `fallback` while there is none.
-  // `allowed`: a bit for each arm that may be named.
-  size_t Best(size_t fallback, uint32_t allowed = ~0u) const;
+  // `allowed`: a bit for each arm that may be named; at most 64 arms.
+  size_t Best(size_t fallback, uint64_t allowed = ~uint64_t{0}) const;
   // The arm to use next: the best, or another whose bound promises more, within the bounds of exploration.
-  size_t Next(size_t fallback, uint32_t allowed = ~0u) const;
+  size_t Next(size_t fallback, uint64_t allowed = ~uint64_t{0}) const;
   // Whether `arm` is known to be cheaper than `than`, by more than chance and by `margin` (0.05: a twentieth).
   bool IsBetter(size_t arm, size_t than, double margin) const;
 

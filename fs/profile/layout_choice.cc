@@ -21,6 +21,7 @@ bool TakeWord(std::string_view word, FileLayout* layout) {
   for (const bool delta : {true, false}) {
     if (word == (delta ? "delta" : "whole")) return layout->policy.delta = delta, true;
   }
+  if (word == "long") return layout->policy.long_frames = true;
   for (const uint8_t level : {0, 1, 3, 9}) {
     if (word == (level == 0 ? "raw" : "z" + std::to_string(level))) return layout->policy.compression = level, true;
   }
@@ -40,7 +41,8 @@ std::string LayoutText(const FileLayout& layout) {
   std::string text = kib < 1024 ? std::to_string(kib) + "K" : std::to_string(kib / 1024) + "M";
   text += policy.delta ? " delta" : " whole";
   text += policy.compression == 0 ? " raw" : " z" + std::to_string(policy.compression);
-  return text + " fold" + std::to_string(policy.fold_interval);
+  text += " fold" + std::to_string(policy.fold_interval);
+  return policy.long_frames ? text + " long" : text;
 }
 
 Result<FileLayout> ParseLayout(std::string_view text) {
@@ -51,7 +53,7 @@ Result<FileLayout> ParseLayout(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
     if (!word.empty() && !TakeWord(word, &layout)) {
       return Status::Error(EINVAL, "'" + std::string(word) + "' is none of 4K to 1M, delta, whole, raw, z1, z3, z9, " +
-                                       "fold8, fold24, fold48, fold96");
+                                       "fold8, fold24, fold48, fold96, long");
     }
   }
   return layout;
@@ -69,8 +71,9 @@ const std::vector<FileLayout>& LayoutChoices() {
                                  {16, {true, 3, 24}}};  // records appended
     std::vector<FileLayout> out;
     for (FileLayout shape : shapes) {
-      for (const uint8_t level : kLevels) {
-        shape.policy.compression = level;
+      for (const Packing& packing : kPackings) {
+        shape.policy.compression = packing.level;
+        shape.policy.long_frames = packing.long_frames;
         out.push_back(shape);
       }
     }
@@ -79,24 +82,23 @@ const std::vector<FileLayout>& LayoutChoices() {
   return choices;
 }
 
-uint32_t OfLevel(size_t choice) {
-  uint32_t out = 0;
-  for (size_t i = choice % kLevels.size(); i < LayoutChoices().size(); i += kLevels.size()) out |= 1u << i;
+uint64_t PackedAs(size_t choice) {
+  uint64_t out = 0;
+  for (size_t i = choice % kPackings.size(); i < LayoutChoices().size(); i += kPackings.size()) out |= Bit(i);
   return out;
 }
 
-uint32_t SaneChoices(const WriteContext& context) {
+uint64_t SaneChoices(const WriteContext& context) {
   constexpr uint64_t kLargest[] = {4 << 10, 16 << 10, 256 << 10, 1 << 20};  // a write of the class
   const uint64_t write = kLargest[context.size];
-  uint32_t sane = 0;
+  uint64_t sane = 0;
   for (size_t i = 0; i < LayoutChoices().size(); ++i) {
     const FileLayout& choice = LayoutChoices()[i];
-    const bool stream = context.order == 2 && context.rewrites == 0;
     const bool large = !choice.policy.delta && choice.block_shift > kDefaultBlockShift;
-    if (large && !stream) continue;
+    if ((large || choice.policy.long_frames) && !context.stream()) continue;
     const uint64_t most = choice.policy.delta ? 16 * write : 2 * write;
     const uint64_t bytes = uint64_t{1} << choice.block_shift;
-    if ((bytes <= most && bytes * 64 >= write) || ShapeOf(i) == 0) sane |= 1u << i;
+    if ((bytes <= most && bytes * 64 >= write) || ShapeOf(i) == 0) sane |= Bit(i);
   }
   return sane;
 }
@@ -106,7 +108,7 @@ size_t NearestChoice(const FileLayout& layout) {
     return std::abs(choice.block_shift - layout.block_shift) * 8 +
            (choice.policy.delta != layout.policy.delta ? 4 : 0) +
            ((choice.policy.compression == 0) != (layout.policy.compression == 0) ? 2 : 0) +
-           (choice.policy != layout.policy ? 1 : 0);
+           (choice.policy.long_frames != layout.policy.long_frames ? 2 : 0) + (choice.policy != layout.policy ? 1 : 0);
   };
   const auto& choices = LayoutChoices();
   const auto nearest = std::min_element(choices.begin(), choices.end(),

@@ -17,7 +17,7 @@ hotness_file Since(const hotness_file& now, const hotness_file& last) {
 }
 
 constexpr uint64_t kTrialEvery = 8 << 20;  // bytes written; twice as much after each trial
-constexpr double kIncompressible = 0.9;    // of every level: more than this is left
+constexpr double kIncompressible = 0.9;    // in every way: more than this is left
 
 constexpr uint64_t kFewWrites = 8;  // fewer say little of how a file is written
 
@@ -57,14 +57,15 @@ void Profiler::SetLayout(FileId id, const FileLayout& layout, bool resizable, bo
   if (pinned) file.reason = "a hint names it";
 }
 
-uint32_t Profiler::AllowedFor(const File& file) {
-  const uint32_t sane = SaneChoices(file.context);
-  uint32_t allowed = 0;
+// Its own layout is, whatever it is written like, unless that has long frames.
+uint64_t Profiler::AllowedFor(const File& file) {
+  const uint64_t sane = SaneChoices(file.context);
+  uint64_t allowed = PackingOf(file.layout).long_frames ? 0 : Bit(file.layout);
   for (size_t i = 0; i < LayoutChoices().size(); ++i) {
     const bool fits = file.resizable || LayoutChoices()[i].block_shift == file.real.block_shift;
-    if (fits && (sane >> i & 1) != 0) allowed |= 1u << i;
+    if (fits) allowed |= sane & Bit(i);
   }
-  return allowed | 1u << file.layout;
+  return allowed;
 }
 
 void Profiler::ForgetColdest(Time now) {
@@ -78,15 +79,9 @@ void Profiler::ForgetColdest(Time now) {
 
 double Profiler::CostOf(const CaptureCost& cost) const {
   if (cost.written == 0) return 0;
-  return (static_cast<double>(cost.store) + options_.cpu_weight * static_cast<double>(cost.cpu_ns) +
+  return (static_cast<double>(cost.store + cost.rows) + options_.cpu_weight * static_cast<double>(cost.cpu_ns) +
           options_.hydration_weight * static_cast<double>(cost.hydration_bytes)) /
          static_cast<double>(cost.written);
-}
-
-void Profiler::Charge(FileId id, const CaptureCost& cost) {
-  auto it = files_.find(id);
-  if (it == files_.end() || cost.written == 0 || LayoutChoices()[it->second.layout] != it->second.real) return;
-  BanditOf(it->second.context).Observe(it->second.layout, static_cast<double>(cost.written), CostOf(cost));
 }
 
 void Profiler::ChargeUnpacked(FileId id, const CaptureCost& cost) {
@@ -95,13 +90,17 @@ void Profiler::ChargeUnpacked(FileId id, const CaptureCost& cost) {
   const File& file = it->second;
   if (LayoutChoices()[file.layout] != file.real) return;
   Bandit& bandit = BanditOf(file.context);
-  for (size_t level = 0; level < kLevels.size(); ++level) {
-    const PackingTrial::Level& tried = file.trial->levels[level];
-    const size_t choice = ShapeOf(file.layout) * kLevels.size() + level;
+  for (size_t way = 0; way < kPackings.size(); ++way) {
+    const PackingTrial::Way& tried = file.trial->ways[way];
+    const size_t choice = ShapeOf(file.layout) * kPackings.size() + way;
     if (tried.share < 0) continue;
     CaptureCost packed = cost;
     packed.store = static_cast<uint64_t>(tried.share * static_cast<double>(cost.store));
     packed.cpu_ns += static_cast<uint64_t>(tried.ns_for_byte * static_cast<double>(cost.store));
+    if (kPackings[way].long_frames) {
+      packed.hydration_bytes =
+          static_cast<uint64_t>(options_.long_hydration * static_cast<double>(packed.hydration_bytes));
+    }
     const auto bytes = static_cast<double>(cost.written);
     choice == file.layout ? bandit.Observe(choice, bytes, CostOf(packed)) : bandit.Infer(choice, bytes, CostOf(packed));
   }
@@ -113,6 +112,11 @@ bool Profiler::WantsTrial(FileId id) const {
   return !it->second.trial || it->second.last.bytes > 2 * it->second.written_at_trial + kTrialEvery;
 }
 
+bool Profiler::IsStream(FileId id) const {
+  auto it = files_.find(id);
+  return it != files_.end() && it->second.context.stream();
+}
+
 void Profiler::SetTrial(FileId id, const PackingTrial& trial) {
   auto it = files_.find(id);
   if (it == files_.end()) return;
@@ -120,17 +124,17 @@ void Profiler::SetTrial(FileId id, const PackingTrial& trial) {
   file.trial = trial;
   file.written_at_trial = file.last.bytes;
   double smallest = 1;
-  for (const auto& level : trial.levels) smallest = level.share < 0 ? smallest : std::min(smallest, level.share);
+  for (const auto& way : trial.ways) smallest = way.share < 0 ? smallest : std::min(smallest, way.share);
   file.context.packed = smallest > kIncompressible;
 }
 
 Profiler::Beginning Profiler::BeginningFor(const WriteContext& context) const {
   const Bandit& bandit = BanditOf(context);
-  const uint32_t sane = SaneChoices(context);
-  const size_t best = bandit.Best(kDefaultChoice, sane);
-  const size_t tried = bandit.Next(best, sane & OfLevel(best));
+  const uint64_t sane = SaneChoices(context);
+  const size_t best = PackedAsNow(bandit, bandit.Best(kDefaultChoice, sane), kDefaultChoice, options_.margin);
+  const size_t tried = bandit.Next(best, sane & PackedAs(best));
   Beginning out;
-  if (bandit.IsBetter(best, kDefaultChoice, 0)) out.best = LayoutChoices()[best];
+  if (bandit.IsBetter(best, kDefaultChoice, options_.margin)) out.best = LayoutChoices()[best];
   if (tried != best) out.tried = LayoutChoices()[tried];
   return out;
 }
@@ -156,6 +160,11 @@ std::vector<Profiler::Change> Profiler::Decide(Time now) {
   return changes;
 }
 
+size_t Profiler::PackedAsNow(const Bandit& bandit, size_t best, size_t now, double margin) {
+  const size_t same = ShapeOf(best) * kPackings.size() + now % kPackings.size();
+  return bandit.IsBetter(best, same, margin) || bandit.evidence(same) < bandit.evidence(best) / 2 ? best : same;
+}
+
 // Another block size records the content anew. To try one, as much must be written meanwhile.
 bool Profiler::PaysBack(const File& file, size_t to, bool exploring, Time now) const {
   if (LayoutChoices()[to].block_shift == file.real.block_shift) return true;
@@ -168,23 +177,28 @@ bool Profiler::PaysBack(const File& file, size_t to, bool exploring, Time now) c
 }
 
 std::optional<Profiler::Change> Profiler::DecideFor(FileId id, File& file, Time now) {
-  if (file.pinned || now - file.since < options_.dwell) return std::nullopt;
-  const uint32_t allowed = AllowedFor(file);
+  const bool dwelt = now - file.since >= options_.dwell;
+  if (file.pinned || (!dwelt && file.changes > 0)) return std::nullopt;
+  const uint64_t allowed = AllowedFor(file);
   const Bandit& bandit = BanditOf(file.context);
-  const size_t best = bandit.Best(file.layout, allowed);
-  const bool proven = bandit.IsBetter(best, file.layout, options_.margin);
+  const bool fits = (allowed & Bit(file.layout)) != 0;
+  const size_t best = bandit.Best(fits ? file.layout : NearestChoice({file.real.block_shift, {}}), allowed);
+  const bool proven = !fits || bandit.IsBetter(best, file.layout, options_.margin);
   size_t to = file.layout;
   bool exploring = false;
   if (proven || (file.exploring && best != file.layout)) {
-    to = best;
-  } else if (!explored_[file.context.index()]) {
-    to = bandit.Next(file.layout, allowed & OfLevel(file.layout));  // levels are learned without being tried
+    to = fits ? PackedAsNow(bandit, best, file.layout, options_.margin) : best;
+  } else if (dwelt && !explored_[file.context.index()]) {
+    to = bandit.Next(file.layout, allowed & PackedAs(file.layout));  // packing is learned without being tried
     exploring = to != file.layout;
   }
   if (to == file.layout || !PaysBack(file, to, exploring, now)) return std::nullopt;
+  // How a file is packed may change at once: it costs a record, and comes too late for what is packed already.
+  if (!dwelt && ShapeOf(to) != ShapeOf(file.layout)) return std::nullopt;
   Change change{id, file.layout, to, exploring};
-  file.reason =
-      exploring ? "tried: it may be cheaper" : "known to be cheapest for files that are " + file.context.ToString();
+  file.reason = exploring ? "tried: it may be cheaper"
+                : fits    ? "known to be cheapest for files that are " + file.context.ToString()
+                          : "long frames are for streams, and it is " + file.context.ToString() + " now";
   file.layout = to;
   file.real = LayoutChoices()[to];
   ++file.changes;

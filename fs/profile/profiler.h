@@ -8,7 +8,7 @@
 //            be cheaper off by more than chance, or is lent to exploration
 //
 // Invariants
-//   P1  A file changes its layout at most once in a dwell time.
+//   P1  A file changes its layout at most once in a dwell time, and its shape not before the first of them.
 //
 //   P2  Of the bytes of a context at most the share `bandit.explore` (and one dwell time's) is spent on trying, by one
 //       file at a time.
@@ -34,30 +34,32 @@ namespace dkfs {
 // What capturing some bytes of a file has cost, measured.
 struct CaptureCost {
   uint64_t written = 0;          // bytes that the application wrote
-  uint64_t store = 0;            // bytes that they take in the store
+  uint64_t store = 0;            // bytes that they take in the store: what packing makes smaller
+  uint64_t rows = 0;             // and what it does not: rows of versions
   uint64_t cpu_ns = 0;           // diffing, compressing, folding
   uint64_t hydration_bytes = 0;  // expected reads of the store to reconstruct what they changed
 };
 
-// What packing makes of a file's content, tried on a sample: for each of kLevels the share that is left and the CPU for
-// a byte; a negative share: not tried.
+// What packing makes of a file's content, tried on a sample: for each of kPackings the share that is left and the CPU
+// for a byte; a negative share: not tried.
 struct PackingTrial {
-  struct Level {
+  struct Way {
     double share = -1, ns_for_byte = 0;
   };
-  std::array<Level, kLevels.size()> levels;
+  std::array<Way, kPackings.size()> ways;
 };
 
 struct ProfilerOptions {
   RateOptions rate;
-  BanditOptions bandit{.tuition_bytes = 8 << 20};
+  BanditOptions bandit{.tuition_bytes = 4 << 20};
   std::chrono::seconds dwell{60};
   std::chrono::seconds payback{600};  // what recording a file's content anew costs must be won again in this time
-  double margin = 0.05;               // a change must promise this much
+  double margin = 0.1;                // a change must promise this much: estimates are no better
   double least_rate = 64 * 1024;      // bytes a second; colder files are left alone
   // Store bytes that a nanosecond of CPU is worth: what both cost to rent when content is kept for a day.
   double cpu_weight = 0.003;
   double hydration_weight = 0.1;  // store bytes that a byte of expected hydration is worth
+  double long_hydration = 2;      // a long frame is decompressed as often for what is read of it (assumed)
   size_t most_files = 4096;       // the coldest is forgotten
 };
 
@@ -91,20 +93,19 @@ class Profiler {
   // changed.
   // `bytes`: of content, which a change of the block size records anew.
   void SetLayout(FileId file, const FileLayout& layout, bool resizable, bool pinned = false, uint64_t bytes = 0);
-  // Costs since the last call, of bytes captured under the file's current layout.
-  void Charge(FileId file, const CaptureCost& cost);
-  // The same before packing, whose share is that of the last trial of the file; nothing is learned without one. What
-  // the other levels would have made of it is learned at once.
+  // Costs since the last call, of bytes captured under the file's current layout, before packing, whose share is that
+  // of the last trial of the file; nothing is learned without one. What the other ways of packing would have made of it
+  // is learned at once.
   void ChargeUnpacked(FileId file, const CaptureCost& cost);
   // Whether a sample of the file should be tried: it never was, or has grown much since.
   bool WantsTrial(FileId file) const;
+  bool IsStream(FileId file) const;  // long frames should be tried as well
   void SetTrial(FileId file, const PackingTrial& trial);
   // What should change now. The caller's having done it is taken for granted.
   std::vector<Change> Decide(Time now);
   void Forget(FileId file) { files_.erase(file); }
 
-  // What a new file should begin with of which is known that it will be written like `context`; that costs nothing, so
-  // any gain beyond chance will do. nullopt: the default.
+  // What a new file should begin with of which is known that it will be written like `context`. nullopt: the default.
   // `tried`: another layout that one such file may be lent to.
   struct Beginning {
     std::optional<FileLayout> best, tried;
@@ -135,7 +136,9 @@ class Profiler {
   };
   std::optional<Change> DecideFor(FileId id, File& file, Time now);
   bool PaysBack(const File& file, size_t to, bool exploring, Time now) const;
-  static uint32_t AllowedFor(const File& file);  // layouts, a bit each
+  // `best`, or the same shape packed as `now` is, unless that is known to be worse: trials of packing are rough.
+  static size_t PackedAsNow(const Bandit& bandit, size_t best, size_t now, double margin);
+  static uint64_t AllowedFor(const File& file);  // layouts, a bit each
   void ForgetColdest(Time now);
   Bandit& BanditOf(const WriteContext& context) { return bandits_[context.index()]; }
   const Bandit& BanditOf(const WriteContext& context) const { return bandits_[context.index()]; }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint64_t kLookEveryNs = 20'000'000;
 constexpr uint64_t kNapNs = 20'000'000;
-constexpr uint64_t kRestForEachRun = 9;
+constexpr uint64_t kRestForEachRun = 24;
 constexpr uint64_t kContendedPart = 4;  // waited for more than a quarter of the time it ran
 
 }  // namespace

@@ -2,7 +2,8 @@
 //
 // Niceness does not see to that: it counts for nothing between sessions (sched_autogroup) and between containers, where
 // even an idle thread's group gets its full share. So the thread compares how long it ran with how long it waited for a
-// CPU (/proc/thread-self/schedstat, proc(5)); where it waits, others work, and it rests nine times as long as it ran.
+// CPU (/proc/thread-self/schedstat, proc(5)); where it waits, others work, and it rests 24 times as long as it ran: a
+// twenty-fifth of a CPU is left to it.
 #pragma once
 
 #include <atomic>

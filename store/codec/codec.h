@@ -20,6 +20,8 @@ Status PatchRanges(Bytes ranges, MutableBytes block);
 
 // zstd, one frame with its content size and without a checksum (blocks carry their own). level 1..19.
 Status Compress(Bytes in, int level, std::string* out);
+// The same kind of frame; what came up to 8 MiB before is found as well (zstd's long distance matching).
+Status CompressLong(Bytes in, int level, std::string* out);
 // REQUIRES: out has exactly the decompressed size; anything else is Corruption.
 Status Decompress(Bytes in, MutableBytes out);
 

@@ -22,18 +22,30 @@ ZSTD_DCtx* Decompressor() {
   return context.get();
 }
 
-}  // namespace
+constexpr int kLongWindowLog = 23;
 
-Status Compress(Bytes in, int level, std::string* out) {
-  if (Compressor() == nullptr) return Status::Error(ENOMEM, "compress");
+Status CompressTo(Bytes in, int level, bool long_window, std::string* out) {
+  ZSTD_CCtx* const context = Compressor();
+  if (context == nullptr) return Status::Error(ENOMEM, "compress");
+  ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+  if (long_window) {
+    ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, kLongWindowLog);
+  }
   const size_t old_size = out->size();
   const size_t bound = ZSTD_compressBound(in.size());
   out->resize(old_size + bound);
-  const size_t n = ZSTD_compressCCtx(Compressor(), out->data() + old_size, bound, in.data(), in.size(), level);
+  const size_t n = ZSTD_compress2(context, out->data() + old_size, bound, in.data(), in.size());
   out->resize(ZSTD_isError(n) ? old_size : old_size + n);
   if (ZSTD_isError(n)) return Status::Error(EIO, std::string("compress: ") + ZSTD_getErrorName(n));
   return Status::Ok();
 }
+
+}  // namespace
+
+Status Compress(Bytes in, int level, std::string* out) { return CompressTo(in, level, false, out); }
+Status CompressLong(Bytes in, int level, std::string* out) { return CompressTo(in, level, true, out); }
 
 // One shot into `out`, which is its own window: zstd allocates nothing by what the frame says.
 Status Decompress(Bytes in, MutableBytes out) {

@@ -64,11 +64,11 @@ bool IsSpelled(const CapturePolicy& policy) {
 uint8_t SpellPolicy(const CapturePolicy& policy) {
   DKFS_CHECK(IsSpelled(policy));
   return static_cast<uint8_t>((policy.delta ? 0 : 1) | KindOf(kCompressions, policy.compression) << 1 |
-                              KindOf(kFoldIntervals, policy.fold_interval) << 3);
+                              KindOf(kFoldIntervals, policy.fold_interval) << 3 | (policy.long_frames ? 32 : 0));
 }
 
 CapturePolicy PolicyOf(uint8_t spelled) {
-  return {(spelled & 1) == 0, kCompressions[spelled >> 1 & 3], kFoldIntervals[spelled >> 3 & 3]};
+  return {(spelled & 1) == 0, kCompressions[spelled >> 1 & 3], kFoldIntervals[spelled >> 3 & 3], (spelled & 32) != 0};
 }
 
 void EncodeInodeState(const InodeState& state, std::string* out) {

@@ -23,6 +23,7 @@ struct CapturePolicy {
   bool delta = true;
   uint8_t compression = 3;     // zstd's level in packs: 0 (off, in the journal as well), 1, 3 or 9
   uint8_t fold_interval = 24;  // most deltas in a chain: 8, 24, 48 or 96
+  bool long_frames = false;    // in packs: smaller, but a block is decompressed with up to 7 MiB around it
   friend bool operator==(const CapturePolicy&, const CapturePolicy&) = default;
 };
 bool IsSpelled(const CapturePolicy& policy);       // of the kinds above

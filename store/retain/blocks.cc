@@ -50,7 +50,7 @@ Status Blocks::Flush() {
   cursor_.emplace(context_.index->kv()->NewCursor(Family::kBlock));
   for (size_t begin = 0, end = 0; begin < table_.size(); begin = end) {
     const Noted& first = table_[begin];
-    if (begin == 0 || table_[begin - 1].file != first.file) DKFS_TRY(CompressAs(first.file));
+    if (begin == 0 || table_[begin - 1].file != first.file) DKFS_TRY(PackAs(first.file));
     while (end < table_.size() && table_[end].file == first.file && table_[end].layout == first.layout &&
            table_[end].block == first.block) {
       ++end;
@@ -59,18 +59,19 @@ Status Blocks::Flush() {
     DKFS_TRY(Block(std::span(table_).subspan(begin, end - begin)));
   }
   DKFS_TRY(units_.Close());
-  DKFS_TRY(writer_->SetCompression(context_.compression_level));
+  DKFS_TRY(writer_->SetPacking({context_.compression_level, false}));
   table_.clear();
   cursor_.reset();
   return Status::Ok();
 }
 
-Status Blocks::CompressAs(FileId file) {
+Status Blocks::PackAs(FileId file) {
   DKFS_TRY(units_.Close());  // they are of the file before
   Result<InodeState> state = context_.index->Inode(file, kLatest);
   if (!state.ok() && !state.status().IsNotFound()) return state.status();
-  const uint8_t level = state.ok() ? state->policy.compression : CapturePolicy().compression;
-  return writer_->SetCompression(level == CapturePolicy().compression ? context_.compression_level : level);
+  const CapturePolicy policy = state.ok() ? state->policy : CapturePolicy();
+  const bool usual = policy.compression == CapturePolicy().compression;
+  return writer_->SetPacking({usual ? context_.compression_level : policy.compression, policy.long_frames});
 }
 
 Result<Blocks::Found> Blocks::Row(const keys::BlockKey& key) {

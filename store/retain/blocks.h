@@ -54,8 +54,8 @@ class Blocks {
     bool found = false;
   };
   static bool Before(const Noted& a, const Noted& b);
-  // The level that the file's newest state asks for; the default for a file that is gone.
-  Status CompressAs(FileId file);
+  // As the file's newest state asks for; the default for a file that is gone.
+  Status PackAs(FileId file);
   Status Block(std::span<const Noted> versions);
   Status One(const keys::BlockKey& key, uint8_t shift, const BlockEntry& entry, std::span<const Noted> versions);
   Result<Found> Row(const keys::BlockKey& key);

@@ -13,7 +13,8 @@
 namespace dkfs::retain {
 namespace {
 
-constexpr size_t kFrameBytes = 256 << 10;   // target; one item may make a frame larger, up to kMaxRecordBytes
+constexpr size_t kFrameBytes = 256 << 10;  // target; one item may make a frame larger, up to kMaxRecordBytes
+constexpr size_t kLongFrameBytes = 7 << 20;
 constexpr size_t kMaxContents = 256 << 10;  // entries of the table of contents, about 64 bytes each
 constexpr uint32_t kMinContentBytes = 64;   // smaller payloads are not worth a reference
 constexpr uint64_t kMaxPackBytes = (uint64_t{4} << 30) - (64 << 20);  // Location counts frames in 32 bits
@@ -58,7 +59,8 @@ void PackWriter::NoteSeq(Seq seq) {
 }
 
 Status PackWriter::MakeRoom(size_t bytes) {
-  if (!body_.empty() && body_.size() + bytes > kFrameBytes) return FlushFrame();
+  const size_t most = packing_.long_frames ? kLongFrameBytes : kFrameBytes;
+  if (!body_.empty() && body_.size() + bytes > most) return FlushFrame();
   return Status::Ok();
 }
 
@@ -149,11 +151,11 @@ Status PackWriter::CloseItem() {
   return Status::Ok();
 }
 
-Status PackWriter::SetCompression(int level) {
-  if (level == level_) return Status::Ok();
+Status PackWriter::SetPacking(Packing packing) {
+  if (packing == packing_) return Status::Ok();
   DKFS_TRY(CloseItem());
   DKFS_TRY(FlushFrame());
-  level_ = level;
+  packing_ = packing;
   return Status::Ok();
 }
 
@@ -162,9 +164,13 @@ Status PackWriter::FlushFrame() {
   DKFS_TRY(Fault::Pass("retain.pack"));
   if (file_bytes_ + body_.size() > kMaxPackBytes) return Status::Error(EFBIG, name_ + ": pack would be too long");
   std::string stored;
-  if (level_ > 0) DKFS_TRY(codec::Compress(AsBytes(body_), level_, &stored));
+  const int level = packing_.level;
+  if (level > 0) {
+    DKFS_TRY(packing_.long_frames ? codec::CompressLong(AsBytes(body_), level, &stored)
+                                  : codec::Compress(AsBytes(body_), level, &stored));
+  }
   RecordHeader header;
-  const bool smaller = level_ > 0 && stored.size() < body_.size();
+  const bool smaller = level > 0 && stored.size() < body_.size();
   if (!smaller) stored = body_;
   header.flags = smaller ? kRecordZstd : 0;
   header.stored_bytes = static_cast<uint32_t>(stored.size());

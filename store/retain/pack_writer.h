@@ -1,6 +1,6 @@
 // PackWriter: writes one pack segment. Items are gathered into frames (records whose body is one zstd frame) of about
-// 256 KiB, so that reading one block decodes little; the file is made under a temporary name, synced, and published by
-// rename, so a pack under its own name is whole.
+// 256 KiB, so that reading one block decodes little, or of 7 MiB for files whose policy asks for long ones; the file is
+// made under a temporary name, synced, and published by rename, so a pack under its own name is whole.
 //
 // Content that stands in the pack already is not written again: the version becomes a reference to its place.
 // Memory: one frame, its compressed form, and a bounded table of contents. Not thread-safe.
@@ -31,8 +31,13 @@ class PackWriter {
   Status Add(const Item& item);
   // One version; runs of blocks of one Seq become one item.
   Status AddBlock(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload);
-  // zstd's level for what is added from now on; 0: stored as it is. A frame has one level.
-  Status SetCompression(int level);
+  struct Packing {
+    int level = 0;  // zstd's; 0: stored as it is
+    bool long_frames = false;
+    friend bool operator==(const Packing&, const Packing&) = default;
+  };
+  // How what is added from now on is compressed. A frame is packed in one way.
+  Status SetPacking(Packing packing);
   // A kUnit's payload is written once, for its first block; the other blocks refer to it. After AddBlock of a kUnit
   // unit() is its place.
   const Reference& unit() const { return unit_; }
@@ -50,7 +55,8 @@ class PackWriter {
     uint32_t bytes = 0;
     Reference place;
   };
-  PackWriter(const Context& context, SegmentId id) : context_(context), id_(id), level_(context.compression_level) {}
+  PackWriter(const Context& context, SegmentId id)
+      : context_(context), id_(id), packing_{context.compression_level, false} {}
   Status Begin();
   Status AddVersion(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload);
   Status CloseItem();
@@ -68,7 +74,7 @@ class PackWriter {
   Seq first_ = kLatest, last_;
   uint64_t file_bytes_ = kSegmentHeaderBytes;
 
-  int level_;         // of the frame being gathered
+  Packing packing_;   // of the frame being gathered
   std::string body_;  // the frame being gathered
   uint32_t items_ = 0;
   Seq frame_last_;

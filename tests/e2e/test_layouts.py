@@ -132,7 +132,7 @@ def test_a_new_file_has_its_hint_from_the_beginning(fs):
     assert replay("verify", "--store", fs.store).returncode == 0
 
 
-@pytest.mark.parametrize("layout", ["4K delta", "1M whole z1", "8K whole raw", "64K delta z9 fold96"])
+@pytest.mark.parametrize("layout", ["4K delta", "1M whole z1", "8K whole raw", "64K delta z9 fold96", "8K whole z1 long"])
 def test_a_change_in_the_middle_keeps_every_moment(fs, layout):
     """Chains before and after the change, a kill right behind it, the loss of DIR: all moments read as they were."""
     hasty(fs)
@@ -265,6 +265,27 @@ def test_packs_are_compressed_as_the_layout_says(fs):
     (fs.dir / "filler").write_bytes(os.urandom(2 * MIB))  # seals the segments before
     wait_until(lambda: stored(fs)["seg"] <= 3 * MIB and stored(fs)["pack"] > raw + MIB // 2, lambda: stored(fs))
     assert stored(fs)["pack"] < raw + 2 * MIB + 0.9 * len(text), (raw, stored(fs))
+    fs.unmount()
+    assert replay("verify", "--store", fs.store).returncode == 0
+
+
+def test_long_frames_keep_less_of_a_dump(fs):
+    """Lines that come again 2 MiB later with other numbers; all of it, and a block out of the middle, after a loss."""
+    fs.env.update(DKFS_TEST_SEGMENT_BYTES=str(4 * MIB), DKFS_TEST_HASTE="20")
+    fs.mount("--hotness", "off", *hints(fs, "*.sql whole z1 long\n"))
+    rnd = random.Random(4)
+    lines = [rnd.randbytes(60).hex() for _ in range(2 * MIB // 125)]
+    dump = "".join(f"{line}{rnd.randrange(10**4):04}\n" for _ in range(6) for line in lines).encode()
+    (fs.dir / "1.sql").write_bytes(dump)
+    (fs.dir / "filler").write_bytes(os.urandom(5 * MIB))  # seals the segments before
+    wait_until(lambda: stored(fs)["seg"] <= 9 * MIB and stored(fs)["pack"] > MIB, lambda: stored(fs))
+    assert stored(fs)["pack"] < 0.35 * len(dump) + 5 * MIB, stored(fs)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount("--hotness", "off")
+    with open(fs.dir / "1.sql", "rb") as file:
+        assert os.pread(file.fileno(), 5000, 7 * MIB) == dump[7 * MIB:7 * MIB + 5000]
+    assert (fs.dir / "1.sql").read_bytes() == dump
     fs.unmount()
     assert replay("verify", "--store", fs.store).returncode == 0
 

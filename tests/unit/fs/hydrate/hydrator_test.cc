@@ -59,6 +59,26 @@ class HydratorTest : public ::testing::Test {
     EXPECT_TRUE(m_->hydrator->progress().done);
   }
 
+  // With these known as hot, the extent of a/big that is restored before any other. REQUIRES: MakeTree.
+  void ExpectFirst(std::vector<HotExtent> known, size_t extent) {
+    HydrateOptions options;
+    options.bytes_per_second = 1;  // after the first of them it waits for days
+    options.first = std::move(known);
+    m_->Start(options);
+    m_->hydrator->Start();
+    constexpr uint64_t kBlocks = (1 << kHotExtentShift) / 4096;
+    while (m_->hydrator->progress().blocks_reconstructed < kBlocks) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(20ms);
+    EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, kBlocks);
+    const std::string there = m_->Backed(Backing::PartialPath(m_->tree["a/big"].id));
+    const std::string& whole = m_->tree["a/big"].content;
+    const size_t begin = extent << kHotExtentShift, size = 1 << kHotExtentShift;
+    EXPECT_EQ(there.substr(begin, size), whole.substr(begin, size));
+    EXPECT_EQ(there.substr(0, begin), std::string(begin, '\0'));
+    m_->hydrator->Stop();
+    FinishAndExpect();
+  }
+
   std::string root_;
   std::unique_ptr<HydrateModel> m_;
 };
@@ -84,22 +104,14 @@ TEST_F(HydratorTest, IntactDirectoryIsOnlyVerified) {
 
 TEST_F(HydratorTest, HotExtentsComeFirst) {
   MakeTree();
-  HydrateOptions options;
-  options.bytes_per_second = 1;  // after the first of them it waits for days
-  options.first = {{m_->tree["a/big"].id, 5, 100}, {m_->tree["a/big"].id, 1, 10}};
-  m_->Start(options);
-  m_->hydrator->Start();
-  constexpr uint64_t kBlocks = (1 << kHotExtentShift) / 4096;
-  while (m_->hydrator->progress().blocks_reconstructed < kBlocks) std::this_thread::sleep_for(1ms);
-  std::this_thread::sleep_for(20ms);
-  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, kBlocks);
-  const std::string there = m_->Backed(Backing::PartialPath(m_->tree["a/big"].id));
-  const std::string& whole = m_->tree["a/big"].content;
-  const size_t begin = 5 << kHotExtentShift, size = 1 << kHotExtentShift;
-  EXPECT_EQ(there.substr(begin, size), whole.substr(begin, size));
-  EXPECT_EQ(there.substr(0, begin), std::string(begin, '\0'));
-  m_->hydrator->Stop();
-  FinishAndExpect();
+  const FileId big = m_->tree["a/big"].id;
+  ExpectFirst({{big, 5, 100}, {big, 1, 10}}, 5);
+}
+
+TEST_F(HydratorTest, OfSimilarHeatTheyComeInFileOrder) {
+  MakeTree();
+  const FileId big = m_->tree["a/big"].id;
+  ExpectFirst({{big, 5, 100}, {big, 3, 60}, {big, 1, 30}}, 3);
 }
 
 TEST_F(HydratorTest, MuchColderExtentsWaitForTheirTurn) {

@@ -27,6 +27,7 @@ class World {
   struct File {
     uint64_t bytes_per_second = 4 * kMiB, write_size = 8192;
     double sequential = 0, rewritten = 0.9;
+    double hydration_share = 0;                          // bytes to be read back for each byte written
     double (*store_share)(const FileLayout&) = nullptr;  // store bytes for each byte written
     hotness_file counts{};
     uint64_t pages = 0, rewritten_pages = 0;
@@ -52,8 +53,8 @@ class World {
 
   static PackingTrial TrialOf(const File& file) {
     PackingTrial trial;
-    for (size_t level = 0; level < kLevels.size(); ++level) {
-      trial.levels[level].share = file.store_share(LayoutChoices()[ShapeOf(file.layout) * kLevels.size() + level]);
+    for (size_t way = 0; way < kPackings.size(); ++way) {
+      trial.ways[way].share = file.store_share(LayoutChoices()[ShapeOf(file.layout) * kPackings.size() + way]);
     }
     return trial;
   }
@@ -70,6 +71,7 @@ class World {
     profiler.Look(id, file.counts, file.pages, file.rewritten_pages, seconds(now));
     CaptureCost cost;
     cost.written = cost.store = file.bytes_per_second;
+    cost.hydration_bytes = static_cast<uint64_t>(file.hydration_share * static_cast<double>(file.bytes_per_second));
     profiler.SetTrial(id, TrialOf(file));
     profiler.ChargeUnpacked(id, cost);
   }
@@ -126,8 +128,8 @@ TEST(LayoutChoiceTest, BlocksMuchLargerThanTheWritesAreNotTried) {
   WriteContext context;
   context.order = 2;  // a stream
   for (context.size = 0; context.size < 4; ++context.size) {
-    const uint32_t sane = SaneChoices(context);
-    EXPECT_TRUE(sane & 1u << kDefaultChoice);
+    const uint64_t sane = SaneChoices(context);
+    EXPECT_TRUE(sane & Bit(kDefaultChoice));
     for (size_t i = 0; i < LayoutChoices().size(); ++i) {
       const FileLayout& choice = LayoutChoices()[i];
       const bool tried = (sane >> i & 1) != 0;
@@ -149,6 +151,39 @@ TEST(LayoutChoiceTest, LargeWholeBlocksAreForStreams) {
       EXPECT_FALSE(large && (SaneChoices(context) >> i & 1) != 0) << LayoutText(choice);
     }
   }
+}
+
+TEST(LayoutChoiceTest, LongFramesAreForStreams) {
+  const size_t of_the_default = NearestChoice({kDefaultBlockShift, {.compression = 1, .long_frames = true}});
+  ASSERT_TRUE(LayoutChoices()[of_the_default].policy.long_frames);
+  WriteContext context;
+  for (context.order = 0; context.order < 3; ++context.order) {
+    for (context.rewrites = 0; context.rewrites < 3; ++context.rewrites) {
+      EXPECT_EQ(context.order == 2 && context.rewrites == 0, (SaneChoices(context) & Bit(of_the_default)) != 0);
+    }
+  }
+}
+
+TEST(ProfilerTest, AStreamThatRepeatsItselfGetsLongFramesUntilItIsRewritten) {
+  World world(Options());
+  World::File& dump = world.files[2] = MediaFile();
+  dump.store_share = [](const FileLayout& c) { return c.policy.long_frames ? 0.1 : 0.4; };
+  world.Run(300);
+  EXPECT_TRUE(LayoutChoices()[dump.layout].policy.long_frames) << LayoutText(LayoutChoices()[dump.layout]);
+  dump.rewritten = 0.9;
+  dump.sequential = 0;
+  dump.write_size = 8192;
+  world.Run(11);
+  EXPECT_FALSE(LayoutChoices()[dump.layout].policy.long_frames);
+}
+
+TEST(ProfilerTest, LongFramesMustSaveMoreThanReadingThemCosts) {
+  World world(Options());
+  World::File& dump = world.files[2] = MediaFile();
+  dump.store_share = [](const FileLayout& c) { return c.policy.long_frames ? 0.35 : 0.4; };
+  dump.hydration_share = 1;
+  world.Run(300);
+  EXPECT_FALSE(LayoutChoices()[dump.layout].policy.long_frames) << LayoutText(LayoutChoices()[dump.layout]);
 }
 
 TEST(ProfilerTest, AColdFileIsLeftAlone) {
@@ -190,7 +225,7 @@ TEST(ProfilerTest, AFileKeepsALayoutForTheDwellTime) {
   world.Run(600);
   bool changed = false;
   for (auto& [id, file] : world.files) {
-    int last = 0;
+    int last = -10;  // the first may come at once
     for (int at : file.changed_at) {
       EXPECT_GE(at - last, 10) << "file " << id;
       last = at;
@@ -283,6 +318,17 @@ TEST(ProfilerTest, MemoryIsBoundedAndTheColdestGoes) {
   EXPECT_TRUE(world.profiler.Explain(FileId(2), seconds(60))) << "hot";
 }
 
+TEST(ProfilerTest, HowAFileIsPackedChangesBeforeTheDwellTimeButOnce) {
+  World world(Options());
+  world.files[2] = FileOf([](const FileLayout& c) { return c.policy.compression == 1 ? 0.2 : 0.6; });
+  world.Run(3);
+  ASSERT_EQ(1u, world.files[2].changed_at.size());
+  EXPECT_EQ(1, LayoutChoices()[world.files[2].layout].policy.compression);
+  world.files[2].store_share = [](const FileLayout& c) { return c.policy.compression == 9 ? 0.1 : 0.6; };
+  world.Run(8);
+  EXPECT_EQ(1u, world.files[2].changed_at.size());
+}
+
 TEST(ProfilerTest, OtherLevelsAreLearnedWithoutBeingTried) {
   World world(Options());
   world.files[2] = FileOf([](const FileLayout& c) { return c.policy.compression == 1 ? 0.2 : 0.6; });
@@ -302,7 +348,7 @@ TEST(ProfilerTest, WithoutATrialNothingIsLearned) {
   profiler.ChargeUnpacked(FileId(2), {64 * kMiB, 64 * kMiB, 0, 0});
   EXPECT_EQ(0, profiler.Explain(FileId(2), seconds(1))->evidence[kDefaultChoice]);
   PackingTrial trial;
-  trial.levels[0] = {0.5, 1};
+  trial.ways[0] = {0.5, 1};
   profiler.SetTrial(FileId(2), trial);
   EXPECT_FALSE(profiler.WantsTrial(FileId(2)));
   profiler.ChargeUnpacked(FileId(2), {64 * kMiB, 64 * kMiB, 0, 0});
@@ -348,7 +394,7 @@ TEST(ProfilerTest, CostCountsStoreCpuAndHydration) {
   ProfilerOptions options;
   options.cpu_weight = 0.5;
   options.hydration_weight = 0.25;
-  EXPECT_DOUBLE_EQ(0.5 + 0.1 + 0.25, Profiler(options).CostOf({1000, 500, 200, 1000}));
+  EXPECT_DOUBLE_EQ(0.5 + 0.1 + 0.25, Profiler(options).CostOf({1000, 400, 100, 200, 1000}));
   EXPECT_EQ(0, Profiler(options).CostOf({}));
 }
 

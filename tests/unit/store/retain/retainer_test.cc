@@ -126,6 +126,30 @@ TEST_F(RetainerTest, IdenticalContentStandsOnce) {
   for (uint64_t file = 2; file < 6; ++file) EXPECT_EQ(Read(file, content.size(), kLatest), content);
 }
 
+TEST_F(RetainerTest, LongFramesFindWhatStoodFarBefore) {
+  RetainOptions options;
+  options.retain = seconds(3600);
+  Start(options);
+  const std::string once = Noise(2 << 20, 9);
+  const std::string content = once + once.substr(100) + once.substr(200);  // blocks that are not equal
+  InodeState state = Inode(content.size());
+  state.policy.compression = 1;
+  state.policy.long_frames = true;
+  rig_->Append({InodeItemOf(2, state)});
+  const Seq written = Write(2, content);
+  Age(seconds(10));
+  EXPECT_LT(rig_->PackBytes(), uint64_t{5} << 19);
+  EXPECT_EQ(Read(2, content.size(), kLatest), content);
+  // Packed again when most of it has left the window.
+  for (uint64_t round = 0; round < 2; ++round) {
+    Write(2, Noise(2 << 20, round));
+    Age(seconds(4000));
+  }
+  Age(seconds(4000));
+  EXPECT_EQ(Read(2, content.size(), kLatest), Noise(2 << 20, 1) + content.substr(2 << 20));
+  EXPECT_GT(rig_->retainer->stats().horizon, written);
+}
+
 TEST_F(RetainerTest, AReplacedFileIsStoredAsUnitsUntilItsBaseLeaves) {
   RetainOptions options;
   options.retain = seconds(600);
