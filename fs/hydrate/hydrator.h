@@ -34,7 +34,7 @@ struct HydrateOptions {
   uint64_t bytes_per_second = 64 << 20;  // background throttle; 0: none. Foreground work is never throttled
   uint64_t aside_budget_bytes = 1ull << 30;
   bool background = true;
-  std::vector<HotExtent> first;  // what the background begins with, in this order; then everything by FileId
+  std::vector<HotExtent> first;  // what the background begins with, hottest first; then everything by FileId
 };
 
 struct HydrateProgress {
