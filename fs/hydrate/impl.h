@@ -29,7 +29,7 @@ class Hydrator::Impl {
  public:
   Impl(Store* s, Backing* b, InodeTable* i, SharedMutex* t, const HydrateOptions& o)
       : store(s), backing(b), inodes(i), tree(*t), options(o), aside(b, s->path(), o.aside_budget_bytes) {
-    for (const HotExtent& e : HotFirst(options.first)) hot.insert({e.file, e.extent});
+    for (const HotExtent& e : HotFirst(options.first)) hot_extents.insert({e.file, e.extent});
   }
 
   Store* const store;
@@ -145,9 +145,9 @@ class Hydrator::Impl {
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
   HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
   uint64_t pass_started_ns GUARDED_BY(mutex) = 0;
-  std::set<std::pair<FileId, uint64_t>> hot;  // file and extent; as it was made
-  uint64_t throttle_until_ns = 0;             // the background thread's own
-  Pace pace{[] { return false; }};            // likewise: what is not hot gives way while others wait for the CPUs
+  std::set<std::pair<FileId, uint64_t>> hot_extents;  // file and extent; as it was made
+  uint64_t throttle_until_ns = 0;                     // the background thread's own
+  Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};
   std::thread thread;
