@@ -83,15 +83,6 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
   return filled;
 }
 
-bool Hydrator::Impl::FillHotAround(Inode& inode, uint64_t first, uint64_t count) {
-  const int blocks = kHotExtentShift - inode.state.block_shift;  // of an extent, as a power of two
-  if (hot_extents.empty() || blocks <= 0 || count == 0) return false;
-  const uint64_t extent = first >> blocks;
-  if ((first + count - 1) >> blocks != extent || !hot_extents.contains({inode.id, extent})) return false;
-  uint64_t bytes = 0;
-  return FillExtent(inode, extent, &bytes).ok() && Hydrator::IsPresent(inode, first, count);
-}
-
 // The file may have become shorter, and its blocks of another size, since the extent was recorded.
 Status Hydrator::Impl::FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) {
   if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();

@@ -12,7 +12,6 @@ Hydrator::~Hydrator() { Stop(); }
 
 Status Hydrator::Prepare(Inode& inode, const std::string& path) { return impl_->Prepare(inode, path); }
 Status Hydrator::MakePresent(Inode& inode, uint64_t first, uint64_t count) {
-  if (impl_->FillHotAround(inode, first, count)) return Status::Ok();
   return impl_->MakePresent(inode, first, count, Wanted::kSoon);
 }
 

@@ -28,9 +28,7 @@ enum class Wanted { kSoon, kSomeday };
 class Hydrator::Impl {
  public:
   Impl(Store* s, Backing* b, InodeTable* i, SharedMutex* t, const HydrateOptions& o)
-      : store(s), backing(b), inodes(i), tree(*t), options(o), aside(b, s->path(), o.aside_budget_bytes) {
-    for (const HotExtent& e : HotFirst(options.first)) hot_extents.insert({e.file, e.extent});
-  }
+      : store(s), backing(b), inodes(i), tree(*t), options(o), aside(b, s->path(), o.aside_budget_bytes) {}
 
   Store* const store;
   Backing* const backing;
@@ -115,9 +113,6 @@ class Hydrator::Impl {
   static std::vector<HotExtent> HotFirst(const std::vector<HotExtent>& known);
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
-  // Whoever needs a block of a hot extent restores all of it: it will be needed, and then several do what the
-  // background does. False: nothing is hot there, or not all went well; the blocks asked for may be absent.
-  bool FillHotAround(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   // *bytes: made present, roughly.
   Status FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
@@ -145,8 +140,7 @@ class Hydrator::Impl {
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
   HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
   uint64_t pass_started_ns GUARDED_BY(mutex) = 0;
-  std::set<std::pair<FileId, uint64_t>> hot_extents;  // file and extent; as it was made
-  uint64_t throttle_until_ns = 0;                     // the background thread's own
+  uint64_t throttle_until_ns = 0;   // the background thread's own
   Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};

@@ -127,22 +127,6 @@ TEST_F(HydratorTest, MuchColderExtentsWaitForTheirTurn) {
   FinishAndExpect();
 }
 
-TEST_F(HydratorTest, WhoeverNeedsABlockOfAHotExtentRestoresAllOfIt) {
-  MakeTree();
-  const FileId big = m_->tree["a/big"].id;
-  HydrateOptions options;
-  options.background = false;
-  options.first = {{big, 2, 100}};
-  m_->Start(options);
-  constexpr uint64_t kBlocks = (1 << kHotExtentShift) / 4096;
-  const std::string& whole = m_->tree["a/big"].content;
-  EXPECT_EQ(*m_->Read("a/big", 7 * 4096, 10), whole.substr(7 * 4096, 10));
-  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, 1u) << "it is not hot there";
-  EXPECT_EQ(*m_->Read("a/big", (2 * kBlocks + 7) * 4096, 10), whole.substr((2 * kBlocks + 7) * 4096, 10));
-  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, 1 + kBlocks);
-  FinishAndExpect();
-}
-
 TEST_F(HydratorTest, HotExtentsThatAreNoLongerThereAreHarmless) {
   MakeTree();
   const FileId big = m_->tree["a/big"].id;
@@ -310,17 +294,6 @@ TEST_F(HydratorTest, AdoptedContentIsBelievedWhereNoVersionIs) {
   m_->Start(false);
   FinishAndExpect();
   EXPECT_THAT(m_->AsideFiles(), ElementsAre("f"));  // no version explains the block that was never captured
-}
-
-TEST_F(HydratorTest, DamageElsewhereInAHotExtentLeavesABlockReadable) {
-  m_->MakeFile("f", Filled(20'000, 'c'), true);  // its content is lost, but for what is written now
-  m_->Write("f", 0, Filled(4096, 'w'));
-  HydrateOptions options;
-  options.background = false;
-  options.first = {{m_->tree["f"].id, 0, 100}};
-  m_->Start(options);
-  EXPECT_EQ(*m_->Read("f", 0, 4096), Filled(4096, 'w'));
-  EXPECT_TRUE(m_->Read("f", 8192, 10).status().IsCorruption());
 }
 
 TEST_F(HydratorTest, LostAdoptedContentIsDamageNeverZeros) {
