@@ -15,8 +15,7 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kMostNs = 1'000'000;  // more is waiting, for a CPU or for room
-constexpr uint64_t kVersionBytes =
-    100;  // of one version beside its payload, in the index and in packs (docs/profiler.md)
+constexpr uint64_t kVersionBytes = 100;  // of a version beside its payload, in index and packs: docs/profiler.md
 constexpr uint8_t kNoChain = UINT8_MAX;  // more deltas than any policy allows
 
 // A delta must save at least a quarter of the block to be worth a longer chain.

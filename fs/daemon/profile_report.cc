@@ -72,7 +72,7 @@ std::string Column(const std::string& text, size_t width) {
 
 std::string Row(const std::string& rate, const std::string& writes, const std::string& cost, const std::string& layout,
                 const std::string& path) {
-  return Column(rate, 12) + Column(writes, 10) + Column(cost, 6) + Column(layout, 21) + path;
+  return Column(rate, 12) + Column(writes, 10) + Column(cost, 6) + Column(layout, 24) + path;
 }
 
 }  // namespace
@@ -127,7 +127,7 @@ std::string ExplainText(const json& file) {
   for (const json& one : *layouts) {
     auto in_force = one.find("in_force");
     const bool marked = in_force != one.end() && *in_force == true;
-    out += (marked ? "* " : "  ") + Column(Text(one, "layout"), 21) + Column(Cost(one), 6) +
+    out += (marked ? "* " : "  ") + Column(Text(one, "layout"), 24) + Column(Cost(one), 6) +
            std::to_string(static_cast<int>(Number(one, "evidence") * 100)) + " %\n";
   }
   return out;
