@@ -71,14 +71,13 @@ struct Capture::Scratch {
     AddPayload(bytes);
     chain.push_back({.epoch = epoch, .block = block, .seq = {}, .checksum = version.checksum, .length = chain_length});
   }
+  // The baseline of `stored` bytes that was added last only ends this chain. In packs a block's versions lie side by
+  // side, so that compression finds it in what is before it, but for what a delta would hold.
+  void NoteEndOfChain(const ChainCache::Entry& ended, uint64_t stored) {
+    const uint64_t delta = ended.delta_bytes / std::max<uint64_t>(ended.length, 1);
+    similar += stored - std::min(stored, delta);
+  }
 };
-
-// In packs a block's versions lie side by side, so that compression finds a baseline at the end of a chain in what is
-// before it, but for what a delta would hold.
-void NoteEndOfChain(const ChainCache::Entry& chain, uint64_t stored, uint64_t* similar) {
-  const uint64_t delta = chain.delta_bytes / std::max<uint64_t>(chain.length, 1);
-  *similar += stored - std::min(stored, delta);
-}
 
 Capture::Scratch& Capture::ThreadScratch() {
   thread_local Scratch scratch;
@@ -115,7 +114,7 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   const bool whole = in_block == 0 && (data.size() == block_size || data.size() >= old_end);
   if (whole && !remembered) {
     scratch->AddBaseline(epoch, block, data, block_size);
-    if (known) NoteEndOfChain(before, data.size(), &scratch->similar);
+    if (known) scratch->NoteEndOfChain(before, data.size());
     return Status::Ok();
   }
 
@@ -153,7 +152,7 @@ Status Capture::AddBlock(Inode& inode, const InodeState& after, uint64_t block, 
   }
   const Bytes baseline = data.size() == block_size ? data : TrimTrailingZeros(now);
   scratch->AddBaseline(epoch, block, baseline, block_size);
-  if (known && !remembered) NoteEndOfChain(before, baseline.size(), &scratch->similar);
+  if (known && !remembered) scratch->NoteEndOfChain(before, baseline.size());
   return Status::Ok();
 }
 
