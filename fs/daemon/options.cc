@@ -262,7 +262,7 @@ const char* HelpText() {
          "  --budget BYTES            most the store may take: 10G (default: half of what its disk has for it)\n"
          "  --metrics-addr ADDR|off   HOST:PORT for Prometheus (default 127.0.0.1:9911)\n"
          "  --hotness auto|bpf|fuse|off  who measures how files are written: the kernel, else dkfs (default auto)\n"
-         "  --layouts fixed|adaptive  whether how finely a file is captured follows how it is written (default fixed)\n"
+         "  --layouts adaptive|fixed  whether how finely a file is captured follows how it is written (default adaptive)\n"
          "  --hints FILE              lines PATTERN LAYOUT, for files that are to have a layout of their own\n"
          "  --profiler-interval TIME, --profiler-alpha N, --profiler-dwell TIME\n"
          "                            how often it looks, what the newest look weighs in a rate (0 to 1), how long a\n"

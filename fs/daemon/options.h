@@ -29,7 +29,7 @@ struct Options {
   std::vector<std::string> mount_flags;         // words of mount(2), see mount_words.h
   HotnessMode hotness = HotnessMode::kAuto;
   BtfOptions btf;
-  bool adapt = false;  // layouts are chosen by the profiler
+  bool adapt = true;  // layouts are chosen by the profiler
   std::string hints;   // file of patterns and layouts; empty: none
   ProfilerOptions profiler;
   uint64_t hydrate_rate = 64 << 20;  // bytes a second in the background; 0: no limit

@@ -176,23 +176,32 @@ bool Profiler::PaysBack(const File& file, size_t to, bool exploring, Time now) c
   return won >= static_cast<double>(file.bytes);
 }
 
+uint64_t Profiler::PayingBack(const File& file, uint64_t choices, bool exploring, Time now) const {
+  for (size_t i = 0; i < LayoutChoices().size(); ++i) {
+    if ((choices & Bit(i)) != 0 && !PaysBack(file, i, exploring, now)) choices &= ~Bit(i);
+  }
+  return choices;
+}
+
 std::optional<Profiler::Change> Profiler::DecideFor(FileId id, File& file, Time now) {
   const bool dwelt = now - file.since >= options_.dwell;
   if (file.pinned || (!dwelt && file.changes > 0)) return std::nullopt;
   const uint64_t allowed = AllowedFor(file);
   const Bandit& bandit = BanditOf(file.context);
   const bool fits = (allowed & Bit(file.layout)) != 0;
-  const size_t best = bandit.Best(fits ? file.layout : NearestChoice({file.real.block_shift, {}}), allowed);
+  const size_t best = bandit.Best(fits ? file.layout : NearestChoice({file.real.block_shift, {}}),
+                                  PayingBack(file, allowed, false, now));
   const bool proven = !fits || bandit.IsBetter(best, file.layout, options_.margin);
   size_t to = file.layout;
   bool exploring = false;
   if (proven || (file.exploring && best != file.layout)) {
     to = fits ? PackedAsNow(bandit, best, file.layout, options_.margin) : best;
   } else if (dwelt && !explored_[file.context.index()]) {
-    to = bandit.Next(file.layout, allowed & PackedAs(file.layout));  // packing is learned without being tried
+    // Packing is learned without being tried.
+    to = bandit.Next(file.layout, PayingBack(file, allowed & PackedAs(file.layout), true, now));
     exploring = to != file.layout;
   }
-  if (to == file.layout || !PaysBack(file, to, exploring, now)) return std::nullopt;
+  if (to == file.layout) return std::nullopt;
   // How a file is packed may change at once: it costs a record, and comes too late for what is packed already.
   if (!dwelt && ShapeOf(to) != ShapeOf(file.layout)) return std::nullopt;
   Change change{id, file.layout, to, exploring};

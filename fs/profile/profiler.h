@@ -136,6 +136,8 @@ class Profiler {
   };
   std::optional<Change> DecideFor(FileId id, File& file, Time now);
   bool PaysBack(const File& file, size_t to, bool exploring, Time now) const;
+  // Those of `choices` that do.
+  uint64_t PayingBack(const File& file, uint64_t choices, bool exploring, Time now) const;
   // `best`, or the same shape packed as `now` is, unless that is known to be worse: trials of packing are rough.
   static size_t PackedAsNow(const Bandit& bandit, size_t best, size_t now, double margin);
   static uint64_t AllowedFor(const File& file);  // layouts, a bit each

@@ -12,7 +12,7 @@ _dkfs() {
     --btf-cache) _dkfs_reply -d -- "$cur" ;;
     --hotness) _dkfs_reply -W 'auto bpf fuse off' -- "$cur" ;;
     --io-uring) _dkfs_reply -W 'auto on off' -- "$cur" ;;
-    --layouts) _dkfs_reply -W 'fixed adaptive' -- "$cur" ;;
+    --layouts) _dkfs_reply -W 'adaptive fixed' -- "$cur" ;;
     --hydrate-order) _dkfs_reply -W 'hot file' -- "$cur" ;;
     --hydrate-rate) _dkfs_reply -W 'off 64M' -- "$cur" ;;
     --btf-mirror) _dkfs_reply -W 'https://' -- "$cur" ;;

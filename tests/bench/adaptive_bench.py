@@ -22,7 +22,7 @@ def words_for(layout, base):
     if layout == ADAPTIVE:
         return [*LEARNING, "--profiler-interval", INTERVAL, "--profiler-dwell", DWELL]
     if layout == DEFAULT:
-        return []
+        return ["--layouts", "fixed"]
     hints = base / "hints"
     hints.write_text(f"* {layout}\n")
     return ["--hints", hints]

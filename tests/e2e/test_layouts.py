@@ -66,7 +66,7 @@ def restore(fs, seq):
 @pytest.mark.short
 def test_top_and_explain_show_what_is_written(fs):
     hasty(fs)
-    fs.mount("--hotness", "fuse")
+    fs.mount("--hotness", "fuse", "--layouts", "fixed")
     (fs.dir / "sub").mkdir()
     (fs.dir / "cold").touch()
     seen(fs, "cold")
@@ -172,7 +172,7 @@ def test_a_change_in_the_middle_keeps_every_moment(fs, layout):
 def test_the_profiler_changes_what_does_not_pay(fs):
     """Random bytes over and over: whatever layouts it tries for them, all comes back."""
     hasty(fs)
-    fs.mount("--hotness", "fuse", "--layouts", "adaptive")
+    fs.mount("--hotness", "fuse")
     content = bytearray(4 * MIB)
     (fs.dir / "f").write_bytes(content)
     rnd = random.Random(7)
@@ -185,6 +185,7 @@ def test_the_profiler_changes_what_does_not_pay(fs):
         return (e := explain(fs, "f")) and e["layout_changes"] > 0
 
     wait_until(changed, lambda: f"never changed: {explain(fs, 'f')}")
+    assert explain(fs, "f")["adapts"] is True
     changed()
     fs.kill()
     fs.lose_dir()

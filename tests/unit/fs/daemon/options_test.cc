@@ -91,12 +91,12 @@ TEST_F(OptionsTest, HotnessAndItsTypesAreRead) {
   EXPECT_EQ("https://example.org/btf", options->btf.mirror);
 }
 
-TEST_F(OptionsTest, LayoutsAreFixedUnlessAskedFor) {
-  EXPECT_FALSE(Parse({"/data"})->adapt);
+TEST_F(OptionsTest, LayoutsAdaptUnlessTheyAreFixed) {
+  EXPECT_TRUE(Parse({"/data"})->adapt);
   environment_ = {{"DKFS_HINTS", "/etc/hints"}};
-  auto options = Parse({"-o", "layouts=adaptive", "/data"});
+  auto options = Parse({"-o", "layouts=fixed", "/data"});
   ASSERT_TRUE(options.ok()) << options.status().ToString();
-  EXPECT_TRUE(options->adapt);
+  EXPECT_FALSE(options->adapt);
   EXPECT_EQ("/etc/hints", options->hints);
   EXPECT_NE("", Refusal({"--layouts", "sometimes", "/data"}));
   EXPECT_NE("", Refusal({"--hints", "relative", "/data"}));

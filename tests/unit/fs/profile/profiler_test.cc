@@ -390,6 +390,18 @@ TEST(ProfilerTest, ContentIsNotRecordedAnewForLittle) {
   EXPECT_EQ(kDefaultBlockShift, LayoutChoices()[world.files[2].layout].block_shift);
 }
 
+TEST(ProfilerTest, ShapesOfThisBlockSizeAreTriedWhereOthersDoNotPay) {
+  World world(Options());
+  world.files[2] = FileOf([](const FileLayout& l) { return l.policy.delta ? 0.8 : 0.2; });
+  world.files[2].bytes_per_second = 128 << 10;
+  world.profiler.Look(FileId(2), {}, 0, 0, seconds(0));
+  world.profiler.SetLayout(FileId(2), FileLayout(), true, false, 100 * kMiB);
+  world.Run(900);
+  const FileLayout& chosen = LayoutChoices()[world.files[2].layout];
+  EXPECT_EQ(kDefaultBlockShift, chosen.block_shift);
+  EXPECT_FALSE(chosen.policy.delta) << LayoutText(chosen);
+}
+
 TEST(ProfilerTest, CostCountsStoreCpuAndHydration) {
   ProfilerOptions options;
   options.cpu_weight = 0.5;
