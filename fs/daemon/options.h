@@ -30,7 +30,7 @@ struct Options {
   HotnessMode hotness = HotnessMode::kAuto;
   BtfOptions btf;
   bool adapt = true;  // layouts are chosen by the profiler
-  std::string hints;   // file of patterns and layouts; empty: none
+  std::string hints;  // file of patterns and layouts; empty: none
   ProfilerOptions profiler;
   uint64_t hydrate_rate = 64 << 20;  // bytes a second in the background; 0: no limit
   bool hot_first = true;

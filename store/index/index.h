@@ -29,6 +29,7 @@
 #include "store/format/item.h"
 #include "store/format/keys.h"
 #include "store/index/pending.h"
+#include "store/index/versions.h"
 #include "store/journal/journal.h"
 #include "store/kv/kv.h"
 
@@ -89,6 +90,9 @@ class Index {
   // Newest version at or before `at` of every block of [first, end) that has one, in block order.
   Status Blocks(FileId file, LayoutId layout, uint64_t first, uint64_t end, Seq at,
                 const std::function<bool(uint64_t block, Seq, const BlockEntry&)>& each);
+  // The same with older versions of a block behind its newest, as many as `each` asks for: one pass.
+  Status BlockVersions(FileId file, LayoutId layout, uint64_t first, uint64_t end, Seq at,
+                       const std::function<Walk(uint64_t block, Seq, const BlockEntry&)>& each);
   // Seq of the newest range at or before `at` and after `after` that covers the block; 0 when none does.
   Result<Seq> CoveringRange(FileId file, LayoutId layout, uint64_t block, Seq after, Seq at);
   Status EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each);

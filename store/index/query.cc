@@ -79,16 +79,23 @@ Status Index::BlockChain(FileId file, LayoutId layout, uint64_t block, Seq at,
 
 Status Index::Blocks(FileId file, LayoutId layout, uint64_t first, uint64_t end, Seq at,
                      const std::function<bool(uint64_t, Seq, const BlockEntry&)>& each) {
+  return BlockVersions(file, layout, first, end, at, [&](uint64_t block, Seq seq, const BlockEntry& entry) {
+    return each(block, seq, entry) ? Walk::kNextThing : Walk::kStop;
+  });
+}
+
+Status Index::BlockVersions(FileId file, LayoutId layout, uint64_t first, uint64_t end, Seq at,
+                            const std::function<Walk(uint64_t, Seq, const BlockEntry&)>& each) {
   DKFS_TRY(Fresh());
   const std::string stop =
       end == kEndOfFile ? PrefixEnd(keys::BlockPrefix(file, layout)) : BlockThing(file, layout, end);
-  return EachNewest(*kv_, Family::kBlock, BlockThing(file, layout, first), stop, at,
-                    [&](std::string_view thing, Seq seq, std::string_view value) -> Result<bool> {
-                      BlockEntry entry;
-                      DKFS_TRY(values::Decode(AsBytes(value), &entry));
-                      if (thing.size() < sizeof(uint64_t)) return Status::Corruption("index: block key");
-                      return each(LoadBe<uint64_t>(thing.end() - sizeof(uint64_t)), seq, entry);
-                    });
+  return EachVersionOf(*kv_, Family::kBlock, BlockThing(file, layout, first), stop, at,
+                       [&](std::string_view thing, Seq seq, std::string_view value) -> Result<Walk> {
+                         BlockEntry entry;
+                         DKFS_TRY(values::Decode(AsBytes(value), &entry));
+                         if (thing.size() < sizeof(uint64_t)) return Status::Corruption("index: block key");
+                         return each(LoadBe<uint64_t>(thing.end() - sizeof(uint64_t)), seq, entry);
+                       });
 }
 
 Result<Seq> Index::CoveringRange(FileId file, LayoutId layout, uint64_t block, Seq after, Seq at) {

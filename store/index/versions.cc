@@ -55,21 +55,32 @@ Status NewestVersion(const Kv& kv, Family family, std::string_view thing, Seq at
   return Status::Ok();
 }
 
-Status EachNewest(const Kv& kv, Family family, std::string_view from, std::string_view end, Seq at,
-                  const EachVersion& each) {
+Status EachVersionOf(const Kv& kv, Family family, std::string_view from, std::string_view end, Seq at,
+                     const WalkVersions& each) {
   KvCursor cursor = kv.NewCursor(family, end);
   cursor.Seek(from);
   std::string thing;
   while (cursor.Valid()) {
     thing = WithoutSeq(cursor.key());
     PassNewer(&cursor, thing, at);
-    if (cursor.Valid() && WithoutSeq(cursor.key()) == thing) {
-      DKFS_TRY_ASSIGN(bool more, each(thing, SeqOf(cursor.key()), cursor.value()));
-      if (!more) return Status::Ok();
-      PassThing(&cursor, thing);
+    Walk walk = Walk::kOlder;
+    while (walk == Walk::kOlder && cursor.Valid() && WithoutSeq(cursor.key()) == thing) {
+      DKFS_TRY_ASSIGN(walk, each(thing, SeqOf(cursor.key()), cursor.value()));
+      if (walk == Walk::kStop) return Status::Ok();
+      cursor.Next();
     }
+    PassThing(&cursor, thing);
   }
   return cursor.status();
+}
+
+Status EachNewest(const Kv& kv, Family family, std::string_view from, std::string_view end, Seq at,
+                  const EachVersion& each) {
+  return EachVersionOf(kv, family, from, end, at,
+                       [&](std::string_view thing, Seq seq, std::string_view value) -> Result<Walk> {
+                         DKFS_TRY_ASSIGN(const bool more, each(thing, seq, value));
+                         return more ? Walk::kNextThing : Walk::kStop;
+                       });
 }
 
 }  // namespace dkfs

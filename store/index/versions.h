@@ -20,8 +20,15 @@ std::string WithSeq(std::string_view thing, Seq seq);
 // The version of `thing` in force at `at`: one seek. ENOENT when there is none.
 Status NewestVersion(const Kv& kv, Family family, std::string_view thing, Seq at, Seq* seq, std::string* value);
 
-// Calls `each` for every thing with keys in [from, end) that has a version at or before `at`, with the newest such one,
-// in key order, until it returns false or an error. Passes over history by seeking when there is much of it.
+// Calls `each` for the versions at or before `at` of every thing with keys in [from, end): things in key order, of each
+// the newest first and then as many as `each` asks for, until it says kStop or returns an error. Passes over history by
+// seeking when there is much of it.
+enum class Walk { kOlder, kNextThing, kStop };
+using WalkVersions = std::function<Result<Walk>(std::string_view thing, Seq seq, std::string_view value)>;
+Status EachVersionOf(const Kv& kv, Family family, std::string_view from, std::string_view end, Seq at,
+                     const WalkVersions& each);
+
+// The newest of each thing alone, until `each` returns false or an error.
 using EachVersion = std::function<Result<bool>(std::string_view thing, Seq seq, std::string_view value)>;
 Status EachNewest(const Kv& kv, Family family, std::string_view from, std::string_view end, Seq at,
                   const EachVersion& each);

@@ -10,12 +10,15 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kWindow = 512;  // versions asked of the index at once
+constexpr size_t kWindow = 512;         // blocks asked of the index at once
+constexpr size_t kMostChained = 16384;  // or versions of them
+constexpr size_t kExpected = 64;        // blocks whose chains are asked of the disk at once
 
 struct Found {
   uint64_t block;
   Seq seq;
   BlockEntry entry;
+  std::vector<BlockEntry> chain;  // of a delta, as far as it was found: newest first
 };
 
 bool IsBaseline(const Found& f) { return f.entry.version.kind == BlockKind::kBaseline; }
@@ -51,12 +54,26 @@ class BlockStream {
  private:
   Status LoadWindow(uint64_t first, uint64_t end, bool* full) {
     window_.clear();
-    Status walked = from_->index_->Blocks(file_, state_.layout, first, end, at_,
-                                          [&](uint64_t block, Seq seq, const BlockEntry& entry) {
-                                            window_.push_back({block, seq, entry});
-                                            *full = window_.size() == kWindow;
-                                            return !*full;
-                                          });
+    expected_end_ = 0;
+    size_t chained = 0;
+    Seq wanted;
+    Status walked = from_->index_->BlockVersions(
+        file_, state_.layout, first, end, at_, [&](uint64_t block, Seq seq, const BlockEntry& entry) {
+          const bool newest = window_.empty() || window_.back().block != block;
+          if (newest && (window_.size() == kWindow || chained >= kMostChained)) {
+            *full = true;
+            return Walk::kStop;
+          }
+          if (newest) window_.push_back({block, seq, entry, {}});
+          if (newest ? entry.version.kind != BlockKind::kDelta : seq < wanted) return Walk::kNextThing;
+          if (!newest && seq > wanted) return Walk::kOlder;
+          std::vector<BlockEntry>& chain = window_.back().chain;
+          chain.push_back(entry);
+          ++chained;
+          wanted = entry.version.base_seq;
+          const bool done = entry.version.kind != BlockKind::kDelta || !wanted;
+          return done || chain.size() == Reconstructor::kMaxChain ? Walk::kNextThing : Walk::kOlder;
+        });
     return walked.IsNotFound() ? Status::Ok() : walked;
   }
 
@@ -99,6 +116,7 @@ class BlockStream {
 
   void EmitData(size_t i, size_t count) {
     for (size_t end = i + count; more_ && i < end;) {
+      Expect(i, end);
       const size_t together = Gather(i, end);
       for (size_t k = 0; more_ && k < together; ++k) EmitBlock(window_[i + k], k * block_bytes_);
       i += together;
@@ -111,12 +129,29 @@ class BlockStream {
     if (gathered_ok_ && Hash64(gathered_.bytes.subspan(at, block_bytes_)) == found.entry.version.checksum) {
       return AddToRun(found.block, gathered_.bytes.data() + at, gathered_.owner);
     }
-    // The long way, which also tells what is wrong.
     const MutableBytes block = gathered_place_.empty() ? Room(1) : gathered_place_.subspan(at, block_bytes_);
-    Status status = from_->Version({file_, state_.layout, state_.block_shift, found.block}, found.seq, 0, block);
+    Status status = Make(found, block);
     if (status.ok()) return AddToRun(found.block, block.data(), buffer_);
     FlushRun();
     if (more_) Give({found.block, 1, false, std::move(status), {}, {}});
+  }
+
+  // Asks the disk for the chains of the next blocks, up to `end`, unless that was done.
+  void Expect(size_t i, size_t end) {
+    if (i < expected_end_) return;
+    expected_end_ = std::min(end, i + kExpected);
+    std::vector<SegmentReader::Payload> payloads;
+    for (; i < expected_end_; ++i) Reconstructor::AddPayloads(window_[i].chain, &payloads);
+    if (!payloads.empty()) from_->reader_->Expect(std::move(payloads));
+  }
+
+  Status Make(const Found& found, MutableBytes block) {
+    const Reconstructor::Place place{file_, state_.layout, state_.block_shift, found.block};
+    if (!found.chain.empty() && from_->DecodeChain(place, found.chain, 0, block).ok() &&
+        Hash64(block) == found.entry.version.checksum) {
+      return Status::Ok();
+    }
+    return from_->Version(place, found.seq, 0, block);  // the long way, which also tells what is wrong
   }
 
   // Gets the baselines from window_[i] on that stand side by side, up to `end`; whatever went wrong shows when they are
@@ -216,6 +251,7 @@ class BlockStream {
   const size_t run_blocks_;
   RangeSet ranges_;
   std::vector<Found> window_;
+  size_t expected_end_ = 0;  // of the window
   BufferPool::Buffer buffer_;
   size_t used_ = 0;  // blocks of it
   SegmentReader::Shared gathered_;

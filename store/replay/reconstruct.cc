@@ -11,8 +11,7 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kMaxChain = 256;  // 255 deltas and what they stand on
-constexpr int kAttempts = 3;       // R3: how often a moved payload is looked up again
+constexpr int kAttempts = 3;  // R3: how often a moved payload is looked up again
 
 void Zero(MutableBytes out) { std::memset(out.data(), 0, out.size()); }
 
@@ -104,7 +103,7 @@ Status Reconstructor::Version(const Place& place, Seq seq, int depth, MutableByt
   Status status;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     uint64_t checksum = 0;
-    status = DecodeChain(place, seq, depth, out, &checksum);
+    status = DecodeVersion(place, seq, depth, out, &checksum);
     if (status.ok() && Hash64(out) == checksum) return Status::Ok();
     if (status.ok()) status = Status::Corruption("checksum mismatch");
     if (!status.IsCorruption()) break;
@@ -113,10 +112,26 @@ Status Reconstructor::Version(const Place& place, Seq seq, int depth, MutableByt
   return status.Prefix(DescribePlace(place.file, place.layout, place.block, seq));
 }
 
-Status Reconstructor::DecodeChain(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum) {
+Status Reconstructor::DecodeVersion(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum) {
   std::vector<BlockEntry> chain;
   DKFS_TRY(Chain(place, seq, &chain));
   *checksum = chain.front().version.checksum;
+  if (chain.size() > 1) {
+    std::vector<SegmentReader::Payload> payloads;
+    AddPayloads(chain, &payloads);
+    reader_->Expect(std::move(payloads));
+  }
+  return DecodeChain(place, chain, depth, out);
+}
+
+void Reconstructor::AddPayloads(const std::vector<BlockEntry>& chain, std::vector<SegmentReader::Payload>* payloads) {
+  for (const BlockEntry& entry : chain) {
+    if (entry.version.kind != BlockKind::kHole) payloads->push_back({entry.location, entry.version.stored_bytes});
+  }
+}
+
+Status Reconstructor::DecodeChain(const Place& place, const std::vector<BlockEntry>& chain, int depth,
+                                  MutableBytes out) {
   auto next = chain.rbegin();
   if (next->version.kind == BlockKind::kDelta) {
     Zero(out);

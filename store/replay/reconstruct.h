@@ -73,6 +73,7 @@ class Reconstructor {
 
  private:
   friend class BlockStream;
+  static constexpr size_t kMaxChain = 256;  // 255 deltas and what they stand on
   struct Place {
     FileId file;
     LayoutId layout;
@@ -83,8 +84,11 @@ class Reconstructor {
   Status InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry);
   // Decodes the version at `seq` into `out` and checks it (R1, R3). `depth`: units above.
   Status Version(const Place& place, Seq seq, int depth, MutableBytes out);
-  Status DecodeChain(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum);
+  Status DecodeVersion(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum);
   Status Chain(const Place& place, Seq seq, std::vector<BlockEntry>* chain);  // newest first
+  // Payloads lie scattered over the store: all are asked of the disk before the first is waited for.
+  static void AddPayloads(const std::vector<BlockEntry>& chain, std::vector<SegmentReader::Payload>* payloads);
+  Status DecodeChain(const Place& place, const std::vector<BlockEntry>& chain, int depth, MutableBytes out);
   Status Bottom(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
   Status Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
   Status Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth, MutableBytes out);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <list>
 #include <map>
 
@@ -15,8 +16,10 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kMaxOpenSegments = 16;
-constexpr size_t kMaxHeaders = 4096;  // of frames of 256 KiB: 1 GiB
+constexpr size_t kMaxOpenSegments = 64;
+constexpr uint64_t kNear = 8 << 10;         // read along costs less than asking twice
+constexpr size_t kExpectedFrame = 4 << 10;  // most records are shorter; of longer ones the beginning
+constexpr size_t kMaxHeaders = 4096;        // of frames of 256 KiB: 1 GiB
 
 // A least-recently-used map; `Weight` of all entries together stays at or under the limit (but for a single entry).
 template <class Key, class Value>
@@ -133,6 +136,27 @@ class SegmentReader::Impl {
     return Status::Ok();
   }
 
+  // What is near enough goes together.
+  void Expect(std::vector<Payload> payloads) EXCLUDES(mutex_) {
+    const auto begin = [](const Payload& p) { return uint64_t{p.where.frame == 0 ? p.where.offset : p.where.frame}; };
+    const auto end = [&](const Payload& p) { return begin(p) + (p.where.frame == 0 ? p.bytes : kExpectedFrame); };
+    std::sort(payloads.begin(), payloads.end(), [&](const Payload& a, const Payload& b) {
+      return std::pair(a.where.segment, begin(a)) < std::pair(b.where.segment, begin(b));
+    });
+    for (auto next = payloads.begin(); next != payloads.end();) {
+      const SegmentId id = next->where.segment;
+      const uint64_t from = begin(*next);
+      uint64_t to = end(*next);
+      for (++next; next != payloads.end() && next->where.segment == id && begin(*next) <= to + kNear; ++next) {
+        to = std::max(to, end(*next));
+      }
+      Result<SegmentRef> segment = Segment(id);
+      if (!segment.ok()) continue;
+      ::posix_fadvise((*segment)->fd.get(), static_cast<off_t>(from), static_cast<off_t>(to - from),
+                      POSIX_FADV_WILLNEED);
+    }
+  }
+
   void Forget(SegmentId id) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     segments_.EraseIf([&](SegmentId key) { return key == id; });
@@ -236,6 +260,7 @@ Status SegmentReader::ReadToVerify(const Location& where, MutableBytes out) { re
 Status SegmentReader::Share(const Location& where, size_t bytes, Shared* out) {
   return impl_->Share(where, bytes, out);
 }
+void SegmentReader::Expect(std::vector<Payload> payloads) { impl_->Expect(std::move(payloads)); }
 void SegmentReader::Forget(SegmentId id) { impl_->Forget(id); }
 
 }  // namespace dkfs

@@ -19,7 +19,7 @@
 
 namespace dkfs {
 
-// Keeps at most 16 segment files open and `cache_bytes` of decoded frames. Thread-safe: files and frames are shared
+// Keeps at most 64 segment files open and `cache_bytes` of decoded frames. Thread-safe: files and frames are shared
 // with readers under way, so dropping one never pulls it away; no lock is held over i/o or decompression.
 class SegmentReader {
  public:
@@ -39,6 +39,13 @@ class SegmentReader {
   // Like ReadToVerify without a copy, if the payload lies in a compressed frame. Ok without an owner: it does not, and
   // nothing was read.
   Status Share(const Location& where, size_t bytes, Shared* out);
+  // Begins to read what Reads of these payloads will ask for, and waits for none of it. What goes wrong shows when they
+  // are read.
+  struct Payload {
+    Location where;
+    size_t bytes;
+  };
+  void Expect(std::vector<Payload> payloads);
   void Forget(SegmentId id);  // before its file is deleted or replaced
 
  private:
