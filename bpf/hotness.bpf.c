@@ -115,8 +115,10 @@ __attribute__((noinline)) int count_extent(__u64 id, __u64 extent, __u64 offset,
   ADD(e->writes, weight);
   ADD(e->bytes, weight * ((end < stop ? end : stop) - (offset > start ? offset : start)));
   ADD(e->pages, weight * hotness_bits(pages));
-  if (pages & e->touched) ADD(e->rewritten, weight * hotness_bits(pages & e->touched));
-  e->touched |= pages; /* a bit lost in a race is set by the next write */
+  __u64 again = pages & e->touched;
+  if (again) ADD(e->rewritten, weight * hotness_bits(again));
+  e->again |= again; /* a bit lost in a race is set by the next write */
+  e->touched |= pages;
   return 0;
 }
 
@@ -279,6 +281,7 @@ static __always_inline int on_dirty(struct inode *inode, __u64 page) {
   if (e->touched & bit) ADD(e->rewritten, weight);
   ADD(e->pages, weight);
   e->touched |= bit;
+  e->again |= bit;
   return 0;
 }
 

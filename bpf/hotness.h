@@ -8,7 +8,7 @@
 #endif
 
 #define HOTNESS_PAGE_SHIFT 12
-#define HOTNESS_EXTENT_SHIFT 18 /* 64 pages: one bit each in `touched` */
+#define HOTNESS_EXTENT_SHIFT 18 /* 64 pages: one bit each in `touched` and `again` */
 #define HOTNESS_EXTENT_PAGES (1 << (HOTNESS_EXTENT_SHIFT - HOTNESS_PAGE_SHIFT))
 #define HOTNESS_SIZE_CLASSES 8
 #define HOTNESS_MAX_FILES 4096
@@ -50,6 +50,7 @@ struct hotness_extent {
   __u64 rewritten; /* of these, pages that had been touched before */
   __u64 mapped_pages;
   __u64 touched;
+  __u64 again; /* touched when they had been touched before, or through a mapping */
 };
 
 /* One for each CPU. events, writes and bytes are exact. */
@@ -77,8 +78,8 @@ HOTNESS_LAYOUT(sizeof(struct hotness_file) == 17 * 8);
 HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, sizes) == 7 * 8);
 HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, cgroup) == 16 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_extent_key) == 2 * 8);
-HOTNESS_LAYOUT(sizeof(struct hotness_extent) == 7 * 8);
-HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_extent, touched) == 6 * 8);
+HOTNESS_LAYOUT(sizeof(struct hotness_extent) == 8 * 8);
+HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_extent, again) == 7 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_totals) == 11 * 8);
 HOTNESS_LAYOUT(HOTNESS_EXTENT_PAGES == 64);
 

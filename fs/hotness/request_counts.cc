@@ -112,7 +112,9 @@ void RequestCounts::CountExtent(FileId file, uint64_t extent, uint64_t offset, u
     ++counts.writes;
     counts.bytes += std::min(end, stop) - std::max(offset, start);
     counts.pages += hotness_bits(pages);
-    counts.rewritten += hotness_bits(pages & counts.touched);
+    const uint64_t again = pages & counts.touched;
+    counts.rewritten += hotness_bits(again);
+    counts.again |= again;
     counts.touched |= pages;
   });
 }

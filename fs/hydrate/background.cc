@@ -1,6 +1,7 @@
 // Background hydration at a bounded rate: what is known to be hot, then every inode of the store once, directories
 // first.
 #include <algorithm>
+#include <bit>
 #include <tuple>
 
 #include "fs/hydrate/impl.h"
@@ -76,7 +77,7 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
   Status filled;
   {
     ExclusiveLock l(inode.lock);
-    filled = FillExtent(inode, extent.extent, &bytes);
+    filled = FillExtent(inode, extent, &bytes);
     if (opened) CloseUnused(inode);
   }
   Throttle(bytes);
@@ -84,16 +85,29 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
 }
 
 // The file may have become shorter, and its blocks of another size, since the extent was recorded.
-Status Hydrator::Impl::FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) {
+Status Hydrator::Impl::FillExtent(Inode& inode, const HotExtent& extent, uint64_t* bytes) {
   if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
+  constexpr int kPages = 64;
   const uint8_t shift = inode.state.block_shift;
-  const uint64_t start = extent << kHotExtentShift;
-  const uint64_t last = start + (uint64_t{1} << kHotExtentShift) - 1;
-  const uint64_t first = start >> shift;
-  const uint64_t end = std::min(presence::BlocksOf(inode.state), (last >> shift) + 1);
-  if (first >= end || presence::NextAbsent(inode, first, end) >= end) return Status::Ok();
-  *bytes = (end - first) << shift;
-  return MakePresent(inode, first, end - first, Wanted::kSoon);
+  const uint64_t first_page = extent.extent << (kHotExtentShift - kHotPageShift);
+  const auto block_of = [&](int page) { return (first_page + static_cast<uint64_t>(page)) << kHotPageShift >> shift; };
+  Status damage;
+  for (int page = 0; page < kPages;) {
+    page += std::countr_zero(extent.pages >> page);
+    if (page >= kPages) break;
+    const int behind = page + std::countr_one(extent.pages >> page);
+    const uint64_t first = block_of(page);
+    const uint64_t end = std::min(presence::BlocksOf(inode.state), block_of(behind - 1) + 1);
+    page = behind;
+    if (first >= end || presence::NextAbsent(inode, first, end) >= end) continue;
+    *bytes += (end - first) << shift;
+    Status made = MakePresent(inode, first, end - first, Wanted::kSoon);
+    if (made.IsCorruption())
+      damage = made;
+    else
+      DKFS_TRY(std::move(made));
+  }
+  return damage;
 }
 
 Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {

@@ -114,7 +114,7 @@ class Hydrator::Impl {
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
   // *bytes: made present, roughly.
-  Status FillExtent(Inode& inode, uint64_t extent, uint64_t* bytes) REQUIRES(inode.lock);
+  Status FillExtent(Inode& inode, const HotExtent& extent, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);
   bool Stopping() EXCLUDES(mutex);

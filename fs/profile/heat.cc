@@ -6,12 +6,24 @@
 namespace dkfs {
 namespace {
 
-static_assert(kHotExtentShift == HOTNESS_EXTENT_SHIFT);
+static_assert(kHotExtentShift == HOTNESS_EXTENT_SHIFT && kHotPageShift == HOTNESS_PAGE_SHIFT);
 
 constexpr size_t kMostExtents = 2 * kMaxHotExtents;  // kept in memory; beyond, the coldest half goes
 constexpr double kScale = 64;                        // of recorded heat: the least that counts is one
 constexpr double kMostAgain = 6;                     // log2: what comes beyond in one look adds nothing
 constexpr double kFirstShare = 0.25;
+
+// Pages that are written seldom are seen by chance, as only a part of what happens is looked at: what lies beside one
+// that was seen is taken to be as hot. 0: none was seen.
+uint64_t WithNeighbours(uint64_t pages) {
+  constexpr int kTogether = 16;
+  constexpr uint64_t kGroup = (uint64_t{1} << kTogether) - 1;
+  uint64_t out = 0;
+  for (int at = 0; at < HOTNESS_EXTENT_PAGES; at += kTogether) {
+    if ((pages >> at & kGroup) != 0) out |= kGroup << at;
+  }
+  return out;
+}
 
 double Added(uint64_t pages, uint64_t again) {
   const double first = std::min(static_cast<double>(pages) / HOTNESS_EXTENT_PAGES, 1.0) * kFirstShare;
@@ -27,7 +39,7 @@ double Heat::At(const Extent& extent, Time now) {
 
 void Heat::Recall(const std::vector<HotExtent>& recorded, Time now) {
   for (const HotExtent& e : recorded) {
-    extents_[{e.file, e.extent}] = {.heat = static_cast<double>(e.heat) / kScale, .at = now};
+    extents_[{e.file, e.extent}] = {.heat = static_cast<double>(e.heat) / kScale, .at = now, .hot_pages = e.pages};
   }
 }
 
@@ -40,6 +52,7 @@ bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time
   seen.born = counts.born;
   seen.pages = counts.pages;
   seen.again = again;
+  seen.hot_pages |= counts.again;
   if (counts.pages == before.pages && again == before.again) return false;
   seen.heat = At(seen, now) + Added(counts.pages - before.pages, again - before.again);
   seen.at = now;
@@ -51,7 +64,8 @@ std::vector<HotExtent> Heat::Hottest(Time now) const {
   out.reserve(extents_.size());
   for (const auto& [key, extent] : extents_) {
     const double heat = At(extent, now) * kScale;
-    if (heat >= 1) out.push_back({key.file, key.extent, static_cast<uint64_t>(std::min(heat, 1e18))});
+    const uint64_t pages = extent.hot_pages == 0 ? ~uint64_t{0} : WithNeighbours(extent.hot_pages);
+    if (heat >= 1) out.push_back({key.file, key.extent, static_cast<uint64_t>(std::min(heat, 1e18)), pages});
   }
   const auto hotter = [](const HotExtent& a, const HotExtent& b) {
     if (a.heat != b.heat) return a.heat > b.heat;

@@ -7,7 +7,7 @@ namespace dkfs {
 namespace {
 
 constexpr std::string_view kName = "dkfs hot ";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 // Takes a number and the one character behind it off `text`.
 template <class Number>
@@ -27,7 +27,8 @@ std::string EncodeHotExtents(const std::vector<HotExtent>& extents) {
   std::string text = std::string(kName) + std::to_string(kVersion) + "\n";
   for (size_t i = 0; i < std::min(extents.size(), kMaxHotExtents); ++i) {
     const HotExtent& e = extents[i];
-    text += std::to_string(e.file.value) + " " + std::to_string(e.extent) + " " + std::to_string(e.heat) + "\n";
+    for (const uint64_t number : {e.file.value, e.extent, e.heat}) text += std::to_string(number) + " ";
+    text += std::to_string(e.pages) + "\n";
   }
   return text;
 }
@@ -45,7 +46,9 @@ Result<std::vector<HotExtent>> DecodeHotExtents(std::string_view text) {
       continue;
     }
     HotExtent e;
-    const bool whole = Take(&text, ' ', &e.file.value) && Take(&text, ' ', &e.extent) && Take(&text, '\n', &e.heat);
+    const bool first = Take(&text, ' ', &e.file.value) && Take(&text, ' ', &e.extent);
+    const bool whole =
+        first && (version == 1 ? Take(&text, '\n', &e.heat) : Take(&text, ' ', &e.heat) && Take(&text, '\n', &e.pages));
     if (!whole || e.extent > (~uint64_t{0} >> kHotExtentShift) || extents.size() >= kMaxHotExtents) {
       return Status::Corruption("list of hot extents: not understood");
     }

@@ -136,13 +136,19 @@ class BlockStream {
     if (more_) Give({found.block, 1, false, std::move(status), {}, {}});
   }
 
-  // Asks the disk for the chains of the next blocks, up to `end`, unless that was done.
+  // Asks the disk for what the next blocks are made of, up to `end`, unless that was done. What follows its predecessor
+  // is read together with it.
   void Expect(size_t i, size_t end) {
     if (i < expected_end_) return;
     expected_end_ = std::min(end, i + kExpected);
     std::vector<SegmentReader::Payload> payloads;
-    for (; i < expected_end_; ++i) Reconstructor::AddPayloads(window_[i].chain, &payloads);
-    if (!payloads.empty()) from_->reader_->Expect(std::move(payloads));
+    for (; i < expected_end_; ++i) {
+      const Found& found = window_[i];
+      Reconstructor::AddPayloads(found.chain, &payloads);
+      const bool alone = found.chain.empty() && (i == 0 || !Follows(window_[i - 1], found));
+      if (alone) payloads.push_back({found.entry.location, found.entry.version.stored_bytes});
+    }
+    if (payloads.size() > 1) from_->reader_->Expect(std::move(payloads));
   }
 
   Status Make(const Found& found, MutableBytes block) {

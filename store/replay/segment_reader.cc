@@ -17,6 +17,7 @@ namespace dkfs {
 namespace {
 
 constexpr size_t kMaxOpenSegments = 64;
+constexpr size_t kMostExpected = 1 << 20;   // of one payload
 constexpr uint64_t kNear = 8 << 10;         // read along costs less than asking twice
 constexpr size_t kExpectedFrame = 4 << 10;  // most records are shorter; of longer ones the beginning
 constexpr size_t kMaxHeaders = 4096;        // of frames of 256 KiB: 1 GiB
@@ -139,7 +140,9 @@ class SegmentReader::Impl {
   // What is near enough goes together.
   void Expect(std::vector<Payload> payloads) EXCLUDES(mutex_) {
     const auto begin = [](const Payload& p) { return uint64_t{p.where.frame == 0 ? p.where.offset : p.where.frame}; };
-    const auto end = [&](const Payload& p) { return begin(p) + (p.where.frame == 0 ? p.bytes : kExpectedFrame); };
+    const auto end = [&](const Payload& p) {
+      return begin(p) + (p.where.frame == 0 ? std::min(p.bytes, kMostExpected) : kExpectedFrame);
+    };
     std::sort(payloads.begin(), payloads.end(), [&](const Payload& a, const Payload& b) {
       return std::pair(a.where.segment, begin(a)) < std::pair(b.where.segment, begin(b));
     });

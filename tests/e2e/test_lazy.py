@@ -80,12 +80,12 @@ def test_what_was_lost_stays_readable_when_it_is_unlinked_while_open(fs):
     assert sorted(os.listdir(fs.dir)) == ["replaced"]  # and no .dkfs-partial
 
 
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 EXTENT = 256 << 10
 
 
 def first_restored(fs, *options):
-    """After the loss of DIR: where the first data lies that the background restores of the one file. Leaves dkfs killed."""
+    """After the loss of DIR: begin and end of the data that the background restores first of the one file. Leaves dkfs killed."""
     fs.lose_dir()
     fs.options = [*options, "--hydrate-rate", "1"]  # a byte a second: nothing comes after the first piece
     fs.mount()
@@ -95,8 +95,9 @@ def first_restored(fs, *options):
     partial, = (fs.dir / ".dkfs-partial").iterdir()
     fd = os.open(partial, os.O_RDONLY)
     first = os.lseek(fd, 0, os.SEEK_DATA)
+    end = os.lseek(fd, first, os.SEEK_HOLE)
     os.close(fd)
-    return first
+    return first, end
 
 
 @pytest.mark.parametrize("hotness", ["auto", "fuse"])
@@ -104,12 +105,12 @@ def test_what_was_hot_is_restored_first(fs, hotness):
     fs.env["DKFS_TEST_HASTE"] = "20"  # heat is recorded soon
     fs.options = ["--hotness", hotness]
     fs.mount()
-    where = 33 * MIB
+    where, hot = 33 * MIB + 64 * KIB, 128 * KIB  # the rest of the extent was written once
     fd = os.open(fs.dir / "big", os.O_RDWR | os.O_CREAT)
     for i in range(64):
         os.pwrite(fd, os.urandom(MIB), i * MIB)
     for i in range(400):
-        os.pwrite(fd, os.urandom(8192), where + i % 16 * 8192)
+        os.pwrite(fd, os.urandom(8192), where + i * 8192 % hot)
     os.fsync(fd)
     os.close(fd)
     file = os.stat(fs.dir / "big").st_ino
@@ -121,8 +122,8 @@ def test_what_was_hot_is_restored_first(fs, hotness):
     fs.ctl("sync", fs.dir)
     fs.kill()
 
-    assert first_restored(fs, "--hotness", "off") == where
-    assert first_restored(fs, "--hotness", "off", "--hydrate-order", "file") == 0
+    assert first_restored(fs, "--hotness", "off") == (where, where + hot)
+    assert first_restored(fs, "--hotness", "off", "--hydrate-order", "file")[0] == 0
     fs.options = []
     fs.mount()
     assert fs.status()["hydration"]["hot_extents_total"] > 0

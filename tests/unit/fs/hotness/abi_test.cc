@@ -66,7 +66,7 @@ TEST_F(AbiTest, ExtentCountsLieTheSameOnBothSides) {
   const Offsets ours = {MEMBER(hotness_extent, born),      MEMBER(hotness_extent, writes),
                         MEMBER(hotness_extent, bytes),     MEMBER(hotness_extent, pages),
                         MEMBER(hotness_extent, rewritten), MEMBER(hotness_extent, mapped_pages),
-                        MEMBER(hotness_extent, touched)};
+                        MEMBER(hotness_extent, touched),   MEMBER(hotness_extent, again)};
   EXPECT_EQ(ours, OffsetsOf("hotness_extent", sizeof(hotness_extent)));
 }
 

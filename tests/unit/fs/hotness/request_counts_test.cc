@@ -72,6 +72,7 @@ TEST_F(RequestCountsTest, RewritesAreOfPagesTouchedBefore) {
   ASSERT_EQ(1u, extents.size());
   EXPECT_EQ(8u, extents.at(0).pages);
   EXPECT_EQ(2u, extents.at(0).rewritten);
+  EXPECT_EQ(0b1100u, extents.at(0).again);
 }
 
 TEST_F(RequestCountsTest, AWriteOverABorderCountsInBothExtents) {

@@ -46,6 +46,21 @@ TEST(HeatTest, PagesDirtiedThroughAMappingCount) {
   EXPECT_EQ(2u, heat.Hottest(seconds(1))[0].extent);
 }
 
+TEST(HeatTest, ThePagesThatWereWrittenAgainAreTheHotOnes) {
+  Heat heat;
+  hotness_extent counts = Counts(1, 64, 0);
+  heat.Look(kFile, 1, counts, seconds(1));
+  EXPECT_EQ(~uint64_t{0}, heat.Hottest(seconds(1))[0].pages) << "of a stream none is hotter than the others";
+  counts = Counts(1, 66, 2);
+  counts.again = 0b101;
+  heat.Look(kFile, 1, counts, seconds(2));
+  EXPECT_EQ(0b101u, heat.Hottest(seconds(2))[0].pages);
+  counts = Counts(2, 2, 1);  // pushed out and back
+  counts.again = 0b1000;
+  heat.Look(kFile, 1, counts, seconds(3));
+  EXPECT_EQ(0b1101u, heat.Hottest(seconds(3))[0].pages);
+}
+
 TEST(HeatTest, OnlyWhatIsNewCounts) {
   Heat heat;
   EXPECT_TRUE(heat.Look(kFile, 1, Counts(1, 10, 10), seconds(1)));
