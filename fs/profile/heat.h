@@ -4,8 +4,8 @@
 // How often counts more than how much: a look adds at most one, for 63 pages or more that were written again or became
 // dirty through a mapping, and with the logarithm less for fewer. So a log that passes over its recycled files in a
 // burst stays colder than a table of which a few pages are rewritten all the time. An extent filled for the first time
-// gets a quarter at most. With an extent go the pages of it that were written again; as long as none was, all. Half is
-// left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
+// gets a quarter at most. With an extent go the pages of it that were written again, by 64 KiB; as long as none
+// was, all. Half is left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
 #pragma once
 
 #include <chrono>

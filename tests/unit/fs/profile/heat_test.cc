@@ -54,11 +54,11 @@ TEST(HeatTest, ThePagesThatWereWrittenAgainAreTheHotOnes) {
   counts = Counts(1, 66, 2);
   counts.again = 0b101;
   heat.Look(kFile, 1, counts, seconds(2));
-  EXPECT_EQ(0b101u, heat.Hottest(seconds(2))[0].pages);
+  EXPECT_EQ(0xffffu, heat.Hottest(seconds(2))[0].pages) << "with those beside them";
   counts = Counts(2, 2, 1);  // pushed out and back
-  counts.again = 0b1000;
+  counts.again = uint64_t{1} << 63;
   heat.Look(kFile, 1, counts, seconds(3));
-  EXPECT_EQ(0b1101u, heat.Hottest(seconds(3))[0].pages);
+  EXPECT_EQ(0xffff00000000ffffu, heat.Hottest(seconds(3))[0].pages);
 }
 
 TEST(HeatTest, OnlyWhatIsNewCounts) {
