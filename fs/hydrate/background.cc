@@ -68,46 +68,54 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
   if (KnownPresent(extent.file)) return Status::Ok();
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(extent.file));
   Inode& inode = *ref;
+  uint8_t shift;
   {
     SharedLock l(inode.lock);
     if (!S_ISREG(inode.state.mode)) return Status::Ok();
+    shift = inode.state.block_shift;
   }
   DKFS_TRY_ASSIGN(const bool opened, OpenContent(inode));
-  uint64_t bytes = 0;
   Status filled;
-  {
-    ExclusiveLock l(inode.lock);
-    filled = FillExtent(inode, extent, &bytes);
-    if (opened) CloseUnused(inode);
+  for (const BlockRange& hot : HotBlocks(extent, shift)) {
+    const Made made = Make(inode, hot.first, hot.end - hot.first);
+    uint64_t bytes = 0;
+    {
+      ExclusiveLock l(inode.lock);
+      Status done = FillHot(inode, hot, made, &bytes);
+      if (filled.ok()) filled = std::move(done);
+    }
+    Throttle(bytes);
   }
-  Throttle(bytes);
+  ExclusiveLock l(inode.lock);
+  if (opened) CloseUnused(inode);
   return filled;
 }
 
-// The file may have become shorter, and its blocks of another size, since the extent was recorded.
-Status Hydrator::Impl::FillExtent(Inode& inode, const HotExtent& extent, uint64_t* bytes) {
-  if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
+std::vector<Hydrator::Impl::BlockRange> Hydrator::Impl::HotBlocks(const HotExtent& extent, uint8_t block_shift) {
   constexpr int kPages = 64;
-  const uint8_t shift = inode.state.block_shift;
   const uint64_t first_page = extent.extent << (kHotExtentShift - kHotPageShift);
-  const auto block_of = [&](int page) { return (first_page + static_cast<uint64_t>(page)) << kHotPageShift >> shift; };
-  Status damage;
+  const auto block_of = [&](int page) {
+    return (first_page + static_cast<uint64_t>(page)) << kHotPageShift >> block_shift;
+  };
+  std::vector<BlockRange> hot;
   for (int page = 0; page < kPages;) {
     page += std::countr_zero(extent.pages >> page);
     if (page >= kPages) break;
     const int behind = page + std::countr_one(extent.pages >> page);
-    const uint64_t first = block_of(page);
-    const uint64_t end = std::min(presence::BlocksOf(inode.state), block_of(behind - 1) + 1);
+    hot.push_back({block_of(page), block_of(behind - 1) + 1});
     page = behind;
-    if (first >= end || presence::NextAbsent(inode, first, end) >= end) continue;
-    *bytes += (end - first) << shift;
-    Status made = MakePresent(inode, first, end - first, Wanted::kSoon);
-    if (made.IsCorruption())
-      damage = made;
-    else
-      DKFS_TRY(std::move(made));
   }
-  return damage;
+  return hot;
+}
+
+// The file may have become shorter, and its blocks of another size, since the extent was recorded.
+Status Hydrator::Impl::FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) {
+  if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
+  const uint64_t end = std::min(presence::BlocksOf(inode.state), hot.end);
+  if (hot.first >= end || presence::NextAbsent(inode, hot.first, end) >= end) return Status::Ok();
+  *bytes = (end - hot.first) << inode.state.block_shift;
+  Use(inode, made, Wanted::kSoon);
+  return MakePresent(inode, hot.first, end - hot.first, Wanted::kSoon);
 }
 
 Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {

@@ -85,6 +85,69 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count,
   return damage;
 }
 
+Hydrator::Made Hydrator::Impl::Make(Inode& inode, uint64_t first, uint64_t count) {
+  Made made;
+  InodeState state;
+  {
+    SharedLock l(inode.lock);
+    if (inode.presence != Presence::kPartial || !inode.backing.valid()) return made;
+    const uint64_t most = std::max<uint64_t>(1, kBackgroundSpanBytes >> inode.state.block_shift);
+    const uint64_t end = std::min(presence::BlocksOf(inode.state), first + std::min(count, most));
+    made.first = presence::NextAbsent(inode, first, end);
+    if (made.first >= end) return made;
+    made.good.resize(end - made.first, false);
+    state = inode.state;
+  }
+  const size_t block_size = size_t{1} << state.block_shift;
+  made.bytes.resize(made.good.size() * block_size);
+  if (made.good.size() == 1) {  // mostly somebody waits for it: asked of the index by its key
+    Store::Newest newest;
+    made.good[0] = store->ReadBlock(inode.id, state, made.first, kLatest, made.bytes, &newest).ok() && !newest.hole;
+    return made;
+  }
+  store
+      ->ReadBlocks(inode.id, state, made.first, made.good.size(), kLatest,
+                   [&](const Store::BlockRun& run) {
+                     if (!run.status.ok() || run.hole) return true;
+                     const uint64_t at = run.first - made.first;
+                     std::copy(run.data.begin(), run.data.end(),
+                               made.bytes.begin() + static_cast<ptrdiff_t>(at * block_size));
+                     std::fill_n(made.good.begin() + static_cast<ptrdiff_t>(at), run.count, true);
+                     return true;
+                   })
+      .Ignore("MakePresent tells");
+  return made;
+}
+
+bool Hydrator::Impl::IsStill(Inode& inode, const Made& made, uint64_t block) {
+  const size_t block_size = size_t{1} << inode.state.block_shift;
+  const uint64_t at = block - made.first;
+  if (!made.good[at] || presence::NextAbsent(inode, block, block + 1) != block) return false;
+  Store::Newest newest;
+  return store->DescribeBlock(inode.id, inode.state, block, kLatest, &newest).ok() && !newest.hole &&
+         newest.checksum == Hash64(Bytes(made.bytes).subspan(at * block_size, block_size)) &&
+         IsHole(inode.backing.get(), block * block_size, block_size);
+}
+
+void Hydrator::Impl::Use(Inode& inode, const Made& made, Wanted wanted) {
+  if (made.good.empty() || inode.presence != Presence::kPartial || !inode.backing.valid()) return;
+  const size_t block_size = size_t{1} << inode.state.block_shift;
+  if (made.bytes.size() != made.good.size() * block_size) return;  // its blocks have another size now
+  const uint64_t end = std::min(presence::BlocksOf(inode.state), made.first + made.good.size());
+  for (uint64_t block = made.first; block < end;) {
+    uint64_t behind = block;
+    while (behind < end && IsStill(inode, made, behind)) ++behind;
+    if (behind > block) {
+      const Bytes bytes = Bytes(made.bytes).subspan((block - made.first) * block_size, (behind - block) * block_size);
+      Status put = Fault::Pass("hydrate.block");
+      if (put.ok()) put = PutRun(inode, {block, behind - block, false, Status::Ok(), bytes, nullptr}, {}, wanted);
+      if (!put.ok()) return;
+    }
+    block = std::max(behind, block + 1);
+  }
+  NoteComplete(inode);
+}
+
 Result<uint64_t> Hydrator::Impl::SkipHoles(Inode& inode, uint64_t from, uint64_t end) {
   const uint8_t shift = inode.state.block_shift;
   Result<uint64_t> stored = store->NextData(inode.id, inode.state, from);

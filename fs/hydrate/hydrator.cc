@@ -15,6 +15,9 @@ Status Hydrator::MakePresent(Inode& inode, uint64_t first, uint64_t count) {
   return impl_->MakePresent(inode, first, count, Wanted::kSoon);
 }
 
+Hydrator::Made Hydrator::Make(Inode& inode, uint64_t first, uint64_t count) { return impl_->Make(inode, first, count); }
+void Hydrator::Use(Inode& inode, const Made& made) { impl_->Use(inode, made, Wanted::kSoon); }
+
 bool Hydrator::IsPresent(const Inode& inode, uint64_t first, uint64_t count) {
   if (inode.presence == Presence::kPresent) return true;
   if (inode.presence == Presence::kUnknown) return count == 0;

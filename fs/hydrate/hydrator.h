@@ -65,6 +65,16 @@ class Hydrator {
   // the others of the range are still tried, so that readers get everything undamaged. EDQUOT: it holds unexplained
   // bytes and the aside budget is used up.
   Status MakePresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  // Blocks made beforehand, without any lock, so that who waits for the inode's does not wait for the store.
+  struct Made {
+    uint64_t first = 0;
+    std::vector<bool> good;  // from `first` on: those that were made; the others are left to MakePresent
+    std::vector<std::byte> bytes;
+  };
+  // The absent ones of [first, first + count), at most 256 KiB.
+  Made Make(Inode& inode, uint64_t first, uint64_t count) EXCLUDES(inode.lock);
+  // Makes those present of which the store still says the same. What goes wrong is left to MakePresent.
+  void Use(Inode& inode, const Made& made) REQUIRES(inode.lock);
   static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count) REQUIRES_SHARED(inode.lock);
   // A whole block was just written.
   void MarkPresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);

@@ -66,6 +66,10 @@ class Hydrator::Impl {
 
   // --- content.cc ---
   Status MakePresent(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) REQUIRES(inode.lock);
+  Made Make(Inode& inode, uint64_t first, uint64_t count) EXCLUDES(inode.lock);
+  void Use(Inode& inode, const Made& made, Wanted wanted) REQUIRES(inode.lock);
+  // The block is absent in a hole of the backing file, and its newest version is what was made.
+  bool IsStill(Inode& inode, const Made& made, uint64_t block) REQUIRES(inode.lock);
   // Marks blocks present that are holes in the store and in the backing file; the first block behind them.
   Result<uint64_t> SkipHoles(Inode& inode, uint64_t from, uint64_t end) REQUIRES(inode.lock);
   Status FillSpan(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) REQUIRES(inode.lock);
@@ -113,8 +117,12 @@ class Hydrator::Impl {
   static std::vector<HotExtent> HotFirst(const std::vector<HotExtent>& known);
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
+  struct BlockRange {
+    uint64_t first, end;
+  };
+  static std::vector<BlockRange> HotBlocks(const HotExtent& extent, uint8_t block_shift);
   // *bytes: made present, roughly.
-  Status FillExtent(Inode& inode, const HotExtent& extent, uint64_t* bytes) REQUIRES(inode.lock);
+  Status FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);
   bool Stopping() EXCLUDES(mutex);

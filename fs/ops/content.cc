@@ -138,6 +138,7 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
   Impl& fs = *impl_;
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
   Inode& inode = *ref;
+  BlockSpan absent;
   {
     SharedLock l(inode.lock);
     if (inode.backing.valid()) {
@@ -147,11 +148,15 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
       const BlockSpan span = SpanOf(inode.state, offset, n);
       if (Hydrator::IsPresent(inode, span.first, span.count))
         return ReadBacking(inode.backing.get(), out.first(n), offset);
+      absent = span;
     }
   }
+  Hydrator::Made made;
+  if (absent.count > 0) made = fs.hydrator->Make(inode, absent.first, absent.count);
   Result<size_t> read = fs.WithContent(file, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
     if (offset >= i.state.size) return size_t{0};
     const size_t n = std::min<uint64_t>(out.size(), i.state.size - offset);
+    fs.hydrator->Use(i, made);
     DKFS_TRY(fs.MakePresent(i, offset, n));
     return ReadBacking(i.backing.get(), out.first(n), offset);
   });

@@ -157,6 +157,73 @@ TEST_F(HydratorTest, FirstReadMakesOnlyItsBlocks) {
   FinishAndExpect();
 }
 
+// The file "f" of ten blocks, of which all were made beforehand, then what `meanwhile` does under the inode's lock.
+// Which blocks are present after their use.
+class MadeBeforehandTest : public HydratorTest {
+ protected:
+  std::vector<bool> Use(const std::function<void(Inode&)>& meanwhile) {
+    m_->MakeFile("f", Filled(kBlocks * 4096, 'f'));
+    m_->Start(false);
+    InodeRef ref = m_->Get("f");
+    {
+      SharedLock t(m_->tree_lock);
+      ExclusiveLock l(ref->lock);
+      EXPECT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
+    }
+    const Hydrator::Made made = m_->hydrator->Make(*ref, 0, kBlocks);
+    ExclusiveLock l(ref->lock);
+    meanwhile(*ref);
+    m_->hydrator->Use(*ref, made);
+    std::vector<bool> present;
+    for (size_t i = 0; i < kBlocks; ++i) present.push_back(Hydrator::IsPresent(*ref, i, 1));
+    return present;
+  }
+  static constexpr size_t kBlocks = 10;
+};
+
+TEST_F(MadeBeforehandTest, BlocksAreUsed) {
+  EXPECT_EQ(std::vector<bool>(kBlocks, true), Use([](Inode&) {}));
+  EXPECT_EQ(m_->Backed(Backing::PartialPath(m_->tree["f"].id)), m_->tree["f"].content);
+  EXPECT_EQ(m_->hydrator->progress().blocks_reconstructed, kBlocks);
+  FinishAndExpect();
+}
+
+TEST_F(MadeBeforehandTest, ABlockThatTheStoreSaysOtherwiseOfIsNot) {
+  std::vector<bool> expected(kBlocks, true);
+  expected[3] = false;
+  EXPECT_EQ(expected, Use([&](Inode&) { m_->Write("f", 3 * 4096 + 5, "newer"); }));
+  EXPECT_EQ(m_->Read("f", 3 * 4096, 4096).value(), m_->tree["f"].content.substr(3 * 4096, 4096));
+  FinishAndExpect();
+}
+
+TEST_F(MadeBeforehandTest, ABlockThatIsPresentStaysAsItIs) {
+  Use([&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS {
+    ASSERT_EQ(::pwrite(inode.backing.get(), "mine", 4, 2 * 4096), 4);
+    m_->hydrator->MarkPresent(inode, 2, 1);
+  });
+  EXPECT_EQ(m_->Backed(Backing::PartialPath(m_->tree["f"].id)).substr(2 * 4096, 4), "mine");
+}
+
+TEST_F(MadeBeforehandTest, WhatIsInTheBackingFileIsLookedAtFirst) {
+  std::vector<bool> expected(kBlocks, true);
+  expected[7] = false;
+  EXPECT_EQ(expected, Use([](Inode& inode) NO_THREAD_SAFETY_ANALYSIS {
+              ASSERT_EQ(::pwrite(inode.backing.get(), "strange", 7, 7 * 4096), 7);
+            }));
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), ::testing::SizeIs(1));
+}
+
+TEST_F(MadeBeforehandTest, BeyondTheEndOfAFileThatWasCutNothingIsWritten) {
+  Use([&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS {
+    m_->Truncate("f", 2 * 4096);
+    inode.state.size = 2 * 4096;
+    ASSERT_EQ(::ftruncate(inode.backing.get(), 2 * 4096), 0);
+    m_->hydrator->MarkResized(inode, kBlocks * 4096, 2 * 4096);
+  });
+  EXPECT_EQ(m_->Backed(Backing::PartialPath(m_->tree["f"].id)), m_->tree["f"].content);
+}
+
 TEST_F(HydratorTest, HoleyFileLeavesItsNameWhileBlocksAreAbsent) {
   MakeTree();
   m_->FillDir();
