@@ -14,7 +14,11 @@
 //   captured:
 //       ContentState::kAdopting and no version).
 //   H3  kPresent directory => exists in the backing directory, and each name in it is one the store knows with that
-//   type. H4  One backing inode serves one FileId. H5  Hydration writes bytes only; it appends no record.
+//       type.
+//   H4  One backing inode serves one FileId.
+//   H5  Hydration writes bytes only; it appends no record.
+//   H6  What was made without the inode's lock is written under it only to blocks that are absent still, and only if it
+//       has the checksum of their newest version then.
 #pragma once
 
 #include <chrono>
