@@ -86,13 +86,15 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
     }
     Throttle(bytes);
   }
-  ExclusiveLock l(inode.lock);
-  if (opened) CloseUnused(inode);
+  if (opened) {
+    ExclusiveLock l(inode.lock);
+    CloseUnused(inode);
+  }
   return filled;
 }
 
 std::vector<Hydrator::Impl::BlockRange> Hydrator::Impl::HotBlocks(const HotExtent& extent, uint8_t block_shift) {
-  constexpr int kPages = 64;
+  constexpr int kPages = 1 << (kHotExtentShift - kHotPageShift);  // a bit each
   const uint64_t first_page = extent.extent << (kHotExtentShift - kHotPageShift);
   const auto block_of = [&](int page) {
     return (first_page + static_cast<uint64_t>(page)) << kHotPageShift >> block_shift;

@@ -122,7 +122,7 @@ Hydrator::Made Hydrator::Impl::Make(Inode& inode, uint64_t first, uint64_t count
 bool Hydrator::Impl::IsStill(Inode& inode, const Made& made, uint64_t block) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
   const uint64_t at = block - made.first;
-  if (!made.good[at] || presence::NextAbsent(inode, block, block + 1) != block) return false;
+  if (!made.good[at] || Hydrator::IsPresent(inode, block, 1)) return false;
   Store::Newest newest;
   return store->DescribeBlock(inode.id, inode.state, block, kLatest, &newest).ok() && !newest.hole &&
          newest.checksum == Hash64(Bytes(made.bytes).subspan(at * block_size, block_size)) &&

@@ -25,7 +25,7 @@ def words_for(layout, base):
         return ["--layouts", "fixed"]
     hints = base / "hints"
     hints.write_text(f"* {layout}\n")
-    return ["--hints", hints]
+    return ["--layouts", "fixed", "--hints", hints]
 
 
 def one(base, layout, settings, rounds, parts=PARTS, look=None):
