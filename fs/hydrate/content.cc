@@ -96,6 +96,7 @@ Hydrator::Made Hydrator::Impl::Make(Inode& inode, uint64_t first, uint64_t count
     made.first = presence::NextAbsent(inode, first, end);
     if (made.first >= end) return made;
     made.good.resize(end - made.first, false);
+    made.as_of = store->appended();
     state = inode.state;
   }
   const size_t block_size = size_t{1} << state.block_shift;
@@ -123,10 +124,11 @@ bool Hydrator::Impl::IsStill(Inode& inode, const Made& made, uint64_t block) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
   const uint64_t at = block - made.first;
   if (!made.good[at] || Hydrator::IsPresent(inode, block, 1)) return false;
+  if (!IsHole(inode.backing.get(), block * block_size, block_size)) return false;
+  if (store->appended() == made.as_of) return true;
   Store::Newest newest;
   return store->DescribeBlock(inode.id, inode.state, block, kLatest, &newest).ok() && !newest.hole &&
-         newest.checksum == Hash64(Bytes(made.bytes).subspan(at * block_size, block_size)) &&
-         IsHole(inode.backing.get(), block * block_size, block_size);
+         newest.checksum == Hash64(Bytes(made.bytes).subspan(at * block_size, block_size));
 }
 
 void Hydrator::Impl::Use(Inode& inode, const Made& made, Wanted wanted) {

@@ -17,8 +17,8 @@
 //       type.
 //   H4  One backing inode serves one FileId.
 //   H5  Hydration writes bytes only; it appends no record.
-//   H6  What was made without the inode's lock is written under it only to blocks that are absent still, and only if it
-//       has the checksum of their newest version then.
+//   H6  What was made without the inode's lock is written under it only to blocks that are absent still, and only if no
+//       record was appended since, or it has the checksum of their newest version then.
 #pragma once
 
 #include <chrono>
@@ -72,6 +72,7 @@ class Hydrator {
   // Blocks made beforehand, without any lock, so that who waits for the inode's does not wait for the store.
   struct Made {
     uint64_t first = 0;
+    Seq as_of;               // the last record when it was begun
     std::vector<bool> good;  // from `first` on: those that were made; the others are left to MakePresent
     std::vector<std::byte> bytes;
   };

@@ -67,9 +67,8 @@ Status Index::NewestBlock(FileId file, LayoutId layout, uint64_t block, Seq at, 
 Status Index::BlockChain(FileId file, LayoutId layout, uint64_t block, Seq at,
                          const std::function<bool(Seq, const BlockEntry&)>& each) {
   DKFS_TRY(Fresh());
-  const std::string thing = BlockThing(file, layout, block);
-  KvCursor cursor = kv_->NewCursor(Family::kBlock, PrefixEnd(thing));
-  for (cursor.Seek(WithSeq(thing, at)); cursor.Valid(); cursor.Next()) {
+  KvCursor cursor = kv_->NewVersionsCursor(Family::kBlock);
+  for (cursor.Seek(keys::Block(file, layout, block, at)); cursor.Valid(); cursor.Next()) {
     BlockEntry entry;
     DKFS_TRY(values::Decode(AsBytes(cursor.value()), &entry));
     if (!each(SeqOf(cursor.key()), entry)) return Status::Ok();

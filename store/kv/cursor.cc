@@ -20,6 +20,15 @@ KvCursor Kv::NewCursor(Family family, std::string_view upper_bound) const {
   return KvCursor(std::move(rep));
 }
 
+KvCursor Kv::NewVersionsCursor(Family family) const {
+  auto rep = std::make_unique<KvCursor::Rep>();
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = true;  // asks the bloom filters
+  options.ignore_range_deletions = kIgnoreRangeDeletions;
+  rep->iterator.reset(rep_->db->NewIterator(options, rep_->Of(family)));
+  return KvCursor(std::move(rep));
+}
+
 KvCursor::KvCursor(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 KvCursor::~KvCursor() = default;
 KvCursor::KvCursor(KvCursor&&) noexcept = default;

@@ -97,6 +97,9 @@ class Kv {
                     std::string* value) const;
   // upper_bound: keys at or beyond it are not visited ("" none).
   KvCursor NewCursor(Family family, std::string_view upper_bound = {}) const;
+  // A cursor that each Seek confines to the versions of its key's thing: the keys that differ in their last eight bytes
+  // only. Tables that hold none of them are not read. REQUIRES a family of versions; only Seek and Next.
+  KvCursor NewVersionsCursor(Family family) const;
 
   // A flush in two halves. On return from BeginFlush the memtables of all families are switched: what was written
   // before is part of this flush, what is written later is not. FinishFlush lets it go to disk and waits until it is

@@ -153,7 +153,7 @@ class BlockStream {
 
   Status Make(const Found& found, MutableBytes block) {
     const Reconstructor::Place place{file_, state_.layout, state_.block_shift, found.block};
-    if (!found.chain.empty() && from_->DecodeChain(place, found.chain, 0, block).ok() &&
+    if (!found.chain.empty() && from_->PatchChain(place, found.chain, 0, block).ok() &&
         Hash64(block) == found.entry.version.checksum) {
       return Status::Ok();
     }

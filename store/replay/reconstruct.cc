@@ -15,6 +15,8 @@ constexpr int kAttempts = 3;  // R3: how often a moved payload is looked up agai
 
 void Zero(MutableBytes out) { std::memset(out.data(), 0, out.size()); }
 
+Status Missing(Seq seq) { return Status::Corruption("version of seq " + std::to_string(seq.value) + " is missing"); }
+
 }  // namespace
 
 uint64_t ZeroChecksum(uint8_t block_shift) {
@@ -33,19 +35,23 @@ std::string DescribePlace(FileId file, LayoutId layout, uint64_t block, Seq seq)
          std::to_string(layout.value) + ") as of seq " + std::to_string(seq.value);
 }
 
-Status Reconstructor::InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry) {
+Status Reconstructor::Judge(const Place& place, const InodeState& state, Seq at, Seq seq, const BlockEntry* entry,
+                            Newest* newest) {
   *newest = Newest{Seq{}, ZeroChecksum(place.shift), true};
-  Seq seq;
-  Status found = index_->NewestBlock(place.file, place.layout, place.block, at, &seq, entry);
-  if (!found.ok() && !found.IsNotFound()) return found;
-  if (!found.ok()) seq = Seq{};
   DKFS_TRY_ASSIGN(Seq range, index_->CoveringRange(place.file, place.layout, place.block, seq, at));
   if (range > seq) return Status::Ok();
-  if (!found.ok()) {
-    return IsUncaptured(state, place.block) ? Status::Error(ENODATA) : Status::Ok();
-  }
+  if (entry == nullptr) return IsUncaptured(state, place.block) ? Status::Error(ENODATA) : Status::Ok();
   if (entry->version.kind != BlockKind::kHole) *newest = Newest{seq, entry->version.checksum, false};
   return Status::Ok();
+}
+
+Status Reconstructor::InForce(const Place& place, const InodeState& state, Seq at, Newest* newest) {
+  Seq seq;
+  BlockEntry entry;
+  Status found = index_->NewestBlock(place.file, place.layout, place.block, at, &seq, &entry);
+  if (found.IsNotFound()) return Judge(place, state, at, Seq{}, nullptr, newest);
+  DKFS_TRY(std::move(found));
+  return Judge(place, state, at, seq, &entry, newest);
 }
 
 Status Reconstructor::Block(FileId file, const InodeState& state, uint64_t block, Seq at, MutableBytes out,
@@ -54,33 +60,30 @@ Status Reconstructor::Block(FileId file, const InodeState& state, uint64_t block
   if (out.size() != size_t{1} << state.block_shift) return Status::Error(EINVAL, "reconstruct: wrong buffer size");
   Newest local;
   if (newest == nullptr) newest = &local;
-  BlockEntry entry;
-  DKFS_TRY(InForce(place, state, at, newest, &entry));
+  Seq seq;
+  std::vector<BlockEntry> chain;
+  const Status chained = Chain(place, at, &seq, &chain);
+  if (chain.empty() && !chained.IsNotFound()) return chained;
+  DKFS_TRY(Judge(place, state, at, seq, chain.empty() ? nullptr : &chain.front(), newest));
   if (newest->hole) {
     Zero(out);
     return Status::Ok();
   }
-  // Mostly there is no chain. Whatever is wrong, the long way tells.
-  if (entry.version.kind == BlockKind::kBaseline && Bottom(place, entry, 0, out).ok() &&
-      Hash64(out) == newest->checksum) {
-    return Status::Ok();
-  }
-  return Version(place, newest->seq, 0, out);
+  if (chained.ok() && DecodeChain(place, chain, 0, out).ok() && Hash64(out) == newest->checksum) return Status::Ok();
+  return Version(place, newest->seq, 0, out);  // the long way, which also tells what is wrong
 }
 
 Status Reconstructor::Describe(FileId file, const InodeState& state, uint64_t block, Seq at, Newest* newest) {
-  BlockEntry entry;
-  return InForce({file, state.layout, state.block_shift, block}, state, at, newest, &entry);
+  return InForce({file, state.layout, state.block_shift, block}, state, at, newest);
 }
 
 Result<bool> Reconstructor::Explains(FileId file, const InodeState& state, uint64_t block, Seq at, uint64_t checksum) {
   if (checksum == ZeroChecksum(state.block_shift)) return true;
   bool explained = false;
-  Status walked = index_->BlockChain(file, state.layout, block, at, [&](Seq, const BlockEntry& entry) {
+  DKFS_TRY(index_->BlockChain(file, state.layout, block, at, [&](Seq, const BlockEntry& entry) {
     explained = entry.version.checksum == checksum;
     return !explained;
-  });
-  if (!walked.IsNotFound()) DKFS_TRY(walked);
+  }));
   return explained;
 }
 
@@ -113,14 +116,12 @@ Status Reconstructor::Version(const Place& place, Seq seq, int depth, MutableByt
 }
 
 Status Reconstructor::DecodeVersion(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum) {
+  Seq found;
   std::vector<BlockEntry> chain;
-  DKFS_TRY(Chain(place, seq, &chain));
+  const Status chained = Chain(place, seq, &found, &chain);
+  if (chained.IsNotFound() || (!chain.empty() && found != seq)) return Missing(seq);
+  DKFS_TRY(chained);
   *checksum = chain.front().version.checksum;
-  if (chain.size() > 1) {
-    std::vector<SegmentReader::Payload> payloads;
-    AddPayloads(chain, &payloads);
-    reader_->Expect(std::move(payloads));
-  }
   return DecodeChain(place, chain, depth, out);
 }
 
@@ -132,6 +133,16 @@ void Reconstructor::AddPayloads(const std::vector<BlockEntry>& chain, std::vecto
 
 Status Reconstructor::DecodeChain(const Place& place, const std::vector<BlockEntry>& chain, int depth,
                                   MutableBytes out) {
+  if (chain.size() > 1) {
+    std::vector<SegmentReader::Payload> payloads;
+    AddPayloads(chain, &payloads);
+    reader_->Expect(std::move(payloads));
+  }
+  return PatchChain(place, chain, depth, out);
+}
+
+Status Reconstructor::PatchChain(const Place& place, const std::vector<BlockEntry>& chain, int depth,
+                                 MutableBytes out) {
   auto next = chain.rbegin();
   if (next->version.kind == BlockKind::kDelta) {
     Zero(out);
@@ -148,24 +159,26 @@ Status Reconstructor::DecodeChain(const Place& place, const std::vector<BlockEnt
   return Status::Ok();
 }
 
-Status Reconstructor::Chain(const Place& place, Seq seq, std::vector<BlockEntry>* chain) {
-  Seq wanted = seq;
+Status Reconstructor::Chain(const Place& place, Seq at, Seq* seq, std::vector<BlockEntry>* chain) {
+  Seq wanted;
   bool done = false;
   Status damage;
-  Status walked = index_->BlockChain(place.file, place.layout, place.block, seq, [&](Seq at, const BlockEntry& entry) {
-    if (at > wanted) return true;
-    if (at < wanted || chain->size() == kMaxChain) return false;
+  const auto each = [&](Seq version, const BlockEntry& entry) {
+    if (chain->empty()) *seq = wanted = version;
+    if (version > wanted) return true;
+    if (version < wanted || chain->size() == kMaxChain) return false;
     chain->push_back(entry);
     if (entry.version.kind == BlockKind::kDelta) wanted = entry.version.base_seq;
     done = entry.version.kind != BlockKind::kDelta || !wanted;
-    if (!done && wanted >= at) damage = Status::Corruption("a delta stands on a later version");
+    if (!done && wanted >= version) damage = Status::Corruption("a delta stands on a later version");
     return !done && damage.ok();
-  });
-  if (!walked.IsNotFound()) DKFS_TRY(walked);
+  };
+  DKFS_TRY(index_->BlockChain(place.file, place.layout, place.block, at, each));
   DKFS_TRY(damage);
   if (done) return Status::Ok();
+  if (chain->empty()) return Status::Error(ENOENT);
   if (chain->size() == kMaxChain) return Status::Corruption("chain of deltas too long");
-  return Status::Corruption("version of seq " + std::to_string(wanted.value) + " is missing");
+  return Missing(wanted);
 }
 
 // What a chain stands on: a baseline, a hole or a unit.
@@ -217,8 +230,7 @@ Status Reconstructor::Region(FileId file, LayoutId layout, uint8_t shift, uint64
   for (size_t done = 0; done < out.size(); done += block_bytes) {
     const Place place{file, layout, shift, (first_byte + done) >> shift};
     Newest newest;
-    BlockEntry entry;
-    DKFS_TRY(InForce(place, state, at, &newest, &entry));
+    DKFS_TRY(InForce(place, state, at, &newest));
     MutableBytes part = out.subspan(done, std::min(block_bytes, out.size() - done));
     if (newest.hole) {
       Zero(part);

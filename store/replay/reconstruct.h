@@ -81,14 +81,20 @@ class Reconstructor {
     uint64_t block = 0;
   };
   // The version in force. Ok with `hole` for zeros; ENODATA for uncaptured content.
-  Status InForce(const Place& place, const InodeState& state, Seq at, Newest* newest, BlockEntry* entry);
+  Status InForce(const Place& place, const InodeState& state, Seq at, Newest* newest);
+  // The same where the newest version at `at` is known: `entry`, null when there is none, at `seq`.
+  Status Judge(const Place& place, const InodeState& state, Seq at, Seq seq, const BlockEntry* entry, Newest* newest);
   // Decodes the version at `seq` into `out` and checks it (R1, R3). `depth`: units above.
   Status Version(const Place& place, Seq seq, int depth, MutableBytes out);
   Status DecodeVersion(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum);
-  Status Chain(const Place& place, Seq seq, std::vector<BlockEntry>* chain);  // newest first
-  // Payloads lie scattered over the store: all are asked of the disk before the first is waited for.
+  // The newest version at `at`, its Seq, and what it stands on, newest first. ENOENT: there is none. Corruption: what it
+  // stands on is not all there.
+  Status Chain(const Place& place, Seq at, Seq* seq, std::vector<BlockEntry>* chain);
+  // Payloads lie scattered over the store: DecodeChain asks the disk for all before it waits for the first, PatchChain
+  // is for those already asked for.
   static void AddPayloads(const std::vector<BlockEntry>& chain, std::vector<SegmentReader::Payload>* payloads);
   Status DecodeChain(const Place& place, const std::vector<BlockEntry>& chain, int depth, MutableBytes out);
+  Status PatchChain(const Place& place, const std::vector<BlockEntry>& chain, int depth, MutableBytes out);
   Status Bottom(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
   Status Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
   Status Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth, MutableBytes out);
