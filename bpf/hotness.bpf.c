@@ -135,6 +135,7 @@ static __always_inline void count_write(__u64 id, __u64 offset, __u64 size, bool
     ADD(f->writes, weight);
     ADD(f->bytes, weight * size);
     if (f->next_offset == offset) ADD(f->sequential, weight);
+    if (f->next_offset != ~0ull && offset + HOTNESS_TAIL < f->next_offset) ADD(f->back, weight);
     f->next_offset = offset + size;
     ADD(f->sizes[hotness_size_class(size) & (HOTNESS_SIZE_CLASSES - 1)], weight);
     if (by_caller) f->cgroup = bpf_get_current_cgroup_id();

@@ -20,6 +20,7 @@
 #define HOTNESS_EXACT 500
 #define HOTNESS_RUN 256
 #define HOTNESS_SAMPLE 16
+#define HOTNESS_TAIL 8192   /* a log that goes on in its last page, filled in part, begins so far back */
 #define HOTNESS_MAX_SPAN 16 /* extents that one write is spread over; what lies beyond is counted in `unspread` */
 
 /* Key: FileId. A write is what the application did: a call, or the request it became; not the pages that the kernel's
@@ -29,6 +30,7 @@ struct hotness_file {
   __u64 writes;
   __u64 bytes;
   __u64 sequential; /* writes that began where the one before ended */
+  __u64 back;       /* writes that began more than HOTNESS_TAIL before that */
   __u64 fsyncs;
   __u64 mapped_pages;      /* pages that became dirty through a mapping */
   __u64 handed_over_bytes; /* from the kernel's cache to dkfs */
@@ -74,9 +76,9 @@ struct hotness_totals {
 #else
 #define HOTNESS_LAYOUT(cond) _Static_assert(cond, #cond)
 #endif
-HOTNESS_LAYOUT(sizeof(struct hotness_file) == 17 * 8);
-HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, sizes) == 7 * 8);
-HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, cgroup) == 16 * 8);
+HOTNESS_LAYOUT(sizeof(struct hotness_file) == 18 * 8);
+HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, sizes) == 8 * 8);
+HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, cgroup) == 17 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_extent_key) == 2 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_extent) == 8 * 8);
 HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_extent, again) == 7 * 8);

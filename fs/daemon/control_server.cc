@@ -51,6 +51,7 @@ json HotnessAnswer(const Result<HotnessCounts>& read) {
                     {"writes", f.counts.writes},
                     {"bytes", f.counts.bytes},
                     {"sequential", f.counts.sequential},
+                    {"back", f.counts.back},
                     {"fsyncs", f.counts.fsyncs},
                     {"mapped_pages", f.counts.mapped_pages},
                     {"handed_over_bytes", f.counts.handed_over_bytes},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 #include "store/base/log.h"
@@ -103,7 +104,13 @@ void Profiling::Run() {
 }
 
 void Profiling::LookAtExtents(const HotnessCounts& counts, Profiler::Time now) {
-  for (const ExtentWrites& e : counts.extents) heated_ |= heat_.Look(e.file, e.extent, e.counts, now);
+  std::unordered_set<FileId> logs;
+  for (const FileWrites& f : counts.files) {
+    if (Heat::IsLog(f.counts)) logs.insert(f.file);
+  }
+  for (const ExtentWrites& e : counts.extents) {
+    heated_ |= heat_.Look(e.file, e.extent, e.counts, now, logs.contains(e.file));
+  }
 }
 
 void Profiling::RecordHeat() {

@@ -93,6 +93,7 @@ void RequestCounts::CountWrite(FileId file, uint64_t offset, uint64_t size, bool
     ++counts.writes;
     counts.bytes += size;
     if (counts.writes > 1 && counts.next_offset == offset) ++counts.sequential;
+    if (counts.writes > 1 && offset + HOTNESS_TAIL < counts.next_offset) ++counts.back;
     counts.next_offset = offset + size;
     ++counts.sizes[hotness_size_class(size)];
     if (from_cache) counts.handed_over_bytes += size;

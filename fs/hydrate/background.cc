@@ -6,6 +6,7 @@
 
 #include "fs/hydrate/impl.h"
 #include "store/base/log.h"
+#include "store/base/scheduling.h"
 
 namespace dkfs {
 
@@ -54,6 +55,7 @@ Status Hydrator::Impl::RunHot(const std::function<bool()>& cancel) {
     counts.hot_total = hot.size();
     counts.hot_done = 0;
   }
+  const ScheduleFirst first;  // a block costs less here than its first reader, who waits for it
   for (const HotExtent& extent : hot) {
     if (cancel()) return Status::Error(ECANCELED);
     DrainComplete().Ignore("logged; whatever is left is in the plan");
@@ -115,9 +117,11 @@ Status Hydrator::Impl::FillHot(Inode& inode, const BlockRange& hot, const Made& 
   if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
   const uint64_t end = std::min(presence::BlocksOf(inode.state), hot.end);
   if (hot.first >= end || presence::NextAbsent(inode, hot.first, end) >= end) return Status::Ok();
-  *bytes = (end - hot.first) << inode.state.block_shift;
+  const uint64_t absent = inode.absent_count;
   Use(inode, made, Wanted::kSoon);
-  return MakePresent(inode, hot.first, end - hot.first, Wanted::kSoon);
+  Status filled = MakePresent(inode, hot.first, end - hot.first, Wanted::kSoon);
+  *bytes = (absent - inode.absent_count) << inode.state.block_shift;
+  return filled;
 }
 
 Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {

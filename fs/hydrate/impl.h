@@ -121,7 +121,7 @@ class Hydrator::Impl {
     uint64_t first, end;
   };
   static std::vector<BlockRange> HotBlocks(const HotExtent& extent, uint8_t block_shift);
-  // *bytes: made present, roughly.
+  // *bytes: made present.
   Status FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);

@@ -12,6 +12,10 @@ constexpr size_t kMostExtents = 2 * kMaxHotExtents;  // kept in memory; beyond, 
 constexpr double kScale = 64;                        // of recorded heat: the least that counts is one
 constexpr double kMostAgain = 6;                     // log2: what comes beyond in one look adds nothing
 constexpr double kFirstShare = 0.25;
+// Of a log. PostgreSQL's goes back once for each file of 16 MiB that it recycles, by some thousand writes.
+constexpr uint64_t kLeastWrites = 32;
+constexpr uint64_t kMostWritesForASync = 16;
+constexpr uint64_t kLeastWritesForEachBack = 64;
 
 // Pages that are written seldom are seen by chance, as only a part of what happens is looked at: what lies beside one
 // that was seen is taken to be as hot. 0: none was seen.
@@ -43,7 +47,12 @@ void Heat::Recall(const std::vector<HotExtent>& recorded, Time now) {
   }
 }
 
-bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now) {
+bool Heat::IsLog(const hotness_file& counts) {
+  return counts.writes >= kLeastWrites && counts.fsyncs >= counts.writes / kMostWritesForASync &&
+         counts.back <= counts.writes / kLeastWritesForEachBack;
+}
+
+bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now, bool log) {
   if (extents_.size() >= kMostExtents && !extents_.contains({file, extent})) Prune(now);
   Extent& seen = extents_[{file, extent}];
   const uint64_t again = counts.rewritten + counts.mapped_pages;
@@ -52,9 +61,9 @@ bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time
   seen.born = counts.born;
   seen.pages = counts.pages;
   seen.again = again;
-  seen.hot_pages |= counts.again;
+  if (!log) seen.hot_pages |= counts.again;
   if (counts.pages == before.pages && again == before.again) return false;
-  seen.heat = At(seen, now) + Added(counts.pages - before.pages, again - before.again);
+  seen.heat = At(seen, now) + Added(counts.pages - before.pages, log ? 0 : again - before.again);
   seen.at = now;
   return true;
 }

@@ -2,9 +2,9 @@
 // time.
 //
 // How often counts more than how much: a look adds at most one, for 63 pages or more that were written again or became
-// dirty through a mapping, and with the logarithm less for fewer. So a log that passes over its recycled files in a
-// burst stays colder than a table of which a few pages are rewritten all the time. An extent filled for the first time
-// gets a quarter at most. With an extent go the pages of it that were written again, by 64 KiB; as long as none
+// dirty through a mapping, and with the logarithm less for fewer. An extent filled for the first time gets a quarter at
+// most, and so does one of a log, which is rewritten where its files are recycled: nobody reads it but a recovery, once
+// and from end to end. With an extent go the pages of it that were written again, by 64 KiB; as long as none
 // was, all. Half is left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
 #pragma once
 
@@ -25,8 +25,10 @@ class Heat {
 
   // As recorded by an earlier mount. Before anything else.
   void Recall(const std::vector<HotExtent>& recorded, Time now);
+  // A file that is synced every few writes, and whose writes hardly ever go back, is a log.
+  static bool IsLog(const hotness_file& counts);
   // `counts` grow as long as `born` stays (see hotness.h). True: something was written since the last look.
-  bool Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now);
+  bool Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now, bool log = false);
   // The hottest kMaxHotExtents, hottest first; those that have cooled to nothing are left out.
   std::vector<HotExtent> Hottest(Time now) const;
 

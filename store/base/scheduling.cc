@@ -11,6 +11,7 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kShortestSliceNs = 100'000;
+constexpr int kNiceFirst = -15;
 
 // The kernel's struct sched_attr, first version; not every libc has it.
 struct SchedAttr {
@@ -42,6 +43,9 @@ constexpr int kIoprioIdle = 3 << 13, kIoprioOfNice = 0;
 void ScheduleSoon() { Reschedule(SCHED_OTHER, kShortestSliceNs); }
 
 void ScheduleInBulk() { Reschedule(SCHED_BATCH, 0); }
+
+ScheduleFirst::ScheduleFirst() : nice_(getpriority(PRIO_PROCESS, 0)) { (void)setpriority(PRIO_PROCESS, 0, kNiceFirst); }
+ScheduleFirst::~ScheduleFirst() { (void)setpriority(PRIO_PROCESS, 0, nice_); }
 
 void ScheduleWhenIdle(pid_t thread, bool idle) {
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(thread), idle ? 19 : 0);

@@ -14,6 +14,18 @@ void ScheduleSoon();
 // The calling thread interrupts nobody when it wakes (SCHED_BATCH): work in bulk that somebody will wait for later.
 void ScheduleInBulk();
 
+// While it lives the thread that made it goes before others (nice -15): what it does, many wait for.
+class ScheduleFirst {
+ public:
+  ScheduleFirst();
+  ~ScheduleFirst();
+  ScheduleFirst(const ScheduleFirst&) = delete;
+  ScheduleFirst& operator=(const ScheduleFirst&) = delete;
+
+ private:
+  const int nice_;
+};
+
 // `thread` always gives way (nice 19 and the idle i/o class), or no longer.
 void ScheduleWhenIdle(pid_t thread, bool idle);
 

@@ -87,8 +87,8 @@ class Reconstructor {
   // Decodes the version at `seq` into `out` and checks it (R1, R3). `depth`: units above.
   Status Version(const Place& place, Seq seq, int depth, MutableBytes out);
   Status DecodeVersion(const Place& place, Seq seq, int depth, MutableBytes out, uint64_t* checksum);
-  // The newest version at `at`, its Seq, and what it stands on, newest first. ENOENT: there is none. Corruption: what it
-  // stands on is not all there.
+  // The newest version at `at`, its Seq, and what it stands on, newest first. ENOENT: there is none. Corruption: what
+  // it stands on is not all there.
   Status Chain(const Place& place, Seq at, Seq* seq, std::vector<BlockEntry>* chain);
   // Payloads lie scattered over the store: DecodeChain asks the disk for all before it waits for the first, PatchChain
   // is for those already asked for.

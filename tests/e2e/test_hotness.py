@@ -42,7 +42,7 @@ def counts(fs, path):
     for row in ask(fs, "hotness")["files"]:
         if row["file"] == ino:
             return row
-    return {"writes": 0, "bytes": 0, "sequential": 0, "fsyncs": 0, "mapped_pages": 0, "handed_over_bytes": 0,
+    return {"writes": 0, "bytes": 0, "sequential": 0, "back": 0, "fsyncs": 0, "mapped_pages": 0, "handed_over_bytes": 0,
             "sizes": [0] * 8, "cgroup": 0, "extents": 0, "pages": 0, "rewritten_pages": 0}
 
 
@@ -100,7 +100,7 @@ def test_written_through_calls_are_counted_exactly(fs):
     os.fdatasync(fd)
     row = counts(fs, fs.dir / "f")
     assert (row["writes"], row["bytes"]) == (65, 64 * 8192 + 100)
-    assert row["sequential"] == 63
+    assert (row["sequential"], row["back"]) == (63, 1)
     assert row["sizes"] == [1, 0, 64, 0, 0, 0, 0, 0]
     assert row["fsyncs"] == 2
     assert (row["extents"], row["pages"], row["rewritten_pages"]) == (2, 129, 1)
@@ -181,7 +181,7 @@ def test_what_the_page_cache_absorbs_is_counted(fs):
         write_at(fd, MIB + i * 8192, 8192)
     row = counts(fs, fs.dir / "f")
     assert (row["writes"], row["bytes"]) == (60, 50 * 4096 + 10 * 8192)
-    assert row["sequential"] == 9
+    assert (row["sequential"], row["back"]) == (9, 0), "the last page once more is not back"
     assert row["rewritten_pages"] == 49
     assert row["mapped_pages"] == 0, "a call dirties its pages itself"
     os.fsync(fd)

@@ -47,15 +47,11 @@ class AbiTest : public testing::Test {
   { #member, offsetof(type, member) }
 
 TEST_F(AbiTest, FileCountsLieTheSameOnBothSides) {
-  const Offsets ours = {MEMBER(hotness_file, born),
-                        MEMBER(hotness_file, writes),
-                        MEMBER(hotness_file, bytes),
-                        MEMBER(hotness_file, sequential),
-                        MEMBER(hotness_file, fsyncs),
-                        MEMBER(hotness_file, mapped_pages),
-                        MEMBER(hotness_file, handed_over_bytes),
-                        MEMBER(hotness_file, sizes),
-                        MEMBER(hotness_file, next_offset),
+  const Offsets ours = {MEMBER(hotness_file, born),         MEMBER(hotness_file, writes),
+                        MEMBER(hotness_file, bytes),        MEMBER(hotness_file, sequential),
+                        MEMBER(hotness_file, back),         MEMBER(hotness_file, fsyncs),
+                        MEMBER(hotness_file, mapped_pages), MEMBER(hotness_file, handed_over_bytes),
+                        MEMBER(hotness_file, sizes),        MEMBER(hotness_file, next_offset),
                         MEMBER(hotness_file, cgroup)};
   EXPECT_EQ(ours, OffsetsOf("hotness_file", sizeof(hotness_file)));
 }

@@ -58,6 +58,18 @@ TEST_F(RequestCountsTest, SequentialIsWhatBeginsWhereTheLastEnded) {
   EXPECT_EQ(9u, Of(kFile).sequential);
 }
 
+TEST_F(RequestCountsTest, BackIsWhatBeginsBeforeTheLastPage) {
+  counts_.OnWrite(kFile, 1 << 20, 4096, false);
+  counts_.OnWrite(kFile, 1 << 20, 8192, false);
+  counts_.OnWrite(kFile, 1 << 20, 8192, false);
+  counts_.OnWrite(kFile, 2 << 20, 4096, false);
+  EXPECT_EQ(0u, Of(kFile).back);
+  counts_.OnWrite(kFile, (2 << 20) - 8192, 100, false);
+  EXPECT_EQ(1u, Of(kFile).back);
+  counts_.OnWrite(kFile, 0, 4096, false);
+  EXPECT_EQ(2u, Of(kFile).back);
+}
+
 TEST_F(RequestCountsTest, FirstWriteAtZeroIsNotSequential) {
   counts_.OnFsync(kFile);
   counts_.OnWrite(kFile, 0, 4096, false);

@@ -39,6 +39,39 @@ TEST(HeatTest, OftenIsHotterThanMuch) {
   EXPECT_EQ(2u, heat.Hottest(seconds(8))[0].extent);
 }
 
+hotness_file Writes(uint64_t writes, uint64_t fsyncs, uint64_t back) {
+  hotness_file counts{};
+  counts.writes = writes;
+  counts.fsyncs = fsyncs;
+  counts.back = back;
+  return counts;
+}
+
+TEST(HeatTest, ALogIsSyncedOftenAndHardlyEverGoesBack) {
+  EXPECT_TRUE(Heat::IsLog(Writes(4'000, 2'000, 2)));
+  EXPECT_TRUE(Heat::IsLog(Writes(4'000, 250, 62)));
+  EXPECT_FALSE(Heat::IsLog(Writes(4'000, 249, 0))) << "a table at a checkpoint";
+  EXPECT_FALSE(Heat::IsLog(Writes(4'000, 4'000, 63))) << "a table that is synced with each change";
+  EXPECT_FALSE(Heat::IsLog(Writes(31, 31, 0))) << "little is known yet";
+}
+
+TEST(HeatTest, RecycledFilesOfALogAreAsHotAsAStream) {
+  Heat heat;
+  hotness_extent counts = Counts(1, 64, 64);
+  counts.again = ~uint64_t{0};
+  for (uint64_t i = 1; i < 9; ++i) {
+    counts.pages = counts.rewritten = 64 * i;
+    heat.Look(kFile, 1, counts, seconds(1), true);
+  }
+  heat.Look(kFile, 2, Counts(1, 200, 190), seconds(1));
+  heat.Look(kFile, 2, Counts(1, 400, 390), seconds(1));
+  heat.Look(kFile, 2, Counts(1, 600, 590), seconds(1));
+  const auto hottest = heat.Hottest(seconds(1));
+  ASSERT_EQ(2u, hottest.size());
+  EXPECT_EQ(2u, hottest[0].extent);
+  EXPECT_EQ(8 * 16u, hottest[1].heat);
+}
+
 TEST(HeatTest, PagesDirtiedThroughAMappingCount) {
   Heat heat;
   heat.Look(kFile, 1, Counts(1, 64, 0), seconds(1));
