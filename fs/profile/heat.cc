@@ -63,7 +63,9 @@ bool Heat::Look(FileId file, uint64_t extent, const hotness_extent& counts, Time
   seen.again = again;
   if (!log) seen.hot_pages |= counts.again;
   if (counts.pages == before.pages && again == before.again) return false;
-  seen.heat = At(seen, now) + Added(counts.pages - before.pages, log ? 0 : again - before.again);
+  const double was = At(seen, now);
+  seen.heat = log ? std::max(was, Added(counts.pages - before.pages, 0))
+                  : was + Added(counts.pages - before.pages, again - before.again);
   seen.at = now;
   return true;
 }
