@@ -31,6 +31,12 @@ def test_help_and_version():
         assert run(BIN / program, "--version").stdout.split()[0].startswith("dkfs")
 
 
+def test_dkfsctl_helps_behind_a_command_and_refuses_unknown_options(base):
+    assert "usage" in run(BIN / "dkfsctl", "unmount", "--help").stdout
+    refused = run(BIN / "dkfsctl", "status", "--jsno", base, check=False)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "--jsno" in refused.stderr
+
+
 @pytest.mark.parametrize("args", [["--no-such-flag", "DIR"], ["--order", "sometimes", "DIR"], ["--retain", "soon", "DIR"],
                                   ["--budget", "-5", "DIR"], ["--metrics-addr", "nowhere", "DIR"], ["-o", "nonsense", "DIR"],
                                   [], ["DIR", "extra"]])

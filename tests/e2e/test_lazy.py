@@ -131,6 +131,34 @@ def test_what_was_hot_is_restored_first(fs, hotness):
     assert os.stat(fs.dir / "big").st_ino == file and os.stat(fs.dir / "big").st_size == 64 * MIB
 
 
+@pytest.mark.parametrize("hotness", ["auto", "fuse"])
+def test_a_log_is_not_hot_though_its_files_are_recycled(fs, hotness):
+    fs.env["DKFS_TEST_HASTE"] = "20"
+    fs.options = ["--hotness", hotness]
+    fs.mount()
+    log = os.open(fs.dir / "log", os.O_RDWR | os.O_CREAT)
+    table = os.open(fs.dir / "table", os.O_RDWR | os.O_CREAT)
+    os.pwrite(table, os.urandom(EXTENT), 0)
+
+    def heats():
+        lines = (fs.store / "hot").read_text().splitlines()[1:] if (fs.store / "hot").exists() else []
+        return {int(file): int(heat) for file, extent, heat, pages in map(str.split, lines)}
+
+    def hotter():
+        """Writes on, so that there is something to record."""
+        for page in range(EXTENT // 8192):
+            for grown in (2048, 8192):  # the last page is filled in part, and written again
+                os.pwrite(log, os.urandom(grown), page * 8192)
+                os.fdatasync(log)
+            os.pwrite(table, os.urandom(8192), page * 5 % 32 * 8192)
+        heat = heats()
+        return heat.get(os.fstat(table).st_ino, 0) > 128 and heat.get(os.fstat(log).st_ino, 0)
+    heat = wait_until(hotter, "the table's heat is not recorded")
+    assert heat <= 16, "as much as what was written once"
+    os.close(log)
+    os.close(table)
+
+
 def test_a_damaged_list_of_what_was_hot_costs_nothing_but_order(fs):
     fs.mount()
     (fs.dir / "f").write_bytes(b"x" * 100_000)

@@ -220,7 +220,13 @@ int UsageError() {
 int Run(const std::vector<std::string>& args) {
   size_t n = args.size();
   std::string command = args.empty() ? "" : args[0];
-  if (command == "--help" || command == "-h") return std::fputs(kHelp, stdout) < 0 ? kFailed : kHealthy;
+  for (const std::string& arg : args) {
+    if (arg == "--help" || arg == "-h") return std::fputs(kHelp, stdout) < 0 ? kFailed : kHealthy;
+    if (arg.starts_with('-') && arg != "--json" && arg != "--version") {
+      return Complain("there is no option " + arg + " (see dkfsctl --help; a directory of that name is ./" + arg + ")",
+                      kUsage);
+    }
+  }
   if (command == "--version") return std::printf("dkfsctl %s\n", DKFS_VERSION) < 0 ? kFailed : kHealthy;
   bool aside = command == "aside" && n >= 3;
   bool shows = command == "status" || command == "top" || command == "explain";
