@@ -12,10 +12,11 @@ constexpr size_t kMostExtents = 2 * kMaxHotExtents;  // kept in memory; beyond, 
 constexpr double kScale = 64;                        // of recorded heat: the least that counts is one
 constexpr double kMostAgain = 6;                     // log2: what comes beyond in one look adds nothing
 constexpr double kFirstShare = 0.25;
-// Of a log. PostgreSQL's goes back once for each file of 16 MiB that it recycles, by some thousand writes.
+// Of a log. PostgreSQL's goes back once for each file of 16 MiB that it recycles, by some thousand writes; one event
+// may stand for 16.
 constexpr uint64_t kLeastWrites = 32;
 constexpr uint64_t kMostWritesForASync = 16;
-constexpr uint64_t kLeastWritesForEachBack = 64;
+constexpr uint64_t kLeastWritesForEachBack = 32;
 
 // Pages that are written seldom are seen by chance, as only a part of what happens is looked at: what lies beside one
 // that was seen is taken to be as hot. 0: none was seen.

@@ -49,9 +49,9 @@ hotness_file Writes(uint64_t writes, uint64_t fsyncs, uint64_t back) {
 
 TEST(HeatTest, ALogIsSyncedOftenAndHardlyEverGoesBack) {
   EXPECT_TRUE(Heat::IsLog(Writes(4'000, 2'000, 2)));
-  EXPECT_TRUE(Heat::IsLog(Writes(4'000, 250, 62)));
+  EXPECT_TRUE(Heat::IsLog(Writes(4'000, 250, 125)));
   EXPECT_FALSE(Heat::IsLog(Writes(4'000, 249, 0))) << "a table at a checkpoint";
-  EXPECT_FALSE(Heat::IsLog(Writes(4'000, 4'000, 63))) << "a table that is synced with each change";
+  EXPECT_FALSE(Heat::IsLog(Writes(4'000, 4'000, 126))) << "a table that is synced with each change";
   EXPECT_FALSE(Heat::IsLog(Writes(31, 31, 0))) << "little is known yet";
 }
 
