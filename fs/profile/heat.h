@@ -4,8 +4,8 @@
 // How often counts more than how much: a look adds at most one, for 63 pages or more that were written again or became
 // dirty through a mapping, and with the logarithm less for fewer. An extent filled for the first time gets a quarter at
 // most. One of a log gets no more however often its file is recycled: nobody reads it but a recovery, once and from end
-// to end. With an extent go the pages of it that were written again, by 64 KiB; as long as none
-// was, all. Half is left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
+// to end. With an extent go the pages of it that were written again, by 64 KiB; as long as none was, all. Half is left
+// after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
 #pragma once
 
 #include <chrono>

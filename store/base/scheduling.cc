@@ -11,7 +11,7 @@ namespace dkfs {
 namespace {
 
 constexpr uint64_t kShortestSliceNs = 100'000;
-constexpr int kNiceFirst = -15;
+constexpr int kStepsFirst = 15;
 
 // The kernel's struct sched_attr, first version; not every libc has it.
 struct SchedAttr {
@@ -44,7 +44,9 @@ void ScheduleSoon() { Reschedule(SCHED_OTHER, kShortestSliceNs); }
 
 void ScheduleInBulk() { Reschedule(SCHED_BATCH, 0); }
 
-ScheduleFirst::ScheduleFirst() : nice_(getpriority(PRIO_PROCESS, 0)) { (void)setpriority(PRIO_PROCESS, 0, kNiceFirst); }
+ScheduleFirst::ScheduleFirst() : nice_(getpriority(PRIO_PROCESS, 0)) {
+  (void)setpriority(PRIO_PROCESS, 0, nice_ - kStepsFirst);
+}
 ScheduleFirst::~ScheduleFirst() { (void)setpriority(PRIO_PROCESS, 0, nice_); }
 
 void ScheduleWhenIdle(pid_t thread, bool idle) {
