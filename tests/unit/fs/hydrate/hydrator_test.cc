@@ -196,6 +196,12 @@ TEST_F(MadeBeforehandTest, ABlockThatTheStoreSaysOtherwiseOfIsNot) {
   FinishAndExpect();
 }
 
+TEST_F(MadeBeforehandTest, WhatIsRecordedOfOtherFilesMeanwhileChangesNothing) {
+  m_->MakeFile("g", "other");
+  EXPECT_EQ(std::vector<bool>(kBlocks, true), Use([&](Inode&) { m_->Write("g", 0, "newer"); }));
+  FinishAndExpect();
+}
+
 TEST_F(MadeBeforehandTest, ABlockThatIsPresentStaysAsItIs) {
   Use([&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS {
     ASSERT_EQ(::pwrite(inode.backing.get(), "mine", 4, 2 * 4096), 4);

@@ -107,6 +107,29 @@ TEST_F(KvTest, SeekPrefixFindsTheVersionInForce) {
   }
 }
 
+TEST_F(KvTest, VersionsCursorStaysWithOneThing) {
+  const auto versions = [&](const std::string& thing, uint8_t from) {
+    std::string seen;
+    KvCursor cursor = kv_->NewVersionsCursor(Family::kName);
+    for (cursor.Seek(Version(thing, from)); cursor.Valid(); cursor.Next()) seen += cursor.value();
+    EXPECT_TRUE(cursor.status().ok());
+    return seen;
+  };
+  for (uint8_t i = 1; i <= 3; ++i) {  // each in a table of its own, beside another thing
+    Put(Family::kName, Version("dir/name", i), std::to_string(i));
+    Put(Family::kName, Version("dir/other", i), "other");
+    ASSERT_TRUE(Flush().ok());
+  }
+  Put(Family::kName, Version("dir/other", 4), "other");
+  ASSERT_TRUE(Flush().ok());
+  Put(Family::kName, Version("dir/name", 4), "4");  // in memory
+  EXPECT_EQ("1234", versions("dir/name", 0));
+  EXPECT_EQ("34", versions("dir/name", 3));
+  EXPECT_EQ("", versions("dir/name", 5));
+  EXPECT_EQ("", versions("dir/nam", 0));
+  EXPECT_EQ("", versions("dir/names", 0));
+}
+
 TEST_F(KvTest, CursorSeesItsMomentAndStopsAtItsBound) {
   for (char c = 'a'; c <= 'e'; ++c) Put(Family::kEntry, std::string(12, c), std::string(1, c));
   KvCursor cursor = kv_->NewCursor(Family::kEntry, "dddd");
