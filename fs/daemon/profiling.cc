@@ -52,8 +52,7 @@ PackingTrial::Way TryLevelWarm(Bytes sample, uint8_t level, Compress compress) {
 
 }  // namespace
 
-Profiling::Profiling(const HotnessSource* hotness, FileSystem* file_system, Store* store,
-                     const ProfilingOptions& options)
+Profiling::Profiling(HotnessSource* hotness, FileSystem* file_system, Store* store, const ProfilingOptions& options)
     : hotness_(hotness),
       file_system_(file_system),
       store_(store),
@@ -99,17 +98,21 @@ void Profiling::Run() {
     }
     Round();
   }
-  if (auto read = hotness_->Read(); read.ok()) LookAtExtents(*read, Now());
+  LookAtExtents(Now());
   RecordHeat();
 }
 
-void Profiling::LookAtExtents(const HotnessCounts& counts, Profiler::Time now) {
+void Profiling::LookAtExtents(Profiler::Time now) {
+  const auto counts = hotness_->requests()->Read();
+  if (!counts.ok()) return;  // of the next look, perhaps
   std::unordered_set<FileId> logs;
-  for (const FileWrites& f : counts.files) {
+  for (const FileWrites& f : counts->files) {
     if (Heat::IsLog(f.counts)) logs.insert(f.file);
   }
-  for (const ExtentWrites& e : counts.extents) {
-    heated_ |= heat_.Look(e.file, e.extent, e.counts, now, logs.contains(e.file));
+  heat_.SetLogs(std::move(logs));
+  for (const ExtentPages& pages : hotness_->requests()->TakePages()) {
+    heat_.Look(pages, now);
+    heated_ = true;
   }
 }
 
@@ -136,7 +139,7 @@ void Profiling::Round() {
   auto read = Look();
   if (!read.ok()) return;  // of the next round, perhaps
   const Profiler::Time now = Now();
-  LookAtExtents(*read, now);
+  LookAtExtents(now);
   if (heat_recorded_.count() == 0 || now - heat_recorded_ >= kRecordHeatEvery) RecordHeat();
   trial_ns_ = 0;
   for (const FileId file : TakeWritten()) {

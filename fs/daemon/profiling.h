@@ -56,7 +56,7 @@ struct LayoutChanges {
 class Profiling {
  public:
   // Borrows everything; all of one mount.
-  Profiling(const HotnessSource* hotness, FileSystem* file_system, Store* store, const ProfilingOptions& options);
+  Profiling(HotnessSource* hotness, FileSystem* file_system, Store* store, const ProfilingOptions& options);
   ~Profiling();
   void Start();  // the thread; not before the mount is ready
   void Stop();
@@ -82,7 +82,7 @@ class Profiling {
   // At everything that is counted. Whoever looks later sees no less: counts never seem to go back.
   Result<HotnessCounts> Look() EXCLUDES(looking_, mutex_);
   void LookAtFiles(const HotnessCounts& counts, Profiler::Time now) EXCLUDES(mutex_);
-  void LookAtExtents(const HotnessCounts& counts, Profiler::Time now);
+  void LookAtExtents(Profiler::Time now);
   void RecordHeat();
   void LookAt(const FileWrites& writes, const PageWrites& pages, Profiler::Time now) REQUIRES(mutex_);
   // What was written most since it was learned from.
@@ -102,7 +102,7 @@ class Profiling {
   Profiler::Time Now() const { return Profiler::Time(options_.clock_ns()); }
   std::optional<FileProfile> Describe(FileId file, Profiler::Time now) const REQUIRES(mutex_);
 
-  const HotnessSource* const hotness_;
+  HotnessSource* const hotness_;
   FileSystem* const file_system_;
   Store* const store_;
   const ProfilingOptions options_;

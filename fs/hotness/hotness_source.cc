@@ -21,10 +21,10 @@ uint32_t KernelDevice(const std::string& device) {
 }  // namespace
 
 HotnessSource::HotnessSource(const HotnessOptions& options) : options_(options) {
-  const bool counts = options.mode == HotnessMode::kAuto || options.mode == HotnessMode::kFuse;
-  requests_.SetCounting(counts);
+  requests_.SetCounting(options.mode != HotnessMode::kOff);
   MutexLock lock(mutex_);
-  if (counts) chosen_ = std::shared_ptr<const Hotness>(std::shared_ptr<void>(), &requests_);  // not owned
+  if (options.mode == HotnessMode::kAuto || options.mode == HotnessMode::kFuse)
+    chosen_ = std::shared_ptr<const Hotness>(std::shared_ptr<void>(), &requests_);  // not owned
   reason_ = tries_probes() ? "the probes are being attached" : "asked for";
 }
 
@@ -68,7 +68,6 @@ void HotnessSource::Choose(uint32_t device) {
   if (!probes.ok()) return Refuse(probes.status());
   if (stop_) return;
   Settle(std::move(probes).value(), "the kernel takes the probes", LogLevel::kInfo);
-  requests_.SetCounting(false);
 }
 
 void HotnessSource::Settle(std::shared_ptr<const Hotness> chosen, const std::string& reason, LogLevel level) {

@@ -31,13 +31,15 @@ class HotnessSource {
   explicit HotnessSource(const HotnessOptions& options);
   ~HotnessSource();
 
-  // For those who serve requests; lives as long as this. Never null.
+  // For those who serve requests, and those who want all of them counted: it counts whoever the source is, unless off.
+  // Lives as long as this. Never null.
   RequestCounts* requests() { return &requests_; }
   // `device`: "major:minor" of the mount, as in /proc/self/mountinfo. Call once, when mounted.
   void Start(const std::string& device);
   // Waits for what is being tried, and detaches.
   void Stop();
 
+  // What the source has counted.
   Result<HotnessCounts> Read() const;
   HotnessStatus status() const;
 

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dkfs {
 namespace {
@@ -52,6 +53,12 @@ class SetTable {
       if (slot.file != 0) each(slot);
     }
   }
+  template <class Each>
+  void ForEach(Each&& each) {
+    for (Slot& slot : slots_) {
+      if (slot.file != 0) each(slot);
+    }
+  }
 
  private:
   static constexpr size_t kWays = 4;
@@ -59,12 +66,16 @@ class SetTable {
   std::array<Slot, kSets * kWays> slots_;
 };
 
+struct ExtentCounts : hotness_extent {
+  uint64_t first_lately = 0, again_lately = 0;  // pages, until they are taken
+};
+
 }  // namespace
 
 struct alignas(64) RequestCounts::Shard {
   mutable Mutex mutex;
   SetTable<hotness_file, HOTNESS_MAX_FILES / kShards / 4> files GUARDED_BY(mutex);
-  SetTable<hotness_extent, HOTNESS_MAX_EXTENTS / kShards / 4> extents GUARDED_BY(mutex);
+  SetTable<ExtentCounts, HOTNESS_MAX_EXTENTS / kShards / 4> extents GUARDED_BY(mutex);
   hotness_totals totals GUARDED_BY(mutex){};
 };
 
@@ -107,7 +118,7 @@ void RequestCounts::CountWrite(FileId file, uint64_t offset, uint64_t size, bool
 void RequestCounts::CountExtent(FileId file, uint64_t extent, uint64_t offset, uint64_t end) {
   const uint64_t hash = HashOf(file.value, extent + 1);
   WithShard(hash, [&](Shard& shard) NO_THREAD_SAFETY_ANALYSIS {
-    hotness_extent& counts = shard.extents.Get(file.value, extent, hash, &shard.totals.extents_made);
+    ExtentCounts& counts = shard.extents.Get(file.value, extent, hash, &shard.totals.extents_made);
     const uint64_t start = extent << HOTNESS_EXTENT_SHIFT, stop = start + (1ull << HOTNESS_EXTENT_SHIFT);
     const uint64_t pages = hotness_pages_of(extent, offset, end);
     ++counts.writes;
@@ -116,6 +127,8 @@ void RequestCounts::CountExtent(FileId file, uint64_t extent, uint64_t offset, u
     const uint64_t again = pages & counts.touched;
     counts.rewritten += hotness_bits(again);
     counts.again |= again;
+    counts.again_lately |= again;
+    counts.first_lately |= pages & ~counts.touched;
     counts.touched |= pages;
   });
 }
@@ -135,6 +148,20 @@ Result<HotnessCounts> RequestCounts::Read() const {
     shard.files.ForEach([&](const auto& slot) { out.files.push_back({FileId(slot.file), slot.counts}); });
     shard.extents.ForEach([&](const auto& slot) {
       out.extents.push_back({FileId(slot.file), slot.extent, slot.counts});
+    });
+  }
+  return out;
+}
+
+std::vector<ExtentPages> RequestCounts::TakePages() {
+  std::vector<ExtentPages> out;
+  for (Shard& shard : *shards_) {
+    MutexLock lock(shard.mutex);
+    shard.extents.ForEach([&](auto& slot) {
+      ExtentCounts& counts = slot.counts;
+      if ((counts.first_lately | counts.again_lately) == 0) return;
+      out.push_back({FileId(slot.file), slot.extent, std::exchange(counts.first_lately, 0),
+                     std::exchange(counts.again_lately, 0)});
     });
   }
   return out;

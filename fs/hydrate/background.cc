@@ -32,7 +32,7 @@ Result<Hydrator::Impl::Plan> Hydrator::Impl::MakePlan() {
 
 // Of similar heat in file order: neighbours lie in the same frames of packs and blocks of the index.
 std::vector<HotExtent> Hydrator::Impl::HotFirst(const std::vector<HotExtent>& known) {
-  constexpr int kBands = 3;  // each half as hot as the one before; what is colder is not hot
+  constexpr int kBands = 4;  // each half as hot as the one before; what is colder is not hot
   const auto band = [&](const HotExtent& e) {
     int n = 0;
     while (n < kBands && e.heat < known.front().heat >> (n + 1)) ++n;

@@ -112,7 +112,7 @@ class Hydrator::Impl {
   Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   // True: the content was not open before.
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
-  // The extents that come first: those at most eight times colder than the hottest. Restoring the others in the order
+  // The extents that come first: those at most 16 times colder than the hottest. Restoring the others in the order
   // of heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
   static std::vector<HotExtent> HotFirst(const std::vector<HotExtent>& known);
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);

@@ -1,19 +1,21 @@
-// Heat: in how many looks the pages of each extent were found written again, lately. Pure: the caller brings counts and
+// Heat: in how many looks the pages of each extent were found written again, lately. Pure: the caller brings pages and
 // time.
 //
-// How often counts more than how much: a look adds at most one, for 63 pages or more that were written again or became
-// dirty through a mapping, and with the logarithm less for fewer. An extent filled for the first time gets a quarter at
-// most. One of a log gets no more however often its file is recycled: nobody reads it but a recovery, once and from end
-// to end. With an extent go the pages of it that were written again, by 64 KiB; as long as none was, all. Half is left
-// after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
+// How often counts more than how much: a look adds at most one, for seven pages or more that were written again, and
+// with the logarithm less for fewer. An extent filled for the first time gets a quarter at most, and so does one of a
+// log however often its file is recycled: nobody reads it but a recovery, once and from end to end. With an extent go
+// the pages that were found written again in more than one look; as long as none was, those of one look, or all. Half
+// is left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
-#include "bpf/hotness.h"
+#include "fs/hotness/request_counts.h"
 #include "store/format/hot_extents.h"
 
 namespace dkfs {
@@ -25,10 +27,12 @@ class Heat {
 
   // As recorded by an earlier mount. Before anything else.
   void Recall(const std::vector<HotExtent>& recorded, Time now);
-  // A file that is synced every few writes, and whose writes hardly ever go back, is a log.
+  // A file whose writes hardly ever go back, and that is synced more often than they do, is a log.
   static bool IsLog(const hotness_file& counts);
-  // `counts` grow as long as `born` stays (see hotness.h). True: something was written since the last look.
-  bool Look(FileId file, uint64_t extent, const hotness_extent& counts, Time now, bool log = false);
+  // Which files are logs, from now on.
+  void SetLogs(std::unordered_set<FileId> logs) { logs_ = std::move(logs); }
+  // What was written since the last look.
+  void Look(const ExtentPages& pages, Time now);
   // The hottest kMaxHotExtents, hottest first; those that have cooled to nothing are left out.
   std::vector<HotExtent> Hottest(Time now) const;
 
@@ -46,13 +50,13 @@ class Heat {
   struct Extent {
     double heat = 0;
     Time at{0};
-    uint64_t born = 0, pages = 0, again = 0;  // of the counts at the last look
-    uint64_t hot_pages = 0;                   // a bit each; 0: not known
+    uint64_t once = 0, twice = 0;  // pages that were found written again: in a look, in two or more
   };
   static double At(const Extent& extent, Time now);
   void Prune(Time now);
 
   std::unordered_map<Key, Extent, KeyHash> extents_;
+  std::unordered_set<FileId> logs_;
 };
 
 }  // namespace dkfs
