@@ -14,6 +14,7 @@
 #include "fs/daemon/log_file.h"
 #include "fs/daemon/metrics.h"
 #include "fs/daemon/mount_point.h"
+#include "fs/daemon/mount_warmer.h"
 #include "fs/daemon/mount_words.h"
 #include "fs/daemon/mountinfo.h"
 #include "fs/daemon/profiling.h"
@@ -184,6 +185,7 @@ Failure Daemon::Assemble() {
   hydrate.trusted = trusted_ = IsTrusted();
   hydrate.bytes_per_second = options_.hydrate_rate;
   if (options_.hot_first) hydrate.first = store_->GetHotExtents();
+  hydrate.start_warmer = [this] { return MountWarmer::Start(places_.dir); };
   hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
   FileSystemOptions file_system;

@@ -55,18 +55,19 @@ Status Hydrator::Impl::RunHot(const std::function<bool()>& cancel) {
     counts.hot_total = hot.size();
     counts.hot_done = 0;
   }
+  HotPart part;
   const ScheduleFirst first;  // a block costs less here than its first reader, who waits for it
   for (const HotExtent& extent : hot) {
     if (cancel()) return Status::Error(ECANCELED);
     DrainComplete().Ignore("logged; whatever is left is in the plan");
-    HydrateExtent(extent).Ignore("it is in the plan as well, which reports what fails");
+    HydrateExtent(extent, &part).Ignore("it is in the plan as well, which reports what fails");
     MutexLock l(mutex);
     ++counts.hot_done;
   }
   return Status::Ok();
 }
 
-Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
+Status Hydrator::Impl::HydrateExtent(const HotExtent& extent, HotPart* part) {
   if (KnownPresent(extent.file)) return Status::Ok();
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(extent.file));
   Inode& inode = *ref;
@@ -86,6 +87,7 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
       Status done = FillHot(inode, hot, made, &bytes);
       if (filled.ok()) filled = std::move(done);
     }
+    if (bytes > 0) Warm(part, extent.file, hot.first << shift, (hot.end - hot.first) << shift);
     Throttle(bytes);
   }
   if (opened) {
@@ -93,6 +95,18 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent) {
     CloseUnused(inode);
   }
   return filled;
+}
+
+void Hydrator::Impl::Warm(HotPart* part, FileId file, uint64_t offset, uint64_t bytes) {
+  if (!part->warms) return;
+  if (part->warmer == nullptr && options.start_warmer) part->warmer = options.start_warmer();
+  part->warms = part->warmer != nullptr;
+  if (part->file != file) {
+    auto path = store->PathOf(file);
+    part->file = file;
+    part->path = path.ok() ? std::move(*path) : "";
+  }
+  if (part->warms && !part->path.empty()) part->warmer->Warm(part->path, offset, bytes);
 }
 
 std::vector<Hydrator::Impl::BlockRange> Hydrator::Impl::HotBlocks(const HotExtent& extent, uint8_t block_shift) {

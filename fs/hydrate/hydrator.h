@@ -33,12 +33,22 @@
 
 namespace dkfs {
 
+// Brings what has just become present into the kernel's page cache, so that its first readers need ask nobody.
+class Warmer {
+ public:
+  virtual ~Warmer() = default;
+  // `path` from the mounted directory. Never waits; advice, of which anything may be lost.
+  virtual void Warm(const std::string& path, uint64_t offset, uint64_t bytes) = 0;
+};
+
 struct HydrateOptions {
   bool trusted = false;                  // DIR was left clean and is recognised: fingerprints count
   uint64_t bytes_per_second = 64 << 20;  // background throttle; 0: none. Foreground work is never throttled
   uint64_t aside_budget_bytes = 1ull << 30;
   bool background = true;
   std::vector<HotExtent> first;  // what the background begins with, hottest first; then everything by FileId
+  // For what comes first: called when there is something, and it lives until that is done. May be empty or return null.
+  std::function<std::unique_ptr<Warmer>()> start_warmer;
 };
 
 struct HydrateProgress {

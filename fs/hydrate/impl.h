@@ -112,11 +112,18 @@ class Hydrator::Impl {
   Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   // True: the content was not open before.
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
+  // What the part that comes first keeps from extent to extent.
+  struct HotPart {
+    bool warms = true;               // until it could not be started
+    std::unique_ptr<Warmer> warmer;  // null until there is something for it
+    FileId file;                     // of `path`
+    std::string path;
+  };
   // The extents that come first: those at most 16 times colder than the hottest. Restoring the others in the order
   // of heat would only scatter them. Whatever fails, or is not as it was when they were recorded, is left to the plan.
   static std::vector<HotExtent> HotFirst(const std::vector<HotExtent>& known);
   Status RunHot(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
-  Status HydrateExtent(const HotExtent& extent) EXCLUDES(tree, mutex);
+  Status HydrateExtent(const HotExtent& extent, HotPart* part) EXCLUDES(tree, mutex);
   struct BlockRange {
     uint64_t first, end;
   };
@@ -124,6 +131,7 @@ class Hydrator::Impl {
   // *bytes: made present.
   Status FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) REQUIRES(inode.lock);
   Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  void Warm(HotPart* part, FileId file, uint64_t offset, uint64_t bytes) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);
   bool Stopping() EXCLUDES(mutex);
   void Run() EXCLUDES(tree, mutex);
