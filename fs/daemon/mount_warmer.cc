@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
@@ -65,7 +66,7 @@ pid_t Spawn(const std::string& dir, int socket) {
   posix_spawn_file_actions_adddup2(&files, socket, STDIN_FILENO);
   posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  std::string name = "dkfs", argument = MountWarmer::kArgument, directory = dir;
+  std::string name = "dkfs-warm", argument = MountWarmer::kArgument, directory = dir;
   std::array<char*, 4> argv = {name.data(), argument.data(), directory.data(), nullptr};
   pid_t pid = -1;
   const int error = ::posix_spawn(&pid, "/proc/self/exe", &files, &attributes, argv.data(), environ);
@@ -118,6 +119,7 @@ void MountWarmer::Warm(const std::string& path, uint64_t offset, uint64_t bytes)
 
 int MountWarmer::Main(const char* dir) {
   ::close_range(STDERR_FILENO + 1, ~0u, 0);
+  (void)::prctl(PR_SET_NAME, "dkfs-warm");
   (void)::setpriority(PRIO_PROCESS, 0,
                       std::max(0, ::getpriority(PRIO_PROCESS, 0)));  // the thread it comes from is ahead
   std::array<char, sizeof(Request) + kMostPath> message;

@@ -1,8 +1,8 @@
 // HotnessSource: which source of hotness a mount has, from its beginning to its end.
 //
-// The daemon's own counters count from the first request (where the mode allows them) until the probes are attached,
-// which is tried in the background: a mount waits for neither, and without BPF nothing but the source changes. One log
-// line says which it became and why. Thread-safe.
+// The daemon's own counters count from the first request, and are the source (where the mode allows it) until the
+// probes are attached, which is tried in the background: a mount waits for neither, and without BPF nothing but the
+// source changes. One log line says which it became and why. Thread-safe.
 #pragma once
 
 #include <atomic>

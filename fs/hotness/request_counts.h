@@ -1,5 +1,5 @@
-// RequestCounts: counts what the daemon is asked to do, where BPF cannot look. It sees requests only: what the kernel's
-// page cache absorbs (order=fsync, mappings) is seen when it is handed over.
+// RequestCounts: counts what the daemon is asked to do, where BPF cannot look or only samples. It sees requests only:
+// what the kernel's page cache absorbs (order=fsync, mappings) is seen when it is handed over.
 //
 // For the write path: an entry is found by hash in a small set, under one of many mutexes that is only ever tried. When
 // somebody else holds it the event is dropped and counted, so no request waits for statistics. While it is not

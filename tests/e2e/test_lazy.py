@@ -1,11 +1,14 @@
 """The time to be ready and to read does not depend on how much there is."""
 
+import ctypes
+import mmap
 import os
 import time
+from pathlib import Path
 
 import pytest
 
-from dkfs import SLACK, wait_until
+from dkfs import SLACK, run, wait_until
 
 ATTEMPTS = 10  # one quiet attempt shows what a busy machine hides
 
@@ -100,35 +103,91 @@ def first_restored(fs, *options):
     return first, end
 
 
-@pytest.mark.parametrize("hotness", ["auto", "fuse"])
-def test_what_was_hot_is_restored_first(fs, hotness):
+WHERE, HOT = 33 * MIB + 64 * KIB, 128 * KIB  # the rest of the extent was written once
+
+
+def make_hot(fs):
+    """A file of 64 MiB of which HOT bytes are recorded as hot. Leaves dkfs killed."""
     fs.env["DKFS_TEST_HASTE"] = "20"  # heat is recorded soon
-    fs.options = ["--hotness", hotness]
     fs.mount()
-    where, hot = 33 * MIB + 64 * KIB, 128 * KIB  # the rest of the extent was written once
     fd = os.open(fs.dir / "big", os.O_RDWR | os.O_CREAT)
     for i in range(64):
         os.pwrite(fd, os.urandom(MIB), i * MIB)
-    for i in range(400):
-        os.pwrite(fd, os.urandom(8192), where + i * 8192 % hot)
-    os.fsync(fd)
-    os.close(fd)
-    file = os.stat(fs.dir / "big").st_ino
 
-    def hottest():
+    def much_hotter_than_a_stream():
+        """Goes on writing, so that there is something to record."""
+        for at in range(WHERE, WHERE + HOT, 8192):
+            os.pwrite(fd, os.urandom(8192), at)
+        os.fsync(fd)
         lines = (fs.store / "hot").read_text().splitlines() if (fs.store / "hot").exists() else []
-        return len(lines) > 1 and int(lines[1].split()[1]) == where // EXTENT
-    wait_until(hottest, "the hot extent is not recorded")
+        return len(lines) > 1 and int(lines[1].split()[1]) == WHERE // EXTENT and int(lines[1].split()[2]) > 16 * 16
+    wait_until(much_hotter_than_a_stream, "the hot extent is not recorded")
+    os.close(fd)
     fs.ctl("sync", fs.dir)
     fs.kill()
 
-    assert first_restored(fs, "--hotness", "off") == (where, where + hot)
+
+@pytest.mark.parametrize("hotness", ["auto", "fuse"])
+def test_what_was_hot_is_restored_first(fs, hotness):
+    fs.options = ["--hotness", hotness]
+    make_hot(fs)
+    assert first_restored(fs, "--hotness", "off") == (WHERE, WHERE + HOT)
     assert first_restored(fs, "--hotness", "off", "--hydrate-order", "file")[0] == 0
     fs.options = []
     fs.mount()
     assert fs.status()["hydration"]["hot_extents_total"] > 0
     fs.wait_hydrated()
-    assert os.stat(fs.dir / "big").st_ino == file and os.stat(fs.dir / "big").st_size == 64 * MIB
+    assert os.stat(fs.dir / "big").st_size == 64 * MIB
+
+
+def cached(path, offset, size):
+    """How many of these pages the kernel's page cache has."""
+    with open(path, "rb") as f, mmap.mmap(f.fileno(), size, mmap.MAP_PRIVATE, offset=offset) as mapped:
+        there = (ctypes.c_ubyte * (size // mmap.PAGESIZE))()
+        first = ctypes.c_char.from_buffer(mapped)
+        failed = ctypes.CDLL(None, use_errno=True).mincore(ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(size), there)
+        del first
+        assert failed == 0, os.strerror(ctypes.get_errno())
+        return sum(page & 1 for page in there)
+
+
+def warmers(fs):
+    """Processes that read ahead for this mount."""
+    def words(proc):
+        try:
+            return (proc / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return []
+    return [proc for proc in Path("/proc").iterdir()
+            if proc.name.isdigit() and words(proc)[1:3] == [b"--warm-mount", os.fsencode(fs.dir)]]
+
+
+def test_what_was_hot_is_in_the_page_cache_before_it_is_read(fs):
+    make_hot(fs)
+    fs.lose_dir()
+    fs.mount()
+    wait_until(lambda: cached(fs.dir / "big", WHERE, HOT) == HOT // mmap.PAGESIZE, "nobody read it ahead")
+    fs.wait_hydrated()
+    assert cached(fs.dir / "big", 0, WHERE) == 0, "what was not hot is not read ahead"
+    wait_until(lambda: not warmers(fs), "who reads ahead does not end")
+
+
+def test_who_reads_ahead_keeps_no_mount_and_outlives_no_daemon(fs):
+    make_hot(fs)
+    fs.lose_dir()
+    fs.options = ["--hydrate-rate", "1"]  # a byte a second: it waits for more
+    fs.mount()
+    wait_until(lambda: warmers(fs), "nobody reads ahead")
+    fs.kill()
+    wait_until(lambda: not warmers(fs), "it is there after the daemon was killed")
+    fs.detach()
+    fs.lose_dir()
+    fs.mount()
+    wait_until(lambda: warmers(fs), "nobody reads ahead")
+    wait_until(lambda: cached(fs.dir / "big", WHERE, HOT) == HOT // mmap.PAGESIZE, "nobody read it ahead")
+    run("umount", fs.dir)
+    wait_until(fs.gone, "the daemon does not end")
+    assert not warmers(fs)
 
 
 @pytest.mark.parametrize("hotness", ["auto", "fuse"])

@@ -19,6 +19,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::IsSupersetOf;
+using ::testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
 std::string Filled(size_t bytes, char first) {
@@ -119,11 +120,58 @@ TEST_F(HydratorTest, MuchColderExtentsWaitForTheirTurn) {
   const FileId big = m_->tree["a/big"].id;
   HydrateOptions options;
   options.bytes_per_second = 0;
-  options.first = {{big, 5, 100}, {big, 1, 13}, {big, 4, 11}, {big, 2, 1}};
+  options.first = {{big, 5, 100}, {big, 1, 6}, {big, 4, 5}, {big, 2, 1}};
   m_->Start(options);
   m_->hydrator->Start();
   while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
   EXPECT_EQ(m_->hydrator->progress().hot_total, 2u);
+  FinishAndExpect();
+}
+
+class WarmerLog : public Warmer {
+ public:
+  explicit WarmerLog(std::vector<std::string>* lines) : lines_(lines) {}
+  void Warm(const std::string& path, uint64_t offset, uint64_t bytes) override {
+    lines_->push_back(path + " " + std::to_string(offset) + " " + std::to_string(bytes));
+  }
+
+ private:
+  std::vector<std::string>* const lines_;
+};
+
+TEST_F(HydratorTest, WhatWasMadeOfTheHotPartIsWarmed) {
+  MakeTree();
+  const FileId big = m_->tree["a/big"].id;
+  std::vector<std::string> lines;
+  HydrateOptions options;
+  options.bytes_per_second = 0;
+  options.first = {{big, 3, 100, 0xff00ff}, {big, 1, 90}, {m_->tree["one"].id, 0, 80, 1}, {big, 4, 1}};
+  options.start_warmer = [&] { return std::make_unique<WarmerLog>(&lines); };
+  m_->Start(options);
+  EXPECT_TRUE(
+      m_->Read("a/big", 1 << kHotExtentShift, 1 << kHotExtentShift).ok());  // so its first readers have been there
+  m_->hydrator->Start();
+  while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
+  m_->hydrator->Stop();
+  EXPECT_THAT(lines, UnorderedElementsAre("a/big 786432 32768", "a/big 851968 32768", "one 0 4096"));
+  FinishAndExpect();
+}
+
+TEST_F(HydratorTest, AWarmerThatCannotStartIsNotAskedForAgain) {
+  MakeTree();
+  const FileId big = m_->tree["a/big"].id;
+  int asked = 0;
+  HydrateOptions options;
+  options.bytes_per_second = 0;
+  options.first = {{big, 3, 100}, {big, 1, 90}};
+  options.start_warmer = [&] {
+    ++asked;
+    return std::unique_ptr<Warmer>();
+  };
+  m_->Start(options);
+  m_->hydrator->Start();
+  while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(asked, 1);
   FinishAndExpect();
 }
 
