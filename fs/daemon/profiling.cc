@@ -105,12 +105,8 @@ void Profiling::Run() {
 void Profiling::LookAtExtents(Profiler::Time now) {
   const auto counts = hotness_->requests()->Read();
   if (!counts.ok()) return;  // of the next look, perhaps
-  std::unordered_set<FileId> logs;
-  for (const FileWrites& f : counts->files) {
-    if (Heat::IsLog(f.counts)) logs.insert(f.file);
-  }
-  heat_.SetLogs(std::move(logs));
-  for (const ExtentPages& pages : hotness_->requests()->TakePages()) {
+  for (const FileWrites& f : counts->files) heat_.LookAtFile(f.file, f.counts);
+  for (const ExtentPages& pages : hotness_->requests()->TakeRewritten()) {
     heat_.Look(pages, now);
     heated_ = true;
   }

@@ -67,7 +67,7 @@ class SetTable {
 };
 
 struct ExtentCounts : hotness_extent {
-  uint64_t first_lately = 0, again_lately = 0;  // pages, until they are taken
+  uint64_t again_lately = 0;  // pages, until they are taken
 };
 
 }  // namespace
@@ -128,7 +128,6 @@ void RequestCounts::CountExtent(FileId file, uint64_t extent, uint64_t offset, u
     counts.rewritten += hotness_bits(again);
     counts.again |= again;
     counts.again_lately |= again;
-    counts.first_lately |= pages & ~counts.touched;
     counts.touched |= pages;
   });
 }
@@ -153,15 +152,13 @@ Result<HotnessCounts> RequestCounts::Read() const {
   return out;
 }
 
-std::vector<ExtentPages> RequestCounts::TakePages() {
+std::vector<ExtentPages> RequestCounts::TakeRewritten() {
   std::vector<ExtentPages> out;
   for (Shard& shard : *shards_) {
     MutexLock lock(shard.mutex);
     shard.extents.ForEach([&](auto& slot) {
-      ExtentCounts& counts = slot.counts;
-      if ((counts.first_lately | counts.again_lately) == 0) return;
-      out.push_back({FileId(slot.file), slot.extent, std::exchange(counts.first_lately, 0),
-                     std::exchange(counts.again_lately, 0)});
+      const uint64_t pages = std::exchange(slot.counts.again_lately, 0);
+      if (pages != 0) out.push_back({FileId(slot.file), slot.extent, pages});
     });
   }
   return out;

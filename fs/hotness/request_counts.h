@@ -16,12 +16,11 @@
 
 namespace dkfs {
 
-// The pages of an extent that were written lately, a bit each.
+// The pages of an extent that were written again lately, a bit each.
 struct ExtentPages {
   FileId file;
   uint64_t extent = 0;  // offset >> HOTNESS_EXTENT_SHIFT
-  uint64_t first = 0;   // for the first time, as far as is known
-  uint64_t again = 0;
+  uint64_t pages = 0;
 };
 
 class RequestCounts : public Hotness {
@@ -40,8 +39,8 @@ class RequestCounts : public Hotness {
 
   Result<HotnessCounts> Read() const override;
   HotnessStatus status() const override;
-  // What was written since the last call, in any order. For one caller.
-  std::vector<ExtentPages> TakePages();
+  // What was written again since the last call, in any order. For one caller.
+  std::vector<ExtentPages> TakeRewritten();
 
  private:
   static constexpr size_t kShards = 64;

@@ -10,9 +10,9 @@ namespace {
 static_assert(kHotExtentShift == HOTNESS_EXTENT_SHIFT && kHotPageShift == HOTNESS_PAGE_SHIFT);
 
 constexpr size_t kMostExtents = 2 * kMaxHotExtents;  // kept in memory; beyond, the coldest half goes
-constexpr double kScale = 64;                        // of recorded heat: the least that counts is one
-constexpr double kMostAgain = 3;                     // log2: what comes beyond in one look adds nothing
-constexpr double kFirstShare = 0.25;
+constexpr size_t kMostFiles = 2 * HOTNESS_MAX_FILES;
+constexpr double kScale = 64;     // of recorded heat: the least that counts is one
+constexpr double kMostAgain = 3;  // log2: what comes beyond in one look adds nothing
 // Of a log. PostgreSQL's goes back once for each file of 16 MiB that it recycles, by some thousand writes, and is
 // synced four times in it even where no transaction ends. A table is synced once for each pass over it, at a
 // checkpoint.
@@ -20,8 +20,12 @@ constexpr uint64_t kLeastWrites = 32;
 constexpr uint64_t kLeastWritesForEachBack = 32;
 constexpr uint64_t kLeastSyncsForEachBack = 2;
 
-double Added(int first, int again) {
-  return std::max(kFirstShare * first / HOTNESS_EXTENT_PAGES, std::min(std::log2(1.0 + again) / kMostAgain, 1.0));
+bool IsLog(const hotness_file& before, const hotness_file& now) {
+  const uint64_t writes = now.writes - before.writes, back = now.back - before.back, syncs = now.fsyncs - before.fsyncs;
+  const uint64_t moved = now.next_offset > before.next_offset ? now.next_offset - before.next_offset
+                                                              : before.next_offset - now.next_offset;
+  const bool moves_on = moved > HOTNESS_TAIL || back > 0;  // a whole pass ends where it began
+  return moves_on && back <= writes / kLeastWritesForEachBack && syncs >= kLeastSyncsForEachBack * (back + 1);
 }
 
 }  // namespace
@@ -37,29 +41,40 @@ void Heat::Recall(const std::vector<HotExtent>& recorded, Time now) {
   }
 }
 
-bool Heat::IsLog(const hotness_file& counts) {
-  return counts.writes >= kLeastWrites && counts.back <= counts.writes / kLeastWritesForEachBack &&
-         counts.fsyncs >= kLeastSyncsForEachBack * (counts.back + 1);
+void Heat::LookAtFile(FileId file, const hotness_file& counts) {
+  if (files_.size() >= kMostFiles && !files_.contains(file)) files_.clear();
+  hotness_file& before = files_[file];
+  if (before.born != counts.born) {
+    before = {};
+    before.born = counts.born;
+  }
+  if (counts.writes - before.writes < kLeastWrites) return;
+  if (IsLog(before, counts)) {
+    logs_.insert(file);
+  } else {
+    logs_.erase(file);
+  }
+  before = counts;
 }
 
 void Heat::Look(const ExtentPages& pages, Time now) {
   const Key key{pages.file, pages.extent};
   if (extents_.size() >= kMostExtents && !extents_.contains(key)) Prune(now);
   Extent& extent = extents_[key];
-  extent.heat = At(extent, now) + Added(std::popcount(pages.first), std::popcount(pages.again));
+  const double added = std::log2(1.0 + std::popcount(pages.pages)) / kMostAgain;
+  extent.heat = At(extent, now) + std::min(added, 1.0);
   extent.at = now;
-  extent.twice |= extent.once & pages.again;
-  extent.once |= pages.again;
+  extent.twice |= extent.once & pages.pages;
+  extent.once |= pages.pages;
 }
 
 std::vector<HotExtent> Heat::Hottest(Time now) const {
   std::vector<HotExtent> out;
   out.reserve(extents_.size());
   for (const auto& [key, extent] : extents_) {
-    double heat = At(extent, now) * kScale;
-    if (logs_.contains(key.file)) heat = std::min(heat, kFirstShare * kScale);
-    const uint64_t known = extent.twice != 0 ? extent.twice : extent.once;
-    const uint64_t pages = known == 0 ? ~uint64_t{0} : known;
+    if (logs_.contains(key.file)) continue;
+    const double heat = At(extent, now) * kScale;
+    const uint64_t pages = extent.twice != 0 ? extent.twice : extent.once;
     if (heat >= 1) out.push_back({key.file, key.extent, static_cast<uint64_t>(std::min(heat, 1e18)), pages});
   }
   const auto hotter = [](const HotExtent& a, const HotExtent& b) {

@@ -2,17 +2,16 @@
 // time.
 //
 // How often counts more than how much: a look adds at most one, for seven pages or more that were written again, and
-// with the logarithm less for fewer. An extent filled for the first time gets a quarter at most, and so does one of a
-// log however often its file is recycled: nobody reads it but a recovery, once and from end to end. With an extent go
-// the pages that were found written again in more than one look; as long as none was, those of one look, or all. Half
-// is left after the half-life; a mount goes on with the heat that was recorded. Not thread-safe.
+// with the logarithm less for fewer. What was written once has no heat, and no extent of a log has any however often
+// its file is recycled: nobody reads it but a recovery, once and from end to end. With an extent go the pages that were
+// found written again in more than one look, or as long as none was, in one. Half is left after the half-life; a mount
+// goes on with the heat that was recorded. Not thread-safe.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <unordered_map>
 #include <unordered_set>
-#include <utility>
 #include <vector>
 
 #include "fs/hotness/request_counts.h"
@@ -27,11 +26,10 @@ class Heat {
 
   // As recorded by an earlier mount. Before anything else.
   void Recall(const std::vector<HotExtent>& recorded, Time now);
-  // A file whose writes hardly ever go back, and that is synced more often than they do, is a log.
-  static bool IsLog(const hotness_file& counts);
-  // Which files are logs, from now on.
-  void SetLogs(std::unordered_set<FileId> logs) { logs_ = std::move(logs); }
-  // What was written since the last look.
+  // `counts` grow as long as `born` stays (see hotness.h). A file is a log as long as its writes, of which 32 are
+  // looked at at least, hardly ever go back, it is synced more often than they do, and they move on.
+  void LookAtFile(FileId file, const hotness_file& counts);
+  // What was written again since the last look.
   void Look(const ExtentPages& pages, Time now);
   // The hottest kMaxHotExtents, hottest first; those that have cooled to nothing are left out.
   std::vector<HotExtent> Hottest(Time now) const;
@@ -56,6 +54,7 @@ class Heat {
   void Prune(Time now);
 
   std::unordered_map<Key, Extent, KeyHash> extents_;
+  std::unordered_map<FileId, hotness_file> files_;  // as they were when it was decided last
   std::unordered_set<FileId> logs_;
 };
 

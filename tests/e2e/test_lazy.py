@@ -114,14 +114,14 @@ def make_hot(fs):
     for i in range(64):
         os.pwrite(fd, os.urandom(MIB), i * MIB)
 
-    def much_hotter_than_a_stream():
+    def hot():
         """Goes on writing, so that there is something to record."""
         for at in range(WHERE, WHERE + HOT, 8192):
             os.pwrite(fd, os.urandom(8192), at)
         os.fsync(fd)
         lines = (fs.store / "hot").read_text().splitlines() if (fs.store / "hot").exists() else []
-        return len(lines) > 1 and int(lines[1].split()[1]) == WHERE // EXTENT and int(lines[1].split()[2]) > 16 * 16
-    wait_until(much_hotter_than_a_stream, "the hot extent is not recorded")
+        return len(lines) > 1 and int(lines[1].split()[1]) == WHERE // EXTENT
+    wait_until(hot, "the hot extent is not recorded")
     os.close(fd)
     fs.ctl("sync", fs.dir)
     fs.kill()
@@ -214,8 +214,7 @@ def test_a_log_is_not_hot_though_its_files_are_recycled(fs, hotness):
             os.pwrite(table, os.urandom(8192), page * 5 % 32 * 8192)
         return heats(table).get(0, 0) > 128
     wait_until(table_is_hot, "the table's heat is not recorded")
-    heat = heats(log)
-    assert len(heat) == 16 and max(heat.values()) <= 16, "as much as what was written once"
+    assert heats(log) == {}
     os.close(log)
     os.close(table)
 
