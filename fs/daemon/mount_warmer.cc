@@ -93,8 +93,8 @@ std::unique_ptr<Warmer> MountWarmer::Start(const std::string& dir) {
   return std::unique_ptr<Warmer>(new MountWarmer(process, std::move(ours), memory / kShareOfMemory));
 }
 
-// It may wait for an answer of this very daemon: it is never waited for long, and becomes the reaper's when the daemon
-// ends.
+// It may wait for an answer of this very daemon, which is about to end: so it is not waited for long, and what is left
+// of it is init's to reap then.
 MountWarmer::~MountWarmer() {
   socket_.reset();
   for (int i = 0; i < 200; ++i) {
@@ -120,8 +120,8 @@ void MountWarmer::Warm(const std::string& path, uint64_t offset, uint64_t bytes)
 int MountWarmer::Main(const char* dir) {
   ::close_range(STDERR_FILENO + 1, ~0u, 0);
   (void)::prctl(PR_SET_NAME, "dkfs-warm");
-  (void)::setpriority(PRIO_PROCESS, 0,
-                      std::max(0, ::getpriority(PRIO_PROCESS, 0)));  // the thread it comes from is ahead
+  // The thread it comes from goes ahead of others.
+  (void)::setpriority(PRIO_PROCESS, 0, std::max(0, ::getpriority(PRIO_PROCESS, 0)));
   std::array<char, sizeof(Request) + kMostPath> message;
   for (;;) {
     const ssize_t size = ::recv(STDIN_FILENO, message.data(), message.size() - 1, 0);

@@ -19,7 +19,7 @@ namespace dkfs {
 
 class MountWarmer : public Warmer {
  public:
-  // Null: no process to be had, or no memory to spare.
+  // Null: no process to be had. At most an eighth of the machine's memory is filled.
   static std::unique_ptr<Warmer> Start(const std::string& dir);
   ~MountWarmer() override;
   MountWarmer(const MountWarmer&) = delete;
