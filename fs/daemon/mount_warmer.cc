@@ -12,12 +12,13 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "store/base/log.h"
@@ -99,8 +100,7 @@ MountWarmer::~MountWarmer() {
   socket_.reset();
   for (int i = 0; i < 200; ++i) {
     if (::waitpid(process_, nullptr, WNOHANG) != 0) return;
-    const timespec moment{0, 1'000'000};
-    ::nanosleep(&moment, nullptr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   ::kill(process_, SIGKILL);
   ::waitpid(process_, nullptr, WNOHANG);

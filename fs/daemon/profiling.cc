@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <system_error>
-#include <unordered_set>
 #include <utility>
 
 #include "store/base/log.h"
@@ -103,9 +102,7 @@ void Profiling::Run() {
 }
 
 void Profiling::LookAtExtents(Profiler::Time now) {
-  const auto counts = hotness_->requests()->Read();
-  if (!counts.ok()) return;  // of the next look, perhaps
-  for (const FileWrites& f : counts->files) heat_.LookAtFile(f.file, f.counts);
+  for (const FileWrites& f : hotness_->requests()->ReadFiles()) heat_.LookAtFile(f.file, f.counts);
   for (const ExtentPages& pages : hotness_->requests()->TakeRewritten()) {
     heat_.Look(pages, now);
     heated_ = true;

@@ -48,12 +48,6 @@ class SetTable {
     return oldest->counts;
   }
   template <class Each>
-  void ForEach(Each&& each) const {
-    for (const Slot& slot : slots_) {
-      if (slot.file != 0) each(slot);
-    }
-  }
-  template <class Each>
   void ForEach(Each&& each) {
     for (Slot& slot : slots_) {
       if (slot.file != 0) each(slot);
@@ -73,7 +67,7 @@ struct ExtentCounts : hotness_extent {
 }  // namespace
 
 struct alignas(64) RequestCounts::Shard {
-  mutable Mutex mutex;
+  Mutex mutex;
   SetTable<hotness_file, HOTNESS_MAX_FILES / kShards / 4> files GUARDED_BY(mutex);
   SetTable<ExtentCounts, HOTNESS_MAX_EXTENTS / kShards / 4> extents GUARDED_BY(mutex);
   hotness_totals totals GUARDED_BY(mutex){};
@@ -142,12 +136,21 @@ void RequestCounts::CountFsync(FileId file) {
 
 Result<HotnessCounts> RequestCounts::Read() const {
   HotnessCounts out;
-  for (const Shard& shard : *shards_) {
+  out.files = ReadFiles();
+  for (Shard& shard : *shards_) {
     MutexLock lock(shard.mutex);
-    shard.files.ForEach([&](const auto& slot) { out.files.push_back({FileId(slot.file), slot.counts}); });
     shard.extents.ForEach([&](const auto& slot) {
       out.extents.push_back({FileId(slot.file), slot.extent, slot.counts});
     });
+  }
+  return out;
+}
+
+std::vector<FileWrites> RequestCounts::ReadFiles() const {
+  std::vector<FileWrites> out;
+  for (Shard& shard : *shards_) {
+    MutexLock lock(shard.mutex);
+    shard.files.ForEach([&](const auto& slot) { out.push_back({FileId(slot.file), slot.counts}); });
   }
   return out;
 }
@@ -167,7 +170,7 @@ std::vector<ExtentPages> RequestCounts::TakeRewritten() {
 HotnessStatus RequestCounts::status() const {
   HotnessStatus out;
   out.source = "fuse";
-  for (const Shard& shard : *shards_) {
+  for (Shard& shard : *shards_) {
     MutexLock lock(shard.mutex);
     out.totals.events += shard.totals.events;
     out.totals.writes += shard.totals.writes;

@@ -38,6 +38,7 @@ class RequestCounts : public Hotness {
   }
 
   Result<HotnessCounts> Read() const override;
+  std::vector<FileWrites> ReadFiles() const;  // those of Read() alone
   HotnessStatus status() const override;
   // What was written again since the last call, in any order. For one caller.
   std::vector<ExtentPages> TakeRewritten();

@@ -43,18 +43,14 @@ void Heat::Recall(const std::vector<HotExtent>& recorded, Time now) {
 
 void Heat::LookAtFile(FileId file, const hotness_file& counts) {
   if (files_.size() >= kMostFiles && !files_.contains(file)) files_.clear();
-  hotness_file& before = files_[file];
-  if (before.born != counts.born) {
-    before = {};
-    before.born = counts.born;
+  File& known = files_[file];
+  if (known.counts.born != counts.born) {
+    known.counts = {};
+    known.counts.born = counts.born;
   }
-  if (counts.writes - before.writes < kLeastWrites) return;
-  if (IsLog(before, counts)) {
-    logs_.insert(file);
-  } else {
-    logs_.erase(file);
-  }
-  before = counts;
+  if (counts.writes - known.counts.writes < kLeastWrites) return;
+  known.log = IsLog(known.counts, counts);
+  known.counts = counts;
 }
 
 void Heat::Look(const ExtentPages& pages, Time now) {
@@ -72,7 +68,8 @@ std::vector<HotExtent> Heat::Hottest(Time now) const {
   std::vector<HotExtent> out;
   out.reserve(extents_.size());
   for (const auto& [key, extent] : extents_) {
-    if (logs_.contains(key.file)) continue;
+    const auto file = files_.find(key.file);
+    if (file != files_.end() && file->second.log) continue;
     const double heat = At(extent, now) * kScale;
     const uint64_t pages = extent.twice != 0 ? extent.twice : extent.once;
     if (heat >= 1) out.push_back({key.file, key.extent, static_cast<uint64_t>(std::min(heat, 1e18)), pages});

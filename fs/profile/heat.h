@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstdint>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "fs/hotness/request_counts.h"
@@ -50,12 +49,15 @@ class Heat {
     Time at{0};
     uint64_t once = 0, twice = 0;  // pages that were found written again: in a look, in two or more
   };
+  struct File {
+    hotness_file counts{};  // when it was decided last
+    bool log = false;
+  };
   static double At(const Extent& extent, Time now);
   void Prune(Time now);
 
   std::unordered_map<Key, Extent, KeyHash> extents_;
-  std::unordered_map<FileId, hotness_file> files_;  // as they were when it was decided last
-  std::unordered_set<FileId> logs_;
+  std::unordered_map<FileId, File> files_;
 };
 
 }  // namespace dkfs

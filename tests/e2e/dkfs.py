@@ -35,6 +35,16 @@ def is_mounted(path):
     return False
 
 
+def command_lines():
+    """Of every process, as it shows them: its id, and the words."""
+    for proc in Path("/proc").iterdir():
+        if proc.name.isdigit():
+            try:
+                yield int(proc.name), (proc / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                pass
+
+
 def wait_until(condition, message, limit=PATIENCE):
     """Waits for what comes by itself, such as the end of a process or what the daemon is told after a close."""
     deadline = time.monotonic() + limit
@@ -89,17 +99,7 @@ class Dkfs:
 
     def pids(self):
         """Every dkfs process of this store: each shows the store's path in its command line."""
-        found = []
-        for proc in Path("/proc").iterdir():
-            if not proc.name.isdigit():
-                continue
-            try:
-                words = (proc / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words and words[0].endswith(b"/dkfs") and str(self.store).encode() in words:
-                found.append(int(proc.name))
-        return found
+        return [pid for pid, words in command_lines() if words[0].endswith(b"/dkfs") and str(self.store).encode() in words]
 
     def held(self):
         """Whether somebody has the store: a process that ends shows no command line long before its last thread is done."""

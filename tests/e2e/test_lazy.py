@@ -4,11 +4,10 @@ import ctypes
 import mmap
 import os
 import time
-from pathlib import Path
 
 import pytest
 
-from dkfs import SLACK, run, wait_until
+from dkfs import SLACK, command_lines, run, wait_until
 
 ATTEMPTS = 10  # one quiet attempt shows what a busy machine hides
 
@@ -106,6 +105,12 @@ def first_restored(fs, *options):
 WHERE, HOT = 33 * MIB + 64 * KIB, 128 * KIB  # the rest of the extent was written once
 
 
+def recorded_heat(fs):
+    """Hottest first: file, extent, heat."""
+    lines = (fs.store / "hot").read_text().splitlines()[1:] if (fs.store / "hot").exists() else []
+    return [tuple(map(int, line.split()[:3])) for line in lines]
+
+
 def make_hot(fs):
     """A file of 64 MiB of which HOT bytes are recorded as hot. Leaves dkfs killed."""
     fs.env["DKFS_TEST_HASTE"] = "20"  # heat is recorded soon
@@ -119,8 +124,7 @@ def make_hot(fs):
         for at in range(WHERE, WHERE + HOT, 8192):
             os.pwrite(fd, os.urandom(8192), at)
         os.fsync(fd)
-        lines = (fs.store / "hot").read_text().splitlines() if (fs.store / "hot").exists() else []
-        return len(lines) > 1 and int(lines[1].split()[1]) == WHERE // EXTENT
+        return [extent for _, extent, _ in recorded_heat(fs)[:1]] == [WHERE // EXTENT]
     wait_until(hot, "the hot extent is not recorded")
     os.close(fd)
     fs.ctl("sync", fs.dir)
@@ -153,13 +157,7 @@ def cached(path, offset, size):
 
 def warmers(fs):
     """Processes that read ahead for this mount."""
-    def words(proc):
-        try:
-            return (proc / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return []
-    return [proc for proc in Path("/proc").iterdir()
-            if proc.name.isdigit() and words(proc)[1:3] == [b"--warm-mount", os.fsencode(fs.dir)]]
+    return [pid for pid, words in command_lines() if words[1:3] == [b"--warm-mount", os.fsencode(fs.dir)]]
 
 
 def test_what_was_hot_is_in_the_page_cache_before_it_is_read(fs):
@@ -201,9 +199,7 @@ def test_a_log_is_not_hot_though_its_files_are_recycled(fs, hotness):
 
     def heats(fd):
         """Recorded, by extent."""
-        lines = (fs.store / "hot").read_text().splitlines()[1:] if (fs.store / "hot").exists() else []
-        file = os.fstat(fd).st_ino
-        return {int(line.split()[1]): int(line.split()[2]) for line in lines if int(line.split()[0]) == file}
+        return {extent: heat for file, extent, heat in recorded_heat(fs) if file == os.fstat(fd).st_ino}
 
     def table_is_hot():
         """Goes on writing, so that there is something to record."""
