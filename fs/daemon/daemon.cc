@@ -108,7 +108,7 @@ Failure Daemon::Run(Readiness* ready) {
 Failure Daemon::Start() {
   using Step = Failure (Daemon::*)();
   for (Step step : {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble,
-                    &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
+                    &Daemon::MakeCpuLatency, &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
     if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
@@ -223,6 +223,13 @@ bool Daemon::IsTrusted() {
   return empty.ok() && *empty;
 }
 
+Failure Daemon::MakeCpuLatency() {
+  auto made = CpuLatency::Create(options_.cpu_latency, {});
+  if (!made.ok()) return Failure::Environment("--cpu-latency: " + made.status().ToString());
+  cpu_latency_ = std::move(made).value();
+  return Failure::None();
+}
+
 Failure Daemon::ServeMetrics() {
   auto metrics = Metrics::Start(options_.metrics_addr, this);
   if (metrics.ok()) {
@@ -325,7 +332,8 @@ void Daemon::OnReady(Readiness* ready) {
        {"pid", getpid()},
        {"version", DKFS_VERSION},
        {"io_uring", transport.io_uring ? "yes" : "no"},
-       {"reason", no_ring_.empty() ? transport.reason : no_ring_}});
+       {"reason", no_ring_.empty() ? transport.reason : no_ring_},
+       {"cpu_latency", cpu_latency_->status().reason}});
   Fault::Pass("daemon.ready").Ignore("the mount is there: only kill and pause mean something here");
   ready->Ready();
   StartHotness();  // nobody waits for it
@@ -337,6 +345,11 @@ void Daemon::OnReady(Readiness* ready) {
 // With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
   upkeep_ = std::make_unique<Upkeep>(file_system_.get(), hydrator_.get(), log_file_.get());
+  cpu_latency_->Start([this] {
+    uint64_t requests = 0;
+    for (const OpSnapshot& op : session_->Requests()) requests += op.requests;
+    return requests;
+  });
   adopter_->StartContents(
       [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();
@@ -371,6 +384,7 @@ void Daemon::StopBackground() {
   stop_comparing_ = true;
   if (comparer_.joinable()) comparer_.join();
   upkeep_.reset();
+  cpu_latency_->Stop();
   profiling_->Stop();
   hotness_.Stop();
   adopter_->Stop();
@@ -424,6 +438,7 @@ DaemonReport Daemon::Report() const {
   report.order = options_.order;
   report.store = store_->GetStatus();
   report.hydration = hydrator_->progress();
+  report.cpu_latency = cpu_latency_->status();
   report.syncs = sync_stats_.Snapshot();
   report.hotness = hotness_.status();
   report.layout_changes = profiling_->changes();

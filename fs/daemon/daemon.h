@@ -15,6 +15,7 @@
 #include "fs/backing/backing.h"
 #include "fs/capture/adopter.h"
 #include "fs/capture/drift.h"
+#include "fs/daemon/cpu_latency.h"
 #include "fs/daemon/ending.h"
 #include "fs/daemon/failure.h"
 #include "fs/daemon/options.h"
@@ -53,6 +54,7 @@ struct DaemonReport {
   SyncSnapshot syncs;
   HotnessStatus hotness;
   Transport transport;
+  CpuLatencyStatus cpu_latency;
   LayoutChanges layout_changes;
   bool adopting = false;
   bool protection_known = false;  // the two below: not before drift is compared and the store's files are counted
@@ -91,6 +93,7 @@ class Daemon {
   Failure LoadHints();
   bool IsTrusted();
   Failure ServeMetrics();
+  Failure MakeCpuLatency();
   Failure Adopt();
   Failure Cover();
   Failure BeginChanges();
@@ -137,6 +140,7 @@ class Daemon {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<CpuLatency> cpu_latency_;
 };
 
 }  // namespace dkfs

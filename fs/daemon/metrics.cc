@@ -170,6 +170,14 @@ void AddHotness(const HotnessStatus& h, Families* out) {
       Families::Count(static_cast<double>(h.run_time_ns) / kNsPerSecond)};
 }
 
+void AddCpuLatency(const CpuLatencyStatus& c, Families* out) {
+  out->Add("dkfs_cpu_latency_held", "1 while the kernel is asked to keep idle CPUs awake; what for, or why not",
+           MetricType::Gauge)
+      .metric = {Families::Value(c.held ? 1 : 0, {{"reason", c.reason}})};
+  out->Add("dkfs_cpu_latency_held_seconds_total", "How long it has been asked for that", MetricType::Counter).metric = {
+      Families::Count(std::chrono::duration<double>(c.held_time).count())};
+}
+
 class Collector : public prometheus::Collectable {
  public:
   explicit Collector(const Daemon* daemon) : daemon_(daemon) {}
@@ -178,6 +186,7 @@ class Collector : public prometheus::Collectable {
     Families out;
     AddRequests(report.requests, &out);
     AddTransport(report.transport, &out);
+    AddCpuLatency(report.cpu_latency, &out);
     AddStore(report.store, &out);
     AddSyncs(report.syncs, &out);
     AddHydration(report.hydration, &out);

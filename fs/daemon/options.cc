@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <charconv>
 #include <fstream>
 #include <map>
 
@@ -20,6 +21,8 @@ struct Layer {
   Settings settings;
   std::vector<std::string> flags;
 };
+
+constexpr uint32_t kMostCpuLatencyUs = 1'000'000;
 
 Status Usage(std::string message) { return Status::Error(EINVAL, std::move(message)); }
 
@@ -173,6 +176,16 @@ Status ApplyProfiler(const std::string& name, const std::string& value, Profiler
   return Status::Ok();
 }
 
+Status ApplyCpuLatency(const std::string& value, CpuLatencyOptions* options) {
+  using Use = CpuLatencyOptions::Use;
+  options->use = value == "auto" ? Use::kAuto : value == "off" ? Use::kOff : Use::kAsk;
+  if (options->use != Use::kAsk) return Status::Ok();
+  const char* end = value.data() + value.size();
+  auto [parsed, error] = std::from_chars(value.data(), end, options->us);
+  const bool in_range = error == std::errc() && parsed == end && options->us <= kMostCpuLatencyUs;
+  return in_range ? Status::Ok() : Usage("cpu-latency: '" + value + "' is none of auto, off, microseconds up to 1000000");
+}
+
 Status Apply(const Settings& settings, Options* options) {
   for (const auto& [name, value] : settings) {
     if (value.empty()) return Usage(name + " needs a value");
@@ -204,6 +217,7 @@ Status Apply(const Settings& settings, Options* options) {
       if (use == kUses.end()) return Usage("io-uring: '" + value + "' is none of auto, on, off");
       options->io_uring = use->second;
     }
+    if (name == "cpu-latency") DKFS_TRY(ApplyCpuLatency(value, &options->cpu_latency));
     if (name == "hydrate-order") {
       if (value != "hot" && value != "file") return Usage("hydrate-order: '" + value + "' is neither hot nor file");
       options->hot_first = value == "hot";
@@ -273,6 +287,8 @@ const char* HelpText() {
          "  --hydrate-rate BYTES|off  how much of it in a second: 64M (default)\n"
          "  --io-uring auto|on|off    requests through memory shared with the kernel (default auto: where it is "
          "sound)\n"
+         "  --cpu-latency auto|off|US  how long waking an idle CPU may take while requests come, in microseconds; 0: they\n"
+         "                            poll (default auto: 0 in a guest with haltpoll, else not asked for)\n"
          "  --btf FILE                the kernel's types, when the kernel has none itself\n"
          "  --btf-cache PATH          a folder of RELEASE.btf (default /var/cache/dkfs/btf)\n"
          "  --btf-mirror URL          where to fetch them from into that folder (default: nowhere)\n"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/daemon/cpu_latency.h"
 #include "fs/hotness/hotness_source.h"
 #include "fs/profile/profiler.h"
 #include "store/base/status.h"
@@ -35,6 +36,7 @@ struct Options {
   uint64_t hydrate_rate = 64 << 20;  // bytes a second in the background; 0: no limit
   bool hot_first = true;
   IoUring io_uring = IoUring::kAuto;
+  CpuLatencyOptions cpu_latency;
   bool foreground = false;
   bool debug = false;
   bool has_command = false;

@@ -117,6 +117,12 @@ std::string HydrationText(const json& h) {
 
 std::string TransportText(const json& t) { return TextAt(t, "kind") + " (" + TextAt(t, "reason") + ")"; }
 
+std::string CpuLatencyText(const json& c) {
+  const std::string us = TextAt(c, "us", "");
+  const std::string what = us.empty() ? "not asked for" : us + " us " + (TextAt(c, "held") == "true" ? "now" : "when busy");
+  return what + " (" + TextAt(c, "reason") + ")";
+}
+
 std::string HotnessText(const json& h) {
   std::string text = TextAt(h, "source") + " (" + TextAt(h, "reason") + ")";
   auto probes = h.find("probes");
@@ -155,6 +161,11 @@ json StatusReport(const DaemonReport& report) {
            {{"kind", report.transport.io_uring ? "io_uring" : "dev_fuse"},
             {"reason", report.transport.reason},
             {"ring_requests", report.transport.ring_requests}}},
+          {"cpu_latency",
+           {{"us", report.cpu_latency.used ? json(report.cpu_latency.us) : json(nullptr)},
+            {"reason", report.cpu_latency.reason},
+            {"held", report.cpu_latency.held},
+            {"held_seconds", std::chrono::duration<double>(report.cpu_latency.held_time).count()}}},
           {"hotness", HotnessOf(report.hotness)},
           {"retention",
            {{"retain_seconds", s.retain.count()},
@@ -185,6 +196,7 @@ std::string StatusText(const json& status) {
   line("store", TextAt(status, "store_path") + ", " + FormatSize(NumberAt(store, "bytes")) + " of " +
                     FormatSize(NumberAt(store, "budget_bytes")));
   line("transport", TransportText(ObjectAt(status, "transport")));
+  line("cpu latency", CpuLatencyText(ObjectAt(status, "cpu_latency")));
   line("hotness", HotnessText(ObjectAt(status, "hotness")));
   line("retention", FormatDuration(std::chrono::seconds(NumberAt(retention, "retain_seconds"))) + ", back to " +
                         TextAt(retention, "oldest_time"));

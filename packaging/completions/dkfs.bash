@@ -12,6 +12,7 @@ _dkfs() {
     --btf-cache) _dkfs_reply -d -- "$cur" ;;
     --hotness) _dkfs_reply -W 'auto bpf fuse off' -- "$cur" ;;
     --io-uring) _dkfs_reply -W 'auto on off' -- "$cur" ;;
+    --cpu-latency) _dkfs_reply -W 'auto off 0' -- "$cur" ;;
     --layouts) _dkfs_reply -W 'adaptive fixed' -- "$cur" ;;
     --hydrate-order) _dkfs_reply -W 'hot file' -- "$cur" ;;
     --hydrate-rate) _dkfs_reply -W 'off 64M' -- "$cur" ;;
@@ -20,7 +21,7 @@ _dkfs() {
     --retain | --budget | --profiler-interval | --profiler-alpha | --profiler-dwell | -o) COMPREPLY=() ;;
     *)
       if [[ $cur == -* ]]; then
-        _dkfs_reply -W '-f -d -o --store --order --retain --budget --metrics-addr --hotness --layouts --hints --hydrate-order --hydrate-rate --io-uring --profiler-interval --profiler-alpha --profiler-dwell --btf --btf-cache --btf-mirror --config --help --version' -- "$cur"
+        _dkfs_reply -W '-f -d -o --store --order --retain --budget --metrics-addr --hotness --layouts --hints --hydrate-order --hydrate-rate --io-uring --cpu-latency --profiler-interval --profiler-alpha --profiler-dwell --btf --btf-cache --btf-mirror --config --help --version' -- "$cur"
       else
         _dkfs_reply -d -- "$cur"
       fi

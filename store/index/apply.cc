@@ -35,39 +35,45 @@ Status Index::Apply(Seq through) {
   return Status::Ok();
 }
 
-Index::Chunk Index::Take() {
-  Chunk chunk;
+std::shared_ptr<Index::Chunk> Index::Take() {
+  auto chunk = std::make_shared<Chunk>();
   uint64_t bytes = 0;
   MutexLock lock(queue_mutex_);
   while (!queue_.empty() && bytes < kChunkBytes) {
     bytes += queue_.front().bytes;
-    chunk.push_back(std::move(queue_.front()));
+    chunk->push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+  applying_ = chunk;
   return chunk;
 }
 
-void Index::PutBack(Chunk chunk) {
+void Index::PutBack() {
   MutexLock lock(queue_mutex_);
-  while (!chunk.empty()) {
-    queue_.push_front(std::move(chunk.back()));
-    chunk.pop_back();
+  while (!applying_->empty()) {
+    queue_.push_front(std::move(applying_->back()));
+    applying_->pop_back();
   }
+  applying_.reset();
 }
 
 Status Index::ApplyChunk() {
   DKFS_TRY(Fault::Pass("index.apply"));
-  Chunk chunk = Take();
+  const std::shared_ptr<Chunk> chunk = Take();  // freed when this returns, outside the queue's mutex
   const TimeSpec last_time = last_time_;
-  Status status = ApplyRecords(chunk);
+  Status status = ApplyRecords(*chunk);
   if (!status.ok()) {
     last_time_ = last_time;
-    PutBack(std::move(chunk));
+    PutBack();
     return status;
+  }
+  {
+    MutexLock lock(queue_mutex_);
+    applying_.reset();
   }
   uint64_t bytes = 0;
   Seq last = applied();
-  for (const Queued& record : chunk) {
+  for (const Queued& record : *chunk) {
     bytes += record.bytes;
     last = std::max(last, record.at.seq);
     pending_.Remove(record.items, record.at.kind == SegmentKind::kPack);
@@ -76,7 +82,7 @@ Status Index::ApplyChunk() {
   }
   queued_bytes_ -= bytes;
   applied_.store(last.value, std::memory_order_release);
-  applied_records_.fetch_add(chunk.size(), std::memory_order_release);
+  applied_records_.fetch_add(chunk->size(), std::memory_order_release);
   return Status::Ok();
 }
 

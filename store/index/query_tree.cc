@@ -1,4 +1,6 @@
 // Questions about names: lookups, listings, links, extended attributes.
+#include <algorithm>
+
 #include "store/index/index.h"
 #include "store/index/rows.h"
 #include "store/index/versions.h"
@@ -21,10 +23,50 @@ Result<EntryValue> EntryAt(const Kv& kv, FileId parent, EntryId entry, Seq at) {
   return decoded;
 }
 
+// What a record says of the name. Where it ends one entry and makes another, the new one counts.
+const NameItem* NameIn(const std::vector<Item>& items, FileId parent, std::string_view name) {
+  const NameItem* found = nullptr;
+  for (const Item& item : items) {
+    const auto* at = std::get_if<NameItem>(&item.body);
+    if (at == nullptr || at->parent != parent || at->name != name) continue;
+    if (found == nullptr || at->child) found = at;
+  }
+  return found;
+}
+
+bool HoldsVoid(const std::vector<Item>& items) {
+  return std::any_of(items.begin(), items.end(),
+                     [](const Item& item) { return std::holds_alternative<VoidItem>(item.body); });
+}
+
+constexpr size_t kMostItemsLookedAt = 2000;  // some 10 us, in which nobody can append
+
 }  // namespace
 
+Result<std::optional<NameValue>> Index::QueuedName(FileId parent, std::string_view name) {
+  size_t left = kMostItemsLookedAt;
+  MutexLock lock(queue_mutex_);
+  for (const Chunk* chunk : {static_cast<const Chunk*>(&queue_), static_cast<const Chunk*>(applying_.get())}) {
+    if (chunk == nullptr) continue;
+    for (auto record = chunk->rbegin(); record != chunk->rend(); ++record) {
+      if (record->items.size() > left || record->at.kind == SegmentKind::kPack || HoldsVoid(record->items)) {
+        return Status::Error(EAGAIN);
+      }
+      left -= record->items.size();
+      if (const NameItem* item = NameIn(record->items, parent, name)) {
+        return std::optional(NameValue{item->child, item->entry, item->type});
+      }
+    }
+  }
+  return std::optional<NameValue>();
+}
+
 Result<NameValue> Index::Name(FileId parent, std::string_view name, Seq at) {
-  if (pending_.MayHoldName(parent, name)) DKFS_TRY(Fresh());
+  if (pending_.MayHoldName(parent, name)) {
+    auto queued = at == kLatest ? QueuedName(parent, name) : Status::Error(EAGAIN);
+    if (!queued.ok()) DKFS_TRY(Fresh());
+    if (queued.ok() && *queued) return (*queued)->child ? Result<NameValue>(**queued) : Status::Error(ENOENT);
+  }
   Seq seq;
   std::string value;
   DKFS_TRY(NewestVersion(*kv_, Family::kName, keys::NamePrefix(parent, name), at, &seq, &value));
