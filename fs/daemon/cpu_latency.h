@@ -1,9 +1,9 @@
 // CpuLatency: asks the kernel, while requests come one after another, not to let idle CPUs sleep deeply.
 //
-// A request puts two threads to sleep and wakes them, and waking a CPU that sleeps can take longer than all that is done
-// for the request; in a virtual machine, where going idle means leaving for the host, by far. The kernel takes such
-// wishes through a file and forgets them when it is closed, so also when dkfs is killed; the smallest wish on the machine
-// counts. Source: Documentation/power/pm_qos_interface.rst and drivers/cpuidle/governors/haltpoll.c of Linux.
+// A request puts two threads to sleep and wakes them, and waking a CPU that sleeps can take longer than all that is
+// done for the request; in a virtual machine, where going idle means leaving for the host, by far. The kernel takes
+// such wishes through a file and forgets them when it is closed, so also when dkfs is killed; the smallest wish on the
+// machine counts. Source: Documentation/power/pm_qos_interface.rst and drivers/cpuidle/governors/haltpoll.c of Linux.
 #pragma once
 
 #include <chrono>
@@ -49,7 +49,8 @@ class CpuLatency {
   CpuLatency(const CpuLatency&) = delete;
   CpuLatency& operator=(const CpuLatency&) = delete;
 
-  // Begins to look at `requests`, which says in any thread how many there have been. Once at most; no thread if not used.
+  // Begins to look at `requests`, which says in any thread how many there have been. Once at most; no thread if not
+  // used.
   void Start(std::function<uint64_t()> requests);
   // Nothing is asked for afterwards.
   void Stop() EXCLUDES(mutex_);

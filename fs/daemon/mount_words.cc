@@ -44,25 +44,12 @@ constexpr std::array<FlagWord, 24> kFlagWords = {{
     {"loud", 0, MS_SILENT},
     {"lazytime", MS_LAZYTIME, 0},
 }};
-constexpr std::array<std::string_view, 19> kSettings = {"store",
-                                                        "order",
-                                                        "retain",
-                                                        "budget",
-                                                        "metrics-addr",
-                                                        "hotness",
-                                                        "btf",
-                                                        "btf-cache",
-                                                        "btf-mirror",
-                                                        "layouts",
-                                                        "hints",
-                                                        "hydrate-order",
-                                                        "hydrate-rate",
-                                                        "io-uring",
-                                                        "cpu-latency",
-                                                        "profiler-interval",
-                                                        "profiler-alpha",
-                                                        "profiler-dwell",
-                                                        "config"};
+constexpr std::array<std::string_view, 19> kSettings = {
+    "store",          "order",          "retain",      "budget",
+    "metrics-addr",   "hotness",        "btf",         "btf-cache",
+    "btf-mirror",     "layouts",        "hints",       "hydrate-order",
+    "hydrate-rate",   "io-uring",       "cpu-latency", "profiler-interval",
+    "profiler-alpha", "profiler-dwell", "config"};
 constexpr std::array<std::string_view, 14> kIgnored = {
     "defaults", "auto",  "noauto",  "nofail", "_netdev", "user",        "users",
     "nouser",   "owner", "noowner", "group",  "nogroup", "allow_other", "default_permissions"};

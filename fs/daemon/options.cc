@@ -183,7 +183,8 @@ Status ApplyCpuLatency(const std::string& value, CpuLatencyOptions* options) {
   const char* end = value.data() + value.size();
   auto [parsed, error] = std::from_chars(value.data(), end, options->us);
   const bool in_range = error == std::errc() && parsed == end && options->us <= kMostCpuLatencyUs;
-  return in_range ? Status::Ok() : Usage("cpu-latency: '" + value + "' is none of auto, off, microseconds up to 1000000");
+  return in_range ? Status::Ok()
+                  : Usage("cpu-latency: '" + value + "' is none of auto, off, microseconds up to 1000000");
 }
 
 Status Apply(const Settings& settings, Options* options) {
@@ -287,7 +288,8 @@ const char* HelpText() {
          "  --hydrate-rate BYTES|off  how much of it in a second: 64M (default)\n"
          "  --io-uring auto|on|off    requests through memory shared with the kernel (default auto: where it is "
          "sound)\n"
-         "  --cpu-latency auto|off|US  how long waking an idle CPU may take while requests come, in microseconds; 0: they\n"
+         "  --cpu-latency auto|off|US  how long waking an idle CPU may take while requests come, in microseconds; 0: "
+         "they\n"
          "                            poll (default auto: 0 in a guest with haltpoll, else not asked for)\n"
          "  --btf FILE                the kernel's types, when the kernel has none itself\n"
          "  --btf-cache PATH          a folder of RELEASE.btf (default /var/cache/dkfs/btf)\n"

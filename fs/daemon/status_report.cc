@@ -119,7 +119,8 @@ std::string TransportText(const json& t) { return TextAt(t, "kind") + " (" + Tex
 
 std::string CpuLatencyText(const json& c) {
   const std::string us = TextAt(c, "us", "");
-  const std::string what = us.empty() ? "not asked for" : us + " us " + (TextAt(c, "held") == "true" ? "now" : "when busy");
+  const std::string what =
+      us.empty() ? "not asked for" : us + " us " + (TextAt(c, "held") == "true" ? "now" : "when busy");
   return what + " (" + TextAt(c, "reason") + ")";
 }
 

@@ -154,7 +154,7 @@ class Index {
   bool dirty_ GUARDED_BY(apply_mutex_) = false;        // something was written since the last flush began
   Chunk queue_ GUARDED_BY(queue_mutex_);
   std::shared_ptr<Chunk> applying_ GUARDED_BY(queue_mutex_);  // taken from the queue; not changed while it is here
-  Pending pending_;  // of the queue, and of what is just being applied
+  Pending pending_;                                           // of the queue, and of what is just being applied
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty
   std::atomic<uint64_t> queued_bytes_{0};

@@ -60,6 +60,21 @@ TEST_F(OptionsTest, IoUringIsAutoOnOrOff) {
   EXPECT_EQ("io-uring: 'yes' is none of auto, on, off", Refusal({"--io-uring", "yes", "/data"}));
 }
 
+TEST_F(OptionsTest, CpuLatencyIsAutoOffOrMicroseconds) {
+  using Use = CpuLatencyOptions::Use;
+  EXPECT_EQ(Use::kAuto, Parse({"/data"})->cpu_latency.use);
+  EXPECT_EQ(0U, Parse({"/data"})->cpu_latency.us);
+  EXPECT_EQ(Use::kOff, Parse({"--cpu-latency", "off", "/data"})->cpu_latency.use);
+  EXPECT_EQ(Use::kAsk, Parse({"--cpu-latency", "0", "/data"})->cpu_latency.use);
+  EXPECT_EQ(1'000'000U, Parse({"-o", "cpu-latency=1000000", "/data"})->cpu_latency.us);
+  environment_["DKFS_CPU_LATENCY"] = "10";
+  EXPECT_EQ(10U, Parse({"/data"})->cpu_latency.us);
+  for (std::string bad : {"1000001", "-1", "1us", "yes", "99999999999", " 1"}) {
+    EXPECT_EQ("cpu-latency: '" + bad + "' is none of auto, off, microseconds up to 1000000",
+              Refusal({"--cpu-latency=" + bad, "/data"}));
+  }
+}
+
 TEST_F(OptionsTest, FlagsAreRead) {
   auto options = Parse({"--store", "/s", "--order=fsync", "--retain", "7d", "--budget", "10G", "--metrics-addr", "off",
                         "-f", "-d", "/data"});

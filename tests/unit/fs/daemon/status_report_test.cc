@@ -34,6 +34,21 @@ TEST(StatusReportTest, TransportIsNamedWithItsReason) {
   EXPECT_NE(std::string::npos, StatusText(status).find("transport   io_uring (32 places)"));
 }
 
+TEST(StatusReportTest, WhatIsAskedOfIdleCpusIsNamedWithItsReason) {
+  DaemonReport report = Healthy();
+  report.cpu_latency = {true, "--cpu-latency", 10, true, std::chrono::milliseconds(1500)};
+  auto status = StatusReport(report);
+  EXPECT_EQ(10, status["cpu_latency"]["us"]);
+  EXPECT_EQ(1.5, status["cpu_latency"]["held_seconds"]);
+  EXPECT_NE(std::string::npos, StatusText(status).find("cpu latency 10 us now (--cpu-latency)"));
+  report.cpu_latency.held = false;
+  EXPECT_NE(std::string::npos, StatusText(StatusReport(report)).find("cpu latency 10 us when busy (--cpu-latency)"));
+  report.cpu_latency.used = false;
+  status = StatusReport(report);
+  EXPECT_TRUE(status["cpu_latency"]["us"].is_null());
+  EXPECT_NE(std::string::npos, StatusText(status).find("cpu latency not asked for (--cpu-latency)"));
+}
+
 TEST(StatusReportTest, WorstStateIsShown) {
   DaemonReport report = Healthy();
   EXPECT_EQ("healthy", StatusReport(report)["state"]);

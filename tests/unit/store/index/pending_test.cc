@@ -39,13 +39,44 @@ TEST_F(PendingTest, EachQuestionFindsWhatIsQueuedAboutIt) {
   EXPECT_TRUE(rig_.index->Inode(FileId{10}, kLatest).ok());
   EXPECT_EQ(rig_.index->applied(), Seq{1});
   Enqueue({Name(FileId{1}, "a", FileId{10})});
-  EXPECT_TRUE(rig_.index->Name(FileId{1}, "a", kLatest).ok());
+  EXPECT_TRUE(rig_.index->Name(FileId{1}, "a", Seq{2}).ok());
   EXPECT_EQ(rig_.index->applied(), Seq{2});
   Enqueue({Xattr(FileId{10})});
   EXPECT_TRUE(rig_.index->Xattr(FileId{10}, "user.a", kLatest).ok());
   Enqueue({Xattr(FileId{12})});
   EXPECT_EQ(rig_.index->Xattrs(FileId{12}, kLatest)->size(), 1u);
   EXPECT_EQ(rig_.index->applied(), Seq{4});
+}
+
+TEST_F(PendingTest, ANameIsReadFromTheQueueItself) {
+  Enqueue({Name(FileId{1}, "a", FileId{10})});
+  Enqueue({Name(FileId{1}, "b", FileId{11})});
+  auto found = rig_.index->Name(FileId{1}, "a", kLatest);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->child, FileId{10});
+  EXPECT_EQ(found->entry, EntryId{7});
+  EXPECT_EQ(found->type, DT_REG);
+  Enqueue({Name(FileId{1}, "a", FileId{})});
+  EXPECT_TRUE(rig_.index->Name(FileId{1}, "a", kLatest).status().IsNotFound()) << "it ended";
+  // One entry of a name ends and another comes, in whatever order a record says so.
+  Enqueue({Name(FileId{1}, "a", FileId{12}), Name(FileId{1}, "a", FileId{})});
+  EXPECT_EQ(rig_.index->Name(FileId{1}, "a", kLatest)->child, FileId{12});
+  Enqueue({Name(FileId{1}, "a", FileId{}), Name(FileId{1}, "a", FileId{13})});
+  EXPECT_EQ(rig_.index->Name(FileId{1}, "a", kLatest)->child, FileId{13});
+  EXPECT_EQ(rig_.index->applied(), Seq{});
+  ASSERT_TRUE(rig_.index->ApplyAll().ok());
+  EXPECT_EQ(rig_.index->Name(FileId{1}, "a", kLatest)->child, FileId{13}) << "RocksDB says the same";
+}
+
+TEST_F(PendingTest, ANameIsNotReadPastWhatMayConcernItAndNotFarBack) {
+  Enqueue({Name(FileId{1}, "a", FileId{10})});
+  Enqueue({{Seq{}, VoidItem{Seq{9}}, 0, {}}});
+  EXPECT_TRUE(rig_.index->Name(FileId{1}, "a", kLatest).ok());
+  EXPECT_EQ(rig_.index->applied(), Seq{2}) << "a void in between";
+  Enqueue({Name(FileId{1}, "a", FileId{11})});
+  for (uint64_t file = 100; file < 2200; ++file) Enqueue({Inode(FileId{file}, 1)});
+  EXPECT_EQ(rig_.index->Name(FileId{1}, "a", kLatest)->child, FileId{11});
+  EXPECT_EQ(rig_.index->applied(), Seq{2103}) << "too much in between";
 }
 
 TEST_F(PendingTest, CountsEndAtZero) {

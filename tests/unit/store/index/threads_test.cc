@@ -48,5 +48,33 @@ TEST(ThreadsTest, EveryAskerSeesWhatItEnqueued) {
   for (uint64_t file = 10; file < 13; ++file) EXPECT_EQ(rig.index->Inode(FileId{file}, kLatest)->size, 400u);
 }
 
+// Whatever is being applied meanwhile: the queue, what was taken from it, and RocksDB have no gap between them.
+TEST(ThreadsTest, ANameIsWhatWasEnqueuedLast) {
+  Rig rig("names");
+  std::atomic<bool> stop{false};
+  std::thread indexer([&] {
+    while (!stop) EXPECT_TRUE(rig.index->ApplyAll().ok());
+  });
+  auto enqueue = [&, next = uint64_t{1}](FileId child) mutable {
+    Appended at;
+    at.seq = Seq{next++};
+    at.segment = SegmentId{1};
+    std::vector<Item> items;
+    items.push_back({Seq{}, NameItem{FileId{1}, EntryId{7}, "a", child, 0}, 0, {}});
+    rig.index->Enqueue(at, std::move(items));
+  };
+  for (uint64_t i = 1; i <= 3000; ++i) {
+    enqueue(FileId{i});
+    for (int asked = 0; asked < 3; ++asked) {
+      auto found = rig.index->Name(FileId{1}, "a", kLatest);
+      ASSERT_TRUE(found.ok() && found->child == FileId{i}) << i << ": " << found.status().ToString();
+    }
+    enqueue(FileId{});
+    ASSERT_TRUE(rig.index->Name(FileId{1}, "a", kLatest).status().IsNotFound()) << i;
+  }
+  stop = true;
+  indexer.join();
+}
+
 }  // namespace
 }  // namespace dkfs
