@@ -19,6 +19,8 @@ hotness_file Since(const hotness_file& now, const hotness_file& last) {
 constexpr uint64_t kTrialEvery = 8 << 20;  // bytes written; twice as much after each trial
 constexpr double kIncompressible = 0.9;    // in every way: more than this is left
 
+constexpr size_t kForgottenShare = 8;  // one in so many, when there are too many
+
 constexpr uint64_t kFewWrites = 8;  // fewer say little of how a file is written
 
 uint64_t Grown(uint64_t now, uint64_t last) { return now < last ? now : now - last; }
@@ -68,13 +70,11 @@ uint64_t Profiler::AllowedFor(const File& file) {
   return allowed;
 }
 
+// Many at once: finding them takes a look at all, and files may come by the thousand.
 void Profiler::ForgetColdest(Time now) {
-  auto coldest = files_.end();
-  for (auto it = files_.begin(); it != files_.end(); ++it) {
-    if (coldest == files_.end() || it->second.rate.At(options_.rate, now) < coldest->second.rate.At(options_.rate, now))
-      coldest = it;
-  }
-  if (coldest != files_.end()) files_.erase(coldest);
+  const auto hottest_first = ByRate(now);
+  const size_t kept = hottest_first.size() - (hottest_first.size() + kForgottenShare - 1) / kForgottenShare;
+  for (size_t i = kept; i < hottest_first.size(); ++i) files_.erase(hottest_first[i].first);
 }
 
 double Profiler::CostOf(const CaptureCost& cost) const {

@@ -60,7 +60,7 @@ struct ProfilerOptions {
   double cpu_weight = 0.003;
   double hydration_weight = 0.1;  // store bytes that a byte of expected hydration is worth
   double long_hydration = 2;      // a long frame is decompressed as often for what is read of it (assumed)
-  size_t most_files = 4096;       // the coldest is forgotten
+  size_t most_files = 4096;       // the coldest eighth is forgotten
 };
 
 class Profiler {
