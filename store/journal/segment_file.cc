@@ -37,6 +37,7 @@ Status FillPrepared(int fd, const std::string& name, uint64_t bytes, bool zero) 
 }
 
 Status FillReopened(int fd, const std::string& name, uint64_t bytes) {
+  file::DropCached(fd);  // what reading it left are large folios, see kZeroBytes
   DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(fd, name));
   DKFS_TRY(file::Allocate(fd, bytes, name));
   DKFS_TRY(WriteZeros(fd, static_cast<uint64_t>(st.st_size), bytes, name));
