@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -68,6 +70,19 @@ uint64_t IoCount(const std::string& kind, const std::string& name) {
 
 // What this process gave to write calls, and what this thread had to read from disks, so far.
 uint64_t BytesWritten() { return IoCount("self", "wchar"); }
+// Of the file's content, in the kernel's page cache.
+size_t CachedPages(int fd) {
+  struct stat st {};
+  EXPECT_EQ(0, ::fstat(fd, &st));
+  const auto bytes = static_cast<size_t>(st.st_size);
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  EXPECT_NE(MAP_FAILED, mapped);
+  std::vector<unsigned char> pages((bytes + kPage - 1) / kPage);
+  EXPECT_EQ(0, ::mincore(mapped, bytes, pages.data()));
+  ::munmap(mapped, bytes);
+  return static_cast<size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; }));
+}
+
 uint64_t BytesReadByThisThread() { return IoCount("thread-self", "read_bytes"); }
 
 // Appends 16 segments' worth, synced after every `sync_each` records of 64 KiB; the bytes written for it.
@@ -440,6 +455,22 @@ TEST_F(JournalTest, AppendingToAKeptFileReadsNoFormerContent) {
   const uint64_t read = BytesReadByThisThread() - before;
   if (read == 0) GTEST_SKIP() << "what is dropped is not read from a disk here";
   EXPECT_LE(read, 4096u);
+}
+
+// Whoever read it last (packing) did so by large pieces; each append would walk all blocks of one.
+TEST_F(JournalTest, AKeptFileBeginsWithoutCachedPages) {
+  for (int i = 0; i < 3; ++i) rig.FillSegment();
+  ASSERT_TRUE(rig.journal->Seal().ok());
+  const SegmentInfo second = rig.journal->SealedSegments()[1];
+  const UniqueFd fd(::open(rig.File(second.id).c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(fd.valid());
+  ASSERT_TRUE(file::ReadAll(AT_FDCWD, rig.File(second.id)).ok());
+  const size_t before = CachedPages(fd.get());
+  ASSERT_GE(before, second.bytes / kPage);
+  ASSERT_TRUE(rig.journal->Delete(second.id, true).ok());
+  const auto kept = InodeOf("/proc/self/fd/" + std::to_string(fd.get()));
+  while (InodeOf(rig.File(rig.model.back().at.segment)) != kept) ASSERT_TRUE(rig.Append(std::string(60000, 'x')).ok());
+  EXPECT_LT(CachedPages(fd.get()), before / 2) << "of one append, the header, and zeros behind the former end";
 }
 
 TEST_F(JournalTest, KeptFilesGoWhenSpaceIsWantedAndAtOpen) {
