@@ -129,11 +129,10 @@ Result<HotnessCounts> Profiling::Look() {
 }
 
 void Profiling::Round() {
-  auto read = Look();
-  if (!read.ok()) return;  // of the next round, perhaps
   const Profiler::Time now = Now();
   LookAtExtents(now);
   if (heat_recorded_.count() == 0 || now - heat_recorded_ >= kRecordHeatEvery) RecordHeat();
+  if (!Look().ok()) return;  // of the next round, perhaps
   trial_ns_ = 0;
   for (const FileId file : TakeWritten()) {
     if (IsStopping()) return;
