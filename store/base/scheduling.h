@@ -14,8 +14,8 @@ void ScheduleSoon();
 // The calling thread interrupts nobody when it wakes (SCHED_BATCH): work in bulk that somebody will wait for later.
 void ScheduleInBulk();
 
-// While it lives the thread that made it goes before others (15 steps of niceness, as far as that is allowed): many wait
-// for what it does.
+// While it lives the thread that made it goes before others (15 steps of niceness, as far as that is allowed): many
+// wait for what it does.
 class ScheduleFirst {
  public:
   ScheduleFirst();
