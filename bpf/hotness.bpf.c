@@ -60,24 +60,38 @@ static __always_inline struct hotness_totals *get_totals(void) {
   return bpf_map_lookup_elem(&totals, &zero);
 }
 
+/* Which events are counted. Shared by all CPUs and written without atomics: an increment that is lost in a race makes a
+ * run longer, which is no error. */
+static struct {
+  __u64 events;
+  __u64 second_began; /* monotonic ns; 0: not yet */
+  __u64 exact_left;   /* in this second */
+  __u64 weight;       /* of an event of this run: 0 or HOTNESS_SAMPLE */
+} sampling;
+
 /* For how many this event counts; 0: for none. The clock is asked for one event in 16, since it costs as much as the
  * rest. */
 static __always_inline __u64 weigh_event(struct hotness_totals *t) {
-  __u64 n = t->events++;
+  t->events++;
+  __u64 n = sampling.events++;
   if ((n & 15) == 0) {
     __u64 now = bpf_ktime_get_ns();
-    if (t->second_began == 0 || now - t->second_began >= 1000000000) {
-      t->second_began = now;
-      t->exact_left = HOTNESS_EXACT;
+    if (sampling.second_began == 0 || now - sampling.second_began >= 1000000000) {
+      sampling.second_began = now;
+      sampling.exact_left = HOTNESS_EXACT;
     }
   }
-  if ((n & (HOTNESS_RUN - 1)) == 0) t->weight = bpf_get_prandom_u32() % HOTNESS_SAMPLE == 0 ? HOTNESS_SAMPLE : 0;
-  if (t->exact_left > 0) {
-    t->exact_left--;
+  if ((n & (HOTNESS_RUN - 1)) == 0) {
+    sampling.weight = bpf_get_prandom_u32() % HOTNESS_SAMPLE == 0 ? HOTNESS_SAMPLE : 0;
+  }
+  __u64 left = sampling.exact_left;
+  if (left > 0) {
+    sampling.exact_left = left - 1;
     return 1;
   }
-  if (t->weight == 0) t->skipped++;
-  return t->weight;
+  __u64 weight = sampling.weight;
+  if (weight == 0) t->skipped++;
+  return weight;
 }
 
 static __always_inline struct hotness_file *get_file(__u64 id, struct hotness_totals *t) {

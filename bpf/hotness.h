@@ -13,11 +13,11 @@
 #define HOTNESS_SIZE_CLASSES 8
 #define HOTNESS_MAX_FILES 4096
 #define HOTNESS_MAX_EXTENTS 16384
-/* What is counted of each event, and of how many: a CPU counts HOTNESS_EXACT events a second each for itself; beyond,
- * one run of HOTNESS_RUN in HOTNESS_SAMPLE, chosen by chance, whose events count HOTNESS_SAMPLE-fold. So a count is
- * exact for what is written slowly or briefly, and right on average for the rest. Runs, since what is sequential is
- * seen in events that follow each other. */
-#define HOTNESS_EXACT 500
+/* What is counted of each event, and of how many: HOTNESS_EXACT events a second each for itself; beyond, one run of
+ * HOTNESS_RUN in HOTNESS_SAMPLE, chosen by chance, whose events count HOTNESS_SAMPLE-fold. So a count is exact for what
+ * is written slowly or briefly, and right on average for the rest. Runs, since what is sequential is seen in events
+ * that follow each other; of all CPUs together, since a writer moves between them, with order=calls at each write. */
+#define HOTNESS_EXACT 1000
 #define HOTNESS_RUN 256
 #define HOTNESS_SAMPLE 16
 #define HOTNESS_TAIL 8192   /* a log that goes on in its last page, filled in part, begins so far back */
@@ -65,10 +65,6 @@ struct hotness_totals {
   __u64 extents_made;
   __u64 drops;    /* no place in a map */
   __u64 unspread; /* writes larger than HOTNESS_MAX_SPAN extents */
-  /* Of the sampling alone: */
-  __u64 second_began; /* monotonic ns; 0: not yet */
-  __u64 exact_left;   /* in this second */
-  __u64 weight;       /* of an event of this run: 0 or HOTNESS_SAMPLE */
 };
 
 #ifdef __cplusplus
@@ -82,7 +78,7 @@ HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_file, cgroup) == 17 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_extent_key) == 2 * 8);
 HOTNESS_LAYOUT(sizeof(struct hotness_extent) == 8 * 8);
 HOTNESS_LAYOUT(__builtin_offsetof(struct hotness_extent, again) == 7 * 8);
-HOTNESS_LAYOUT(sizeof(struct hotness_totals) == 11 * 8);
+HOTNESS_LAYOUT(sizeof(struct hotness_totals) == 8 * 8);
 HOTNESS_LAYOUT(HOTNESS_EXTENT_PAGES == 64);
 
 /* Upper bounds, inclusive: 512 B, 4, 8, 16, 64, 256 KiB, 1 MiB, and all above. */

@@ -118,7 +118,11 @@ def test_a_large_write_counts_as_its_requests(fs):
 
 
 def test_beyond_some_events_a_second_counts_are_estimates(fs):
-    """16-fold runs of 256 events: over some hundred thousand the estimate's standard deviation is about 5 %."""
+    """16-fold runs of 256 events: over some hundred thousand the estimate's standard deviation is about 5 %.
+
+    The kernel moves the writer between CPUs at each of its writes, and what is sequential must still be seen: what is
+    lost is the first write of each run and of each round, 0.5 % together.
+    """
     with_probes(fs, "--order", "calls")
     fd = os.open(fs.dir / "f", os.O_CREAT | os.O_RDWR)
     page, written = b"w" * 512, 0
@@ -136,7 +140,7 @@ def test_beyond_some_events_a_second_counts_are_estimates(fs):
     deviation = (16 * 256 * skipped) ** 0.5  # of a sum of runs that count 16-fold or not at all
     assert abs(row["writes"] - written) < 6 * deviation
     assert row["bytes"] == row["writes"] * 512 and row["sizes"][0] == row["writes"]
-    assert row["sequential"] > 0.9 * row["writes"]
+    assert row["sequential"] > 0.98 * row["writes"]
     assert row["rewritten_pages"] > 0.9 * row["writes"]
 
 
