@@ -7,9 +7,14 @@
 namespace dkfs {
 namespace {
 
-// Less than this says little twice. More is a stream: to read one block of it all would be decompressed.
+// A shorter body says little twice.
 constexpr size_t kLeastCompressed = 1 << 10;
-constexpr size_t kMostCompressed = 256 << 10;
+// A longer one is a stream, in which LZ4 costs more than it saves, and to read one block all is decompressed; unless so
+// little is left that the disk, which gets a stream twice, has half as much to do. A sample tells.
+constexpr size_t kLongBody = 256 << 10;
+constexpr size_t kLongBodySample = 16 << 10;
+
+size_t MostKept(size_t bytes) { return bytes <= kLongBody ? bytes - bytes / 8 : bytes / 4; }
 
 }  // namespace
 
@@ -60,10 +65,18 @@ MutableBytes RecordBuilder::Rep::Room::First(size_t n) {
   return {data.get(), n};
 }
 
+bool RecordBuilder::Rep::SampleShrinks() {
+  const Part& longest = *std::ranges::max_element(parts, {}, &Part::bytes);
+  if (longest.bytes < kLongBodySample) return false;
+  const std::byte* data = longest.payload != nullptr ? longest.payload : AsBytes(encoded).data() + longest.at;
+  const Bytes sample{data + (longest.bytes - kLongBodySample) / 2, kLongBodySample};
+  return codec::CompressFast(sample, shrunk_room_.First(kLongBodySample / 4)) > 0;
+}
+
 // LZ4 wants one piece.
 size_t RecordBuilder::Rep::Shrink() {
   shrunk = Shrunk::kUntried;
-  if (!compressible || bytes < kLeastCompressed || bytes > kMostCompressed) return 0;
+  if (!compressible || bytes < kLeastCompressed || (bytes > kLongBody && !SampleShrinks())) return 0;
   const MutableBytes whole = whole_room_.First(bytes);
   size_t at = 0;
   for (const Part& part : parts) {
@@ -71,7 +84,7 @@ size_t RecordBuilder::Rep::Shrink() {
     std::copy_n(data, part.bytes, whole.data() + at);
     at += part.bytes;
   }
-  const size_t stored = codec::CompressFast(whole, shrunk_room_.First(bytes - bytes / 8));
+  const size_t stored = codec::CompressFast(whole, shrunk_room_.First(MostKept(bytes)));
   shrunk = stored > 0 ? Shrunk::kYes : Shrunk::kNo;
   return stored;
 }

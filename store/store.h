@@ -92,7 +92,8 @@ class RecordBuilder {
   void Void(Seq seq);
   void SetRequest(uint64_t unique);
   void SetUrgent();  // may use the reserve: unlink, truncate, rmdir (G8), and every Void
-  // False: not worth trying to compress (LZ4). Records that are very small or larger than 256 KiB never are.
+  // False: not worth trying to compress (LZ4). Very small records never are, and those above 256 KiB only where a
+  // sample, and then the whole, comes to a quarter or less.
   void SetCompressible(bool yes);
   // What came of it in the last Append.
   enum class Shrunk : uint8_t { kUntried, kNo, kYes };

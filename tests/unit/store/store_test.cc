@@ -387,8 +387,17 @@ TEST_F(StoreTest, OnlyBodiesThatBecomeSmallerAreStoredCompressed) {
   const auto [zero_shrunk, zero_bytes] = append(1, std::string(31 * 8192, 'z'), 31);
   EXPECT_EQ(zero_shrunk, Shrunk::kYes);
   EXPECT_LT(zero_bytes, 4096u);
-  EXPECT_EQ(append(40, std::string(40 * 8192, 'l'), 40).first, Shrunk::kUntried);  // large
-  EXPECT_EQ(append(90, std::string(500, 's'), 1).first, Shrunk::kUntried);         // small
+  const auto [long_shrunk, long_bytes] = append(40, std::string(40 * 8192, 'l'), 40);
+  EXPECT_EQ(long_shrunk, Shrunk::kYes);
+  EXPECT_LT(long_bytes, 8192u);
+  std::string half;  // of each 512 bytes half is random: worth it in a short body, not in a long one
+  for (int i = 0; i < 40 * 16; ++i) half += random.Text(256) + std::string(256, 'h');
+  EXPECT_EQ(append(90, half.substr(0, 8192), 1).first, Shrunk::kYes);
+  EXPECT_EQ(append(91, half, 40).first, Shrunk::kUntried);
+  std::string sampled = random.Text(40 * 8192);  // only where the sample is taken
+  sampled.replace(18 * 8192, 4 * 8192, 4 * 8192, 'm');
+  EXPECT_EQ(append(131, sampled, 40).first, Shrunk::kNo);
+  EXPECT_EQ(append(180, std::string(500, 's'), 1).first, Shrunk::kUntried);  // small
   for (int round = 0; round < 3; ++round) {
     EXPECT_EQ(ReadBlock(file, 17), "z");
     EXPECT_EQ(ReadBlock(file, 41), "l");
