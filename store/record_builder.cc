@@ -12,9 +12,10 @@ constexpr size_t kLeastCompressed = 1 << 10;
 // A longer one is a stream, in which LZ4 costs more than it saves, and to read one block all is decompressed; unless so
 // little is left that the disk, which gets a stream twice, has half as much to do. A sample tells.
 constexpr size_t kLongBody = 256 << 10;
+constexpr size_t kLongBodyShare = 4;  // at most one in so many bytes may be left
 constexpr size_t kLongBodySample = 16 << 10;
 
-size_t MostKept(size_t bytes) { return bytes <= kLongBody ? bytes - bytes / 8 : bytes / 4; }
+size_t MostKept(size_t bytes) { return bytes <= kLongBody ? bytes - bytes / 8 : bytes / kLongBodyShare; }
 
 }  // namespace
 
@@ -65,12 +66,15 @@ MutableBytes RecordBuilder::Rep::Room::First(size_t n) {
   return {data.get(), n};
 }
 
+Bytes RecordBuilder::Rep::DataOf(const Part& part) const {
+  return part.payload != nullptr ? Bytes(part.payload, part.bytes) : AsBytes(encoded).subspan(part.at, part.bytes);
+}
+
 bool RecordBuilder::Rep::SampleShrinks() {
-  const Part& longest = *std::ranges::max_element(parts, {}, &Part::bytes);
-  if (longest.bytes < kLongBodySample) return false;
-  const std::byte* data = longest.payload != nullptr ? longest.payload : AsBytes(encoded).data() + longest.at;
-  const Bytes sample{data + (longest.bytes - kLongBodySample) / 2, kLongBodySample};
-  return codec::CompressFast(sample, shrunk_room_.First(kLongBodySample / 4)) > 0;
+  const Bytes longest = DataOf(*std::ranges::max_element(parts, {}, &Part::bytes));
+  if (longest.size() < kLongBodySample) return false;
+  const Bytes sample = longest.subspan((longest.size() - kLongBodySample) / 2, kLongBodySample);
+  return codec::CompressFast(sample, shrunk_room_.First(sample.size() / kLongBodyShare)) > 0;
 }
 
 // LZ4 wants one piece.
@@ -80,8 +84,7 @@ size_t RecordBuilder::Rep::Shrink() {
   const MutableBytes whole = whole_room_.First(bytes);
   size_t at = 0;
   for (const Part& part : parts) {
-    const std::byte* data = part.payload != nullptr ? part.payload : AsBytes(encoded).data() + part.at;
-    std::copy_n(data, part.bytes, whole.data() + at);
+    std::copy_n(DataOf(part).data(), part.bytes, whole.data() + at);
     at += part.bytes;
   }
   const size_t stored = codec::CompressFast(whole, shrunk_room_.First(MostKept(bytes)));
@@ -112,9 +115,9 @@ int RecordBuilder::Rep::Gather(struct iovec* out, uint64_t* checksum) const {
   Hasher hasher;
   int count = 0;
   for (const Part& part : parts) {
-    const std::byte* data = part.payload != nullptr ? part.payload : AsBytes(encoded).data() + part.at;
-    hasher.Update({data, part.bytes});
-    out[count++] = {const_cast<std::byte*>(data), part.bytes};
+    const Bytes data = DataOf(part);
+    hasher.Update(data);
+    out[count++] = {const_cast<std::byte*>(data.data()), data.size()};
   }
   *checksum = hasher.Finish();
   return count;

@@ -48,6 +48,7 @@ struct RecordBuilder::Rep {
     size_t size = 0;
   };
   int Gather(struct iovec* out, uint64_t* checksum) const;
+  Bytes DataOf(const Part& part) const;
   bool SampleShrinks();
   size_t Shrink();  // bytes in shrunk_room_; 0: it stays as it is
 
