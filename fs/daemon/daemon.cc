@@ -185,6 +185,7 @@ Failure Daemon::Assemble() {
   hydrate.trusted = trusted_ = IsTrusted();
   hydrate.bytes_per_second = options_.hydrate_rate;
   if (options_.hot_first) hydrate.first = store_->GetHotExtents();
+  ApplyTestKnobs(&hydrate.defer);
   hydrate.start_warmer = [this] { return MountWarmer::Start(places_.dir); };
   hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());

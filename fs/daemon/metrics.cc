@@ -134,6 +134,8 @@ void AddHydration(const HydrateProgress& h, Families* out) {
              static_cast<double>(h.bytes_total - std::min(h.bytes_done, h.bytes_total)));
   out->Gauge("dkfs_redshift_remaining_seconds", "Estimate until hydration is done",
              static_cast<double>(h.estimate.count()));
+  out->Gauge("dkfs_redshift_deferred_bytes", "Bytes of long writes that are not yet in the backing directory",
+             static_cast<double>(h.deferred_bytes));
   out->Gauge("dkfs_redshift_aside_bytes", "Bytes moved aside in this mount", static_cast<double>(h.aside_bytes));
 }
 

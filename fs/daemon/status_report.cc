@@ -46,6 +46,7 @@ json HydrationOf(const DaemonReport& report) {
           {"blocks_damaged", h.blocks_damaged},
           {"aside_bytes", h.aside_bytes},
           {"aside_entries", h.aside_entries},
+          {"deferred_bytes", h.deferred_bytes},
           {"estimate_seconds", h.done                   ? json(0)
                                : h.estimate.count() > 0 ? json(h.estimate.count())
                                                         : json(nullptr)}};
@@ -109,7 +110,10 @@ json ObjectAt(const json& object, const char* key) {
 }
 
 std::string HydrationText(const json& h) {
-  if (TextAt(h, "done") == "true") return "complete";
+  if (TextAt(h, "done") == "true") {
+    const uint64_t deferred = NumberAt(h, "deferred_bytes");
+    return deferred == 0 ? "complete" : "complete, " + FormatSize(deferred) + " of long writes to come";
+  }
   std::string text = FormatSize(NumberAt(h, "bytes_done")) + " of " + FormatSize(NumberAt(h, "bytes_total"));
   uint64_t left = NumberAt(h, "estimate_seconds");
   return left == 0 ? text : text + ", about " + FormatDuration(std::chrono::seconds(left)) + " left";

@@ -38,6 +38,13 @@ void ApplyTestKnobs(ProfilingOptions* options) {
   options->clock_ns = [haste] { return MonotonicNs() * haste; };
 }
 
+void ApplyTestKnobs(DeferOptions* options) {
+  const uint64_t bytes = NumberFrom("DKFS_TEST_DEFER");
+  if (bytes == 0) return;
+  options->least_write_bytes = options->least_file_bytes = bytes;
+  options->quiet = std::chrono::milliseconds(20);
+}
+
 void WriteFaultPasses() {
   const char* path = std::getenv("DKFS_TEST_PASSES");
   if (path == nullptr) return;

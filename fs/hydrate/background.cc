@@ -138,13 +138,13 @@ Status Hydrator::Impl::FillHot(Inode& inode, const BlockRange& hot, const Made& 
   return filled;
 }
 
-Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) {
+Status Hydrator::Impl::RunPlan(const Plan& plan, Haste haste, const std::function<bool()>& cancel) {
   Status first;
   uint64_t failures = 0;
   for (const Item& item : plan) {
     if (cancel && cancel()) return Status::Error(ECANCELED);
     DrainComplete().Ignore("logged; whatever is left is in the plan, or in that of Finish");
-    Status done = HydrateOne(item.file, throttle, cancel);
+    Status done = HydrateOne(item.file, haste, cancel);
     if (done.code() == ECANCELED) return done;
     if (!done.ok()) {
       if (first.ok()) first = done;
@@ -163,7 +163,7 @@ Status Hydrator::Impl::RunPlan(const Plan& plan, bool throttle, const std::funct
   return first.ok() ? drained : first;
 }
 
-Status Hydrator::Impl::HydrateOne(FileId file, bool throttle, const std::function<bool()>& cancel) {
+Status Hydrator::Impl::HydrateOne(FileId file, Haste haste, const std::function<bool()>& cancel) {
   if (KnownPresent(file)) return Status::Ok();
   Result<InodeRef> ref = inodes->Get(file);
   if (!ref.ok()) return ref.code() == ENOENT || ref.code() == ESTALE ? Status::Ok() : ref.status();
@@ -174,7 +174,7 @@ Status Hydrator::Impl::HydrateOne(FileId file, bool throttle, const std::functio
     mode = inode.state.mode;
   }
   if (S_ISDIR(mode)) return PrepareDirectoryOf(file);
-  if (S_ISREG(mode)) return HydrateFile(inode, throttle, cancel);
+  if (S_ISREG(mode)) return HydrateFile(inode, haste, cancel);
   DKFS_TRY(PrepareParents(file));
   SharedLock t(tree);
   ExclusiveLock l(inode.lock);
@@ -190,18 +190,18 @@ Result<bool> Hydrator::Impl::OpenContent(Inode& inode) {
   return true;
 }
 
-Status Hydrator::Impl::HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) {
+Status Hydrator::Impl::HydrateFile(Inode& inode, Haste haste, const std::function<bool()>& cancel) {
   Status opened = OpenContent(inode).status();
   if (opened.IsNotFound()) return Status::Ok();  // unlinked meanwhile
   DKFS_TRY(std::move(opened));
-  Status filled = FillAll(inode, throttle, cancel);
+  Status filled = FillAll(inode, haste, cancel);
   if (filled.ok()) filled = Settle(inode.id);
   ExclusiveLock l(inode.lock);
   CloseUnused(inode);
   return filled;
 }
 
-Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) {
+Status Hydrator::Impl::FillAll(Inode& inode, Haste haste, const std::function<bool()>& cancel) {
   Status damage;
   for (uint64_t next = 0;;) {
     if (cancel && cancel()) return Status::Error(ECANCELED);
@@ -236,10 +236,8 @@ Status Hydrator::Impl::FillAll(Inode& inode, bool throttle, const std::function<
       if (opened.IsNotFound()) return damage;
       DKFS_TRY(std::move(opened));
     }
-    if (throttle) {
-      Throttle(bytes);
-      pace.Rest(stopping);
-    }
+    if (haste == Haste::kThrottled) Throttle(bytes);
+    if (haste != Haste::kFull) pace.Rest(stopping);
   }
 }
 
@@ -261,7 +259,7 @@ bool Hydrator::Impl::Stopping() {
 void Hydrator::Impl::Run() {
   Result<Plan> plan = MakePlan();
   if (plan.ok() && RunHot([this] { return Stopping(); }).code() == ECANCELED) return;
-  Status ran = plan.ok() ? RunPlan(*plan, true, [this] { return Stopping(); }) : plan.status();
+  Status ran = plan.ok() ? RunPlan(*plan, Haste::kThrottled, [this] { return Stopping(); }) : plan.status();
   if (ran.code() == ECANCELED) return;
   if (ran.ok()) {
     Log(LogLevel::kInfo, "hydrated",
@@ -274,11 +272,26 @@ void Hydrator::Impl::Run() {
     {
       MutexLock l(mutex);
       counts.done = ran.ok() && complete.empty();
-      while (!stopping && complete.empty()) wake.Wait(mutex);
-      if (stopping) return;
+      takes_deferred = counts.done;
+      WaitForWork();
+      if (stopping) break;
     }
     Status drained = DrainComplete();
     if (ran.ok()) ran = drained;
+    FillDeferred();
+  }
+  takes_deferred = false;
+}
+
+void Hydrator::Impl::WaitForWork() {
+  while (!stopping && complete.empty()) {
+    if (deferred.empty()) {
+      wake.Wait(mutex);
+      continue;
+    }
+    const uint64_t now = MonotonicNs(), due = DeferredDueNs();
+    if (now >= due) return;
+    wake.WaitFor(mutex, std::chrono::nanoseconds(due - now));
   }
 }
 
@@ -312,6 +325,7 @@ HydrateProgress Hydrator::Impl::Progress() {
   p.blocks_verified = verified.load();
   p.aside_bytes = aside.bytes();
   p.aside_entries = aside.entries();
+  p.deferred_bytes = deferred_bytes.load();
   // Bytes and files both take time: each counts for its share.
   const double total = static_cast<double>(p.bytes_total) + 4096.0 * static_cast<double>(p.files_total);
   const double done = static_cast<double>(p.bytes_done) + 4096.0 * static_cast<double>(p.files_done);

@@ -32,12 +32,6 @@ std::string DisplayPath(Store* store, FileId file) {
   return path.ok() && !path->empty() ? *path : Backing::PartialPath(file);
 }
 
-// Nothing was written there, or it lies behind the end. A file system that cannot tell says no.
-bool IsHole(int fd, uint64_t offset, uint64_t length) {
-  const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
-  return data < 0 ? errno == ENXIO : static_cast<uint64_t>(data) >= offset + length;
-}
-
 Status ZeroBacking(int fd, uint64_t offset, uint64_t length) {
   DKFS_TRY(Fault::Pass("backing.write"));
   if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
@@ -124,7 +118,7 @@ bool Hydrator::Impl::IsStill(Inode& inode, const Made& made, uint64_t block) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
   const uint64_t at = block - made.first;
   if (!made.good[at] || Hydrator::IsPresent(inode, block, 1)) return false;
-  if (!IsHole(inode.backing.get(), block * block_size, block_size)) return false;
+  if (!file::IsHole(inode.backing.get(), block * block_size, block_size)) return false;
   if (store->appended() == made.as_of) return true;
   Store::Newest newest;
   return store->DescribeBlock(inode.id, inode.state, block, kLatest, &newest).ok() && !newest.hole &&
@@ -166,7 +160,7 @@ Result<uint64_t> Hydrator::Impl::SkipHoles(Inode& inode, uint64_t from, uint64_t
 // REQUIRES: all of [first, first + count) absent, at most kSpanBytes.
 Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) {
   const size_t block_size = size_t{1} << inode.state.block_shift;
-  if (IsHole(inode.backing.get(), first * block_size, count * block_size)) {
+  if (file::IsHole(inode.backing.get(), first * block_size, count * block_size)) {
     return Reconstruct(inode, first, count, {}, wanted);
   }
   MutableBytes bytes = Room(&ThreadBuffers().span, count * block_size);

@@ -25,7 +25,7 @@ FileId ParsePartialName(const std::string& name) {
 Status Hydrator::Impl::Finish(const std::function<bool()>& cancel) {
   Stop();
   DKFS_TRY_ASSIGN(const Plan plan, MakePlan());
-  Status ran = RunPlan(plan, false, cancel);
+  Status ran = RunPlan(plan, Haste::kFull, cancel);
   if (ran.code() == ECANCELED) return ran;
   DKFS_TRY(SweepPartial());
   DKFS_TRY(backing->RemovePartialDirIfEmpty());

@@ -57,6 +57,11 @@ void Hydrator::MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) {
   impl_->NoteComplete(inode);
 }
 
+bool Hydrator::TakesDeferred(uint64_t bytes, uint64_t end) const { return impl_->TakesDeferred(bytes, end); }
+Status Hydrator::BeginDeferring(Inode& inode, const std::string& path) { return impl_->BeginDeferring(inode, path); }
+void Hydrator::Defer(Inode& inode, uint64_t first, uint64_t count) { impl_->Defer(inode, first, count); }
+void Hydrator::RefuseDeferred() { impl_->refuses_deferred = true; }
+
 Status Hydrator::PrepareDirectory(Inode& dir, const std::string& path) NO_THREAD_SAFETY_ANALYSIS {
   return impl_->PrepareDirectory(dir, path);
 }

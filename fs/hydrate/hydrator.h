@@ -41,6 +41,15 @@ class Warmer {
   virtual void Warm(const std::string& path, uint64_t offset, uint64_t bytes) = 0;
 };
 
+// Which writes of new content are left to the background, and for how long.
+struct DeferOptions {
+  uint64_t least_write_bytes = 128 << 10;     // in one record
+  uint64_t least_file_bytes = 1 << 20;        // a shorter file costs more to be moved twice than to be written
+  uint64_t most_bytes = 1 << 30;              // deferred at once; what comes on top is written directly
+  std::chrono::milliseconds quiet{1000};      // after the last one the background begins,
+  std::chrono::milliseconds longest{30'000};  // and this long after the first in any case
+};
+
 struct HydrateOptions {
   bool trusted = false;                  // DIR was left clean and is recognised: fingerprints count
   uint64_t bytes_per_second = 64 << 20;  // background throttle; 0: none. Foreground work is never throttled
@@ -49,6 +58,7 @@ struct HydrateOptions {
   std::vector<HotExtent> first;  // what the background begins with, hottest first; then everything by FileId
   // For what comes first: called when there is something, and it lives until that is done. May be empty or return null.
   std::function<std::unique_ptr<Warmer>()> start_warmer;
+  DeferOptions defer;
 };
 
 struct HydrateProgress {
@@ -58,6 +68,7 @@ struct HydrateProgress {
   uint64_t hot_total = 0, hot_done = 0;  // extents that come first
   uint64_t blocks_reconstructed = 0, blocks_verified = 0, blocks_damaged = 0;
   uint64_t aside_bytes = 0, aside_entries = 0;
+  uint64_t deferred_bytes = 0;  // recorded, and not yet in the backing directory; counts neither for `done` nor below
   std::chrono::seconds estimate{0};  // until done, at the present rate
 };
 
@@ -99,6 +110,18 @@ class Hydrator {
   void MarkUnknown(Inode& inode) REQUIRES(inode.lock);
   // After the backing file was truncated.
   void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) REQUIRES(inode.lock);
+
+  // --- deferred blocks: of long writes, which the background brings into the backing file later ---
+  // Whether a write of `bytes`, up to `end` of the file, is long enough, everything else is hydrated, and
+  // not too much is deferred. Needs no lock; may have changed when it returns.
+  bool TakesDeferred(uint64_t bytes, uint64_t end) const;
+  // A present file becomes one that may have absent blocks; it has none yet. `path`: its only name. REQUIRES: the tree
+  // lock, shared is enough (H1). Not Ok: it stays as it is.
+  Status BeginDeferring(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  // Blocks behind the former end that were recorded and not written. The backing file has room for them, and a hole
+  // there. REQUIRES: kPartial.
+  void Defer(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  void RefuseDeferred();  // from now on: the backing file system cannot make room beforehand
 
   // --- directories; REQUIRES the tree lock (exclusive) ---
   // The backing directory exists, carries its attributes, and holds no name the store does not know (H3).

@@ -1,10 +1,12 @@
-// Inside of Hydrator, split over prepare.cc, content.cc, directory.cc, settle.cc, background.cc and finish.cc.
+// Inside of Hydrator, split over prepare.cc, content.cc, directory.cc, settle.cc, background.cc, deferred.cc and
+// finish.cc.
 #pragma once
 
 #include <atomic>
 #include <deque>
 #include <set>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -24,6 +26,13 @@ inline constexpr uint64_t kBackgroundSpanBytes = 256 << 10;
 // Whether what is restored is likely to be read soon. What nobody asked for does not stay in the page cache: it would
 // push out what is in use, and costs more than the rest of its hydration where the pages have to be made for it.
 enum class Wanted { kSoon, kSomeday };
+
+// How the background goes about a file.
+enum class Haste {
+  kThrottled,  // at the rate that was asked for, giving way
+  kGivesWay,   // while others wait for the CPUs
+  kFull,       // somebody waits
+};
 
 class Hydrator::Impl {
  public:
@@ -98,6 +107,7 @@ class Hydrator::Impl {
   // Directories above all names of the inode are kPresent. REQUIRES no lock.
   Status PrepareParents(FileId file) EXCLUDES(tree);
   Status DrainComplete() EXCLUDES(tree, mutex);
+  static void LogUnsettled(FileId file, const Status& why);
 
   // --- background.cc ---
   struct Item {
@@ -106,10 +116,10 @@ class Hydrator::Impl {
   };
   using Plan = std::vector<Item>;  // directories first
   Result<Plan> MakePlan() EXCLUDES(mutex);
-  // One inode, whatever it is. `throttle`: at the background's rate. ECANCELED when `cancel` says so.
-  Status HydrateOne(FileId file, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
-  Status HydrateFile(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
-  Status FillAll(Inode& inode, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  // One inode, whatever it is. ECANCELED when `cancel` says so.
+  Status HydrateOne(FileId file, Haste haste, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status HydrateFile(Inode& inode, Haste haste, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status FillAll(Inode& inode, Haste haste, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   // True: the content was not open before.
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
   // What the part that comes first keeps from extent to extent.
@@ -130,14 +140,24 @@ class Hydrator::Impl {
   static std::vector<BlockRange> HotBlocks(const HotExtent& extent, uint8_t block_shift);
   // *bytes: made present.
   Status FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) REQUIRES(inode.lock);
-  Status RunPlan(const Plan& plan, bool throttle, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
+  Status RunPlan(const Plan& plan, Haste haste, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
   void Warm(HotPart* part, FileId file, uint64_t offset, uint64_t bytes) EXCLUDES(tree, mutex);
   void Throttle(uint64_t bytes) EXCLUDES(mutex);
   bool Stopping() EXCLUDES(mutex);
   void Run() EXCLUDES(tree, mutex);
+  void WaitForWork() REQUIRES(mutex);
   void Start();
   void Stop() EXCLUDES(mutex);
   HydrateProgress Progress() EXCLUDES(mutex);
+
+  // --- deferred.cc ---
+  bool TakesDeferred(uint64_t bytes, uint64_t end) const;
+  Status BeginDeferring(Inode& inode, const std::string& path) REQUIRES(inode.lock) EXCLUDES(mutex);
+  void Defer(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock) EXCLUDES(mutex);
+  void NoteDeferred(FileId file, uint64_t bytes) EXCLUDES(mutex);
+  uint64_t DeferredDueNs() const REQUIRES(mutex);
+  // Fills and settles what is deferred, once it is due.
+  void FillDeferred() EXCLUDES(tree, mutex);
 
   // --- finish.cc ---
   Status Finish(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
@@ -152,6 +172,8 @@ class Hydrator::Impl {
   CondVar wake;
   std::atomic<bool> stopping{false};              // set under the mutex
   std::deque<FileId> complete GUARDED_BY(mutex);  // partial files without absent blocks, or with blocks to repair
+  std::unordered_map<FileId, uint64_t> deferred GUARDED_BY(mutex);  // bytes by file; 0: only to be settled
+  uint64_t first_deferred_ns GUARDED_BY(mutex) = 0, last_deferred_ns GUARDED_BY(mutex) = 0;
   std::unordered_set<FileId> touched GUARDED_BY(mutex);
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
   HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
@@ -160,6 +182,9 @@ class Hydrator::Impl {
   Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};
+  std::atomic<uint64_t> deferred_bytes{0};
+  std::atomic<bool> takes_deferred{false};  // the background waits for them
+  std::atomic<bool> refuses_deferred{false};
   std::thread thread;
 };
 

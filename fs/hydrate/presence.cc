@@ -70,4 +70,16 @@ void Clear(Inode& inode, uint64_t block) {
   ++inode.absent_count;
 }
 
+void ClearRange(Inode& inode, uint64_t first, uint64_t end) {
+  if (end > EndOf(inode)) inode.present_blocks.resize((end + 63) / 64, kAll);
+  while (first < end) {
+    const uint64_t stop = std::min(end, (first / 64 + 1) * 64);
+    const uint64_t mask = Mask(first % 64, stop - first / 64 * 64);
+    uint64_t& word = inode.present_blocks[first / 64];
+    inode.absent_count += static_cast<uint64_t>(std::popcount(mask & word));
+    word &= ~mask;
+    first = stop;
+  }
+}
+
 }  // namespace dkfs::presence

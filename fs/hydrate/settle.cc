@@ -99,14 +99,18 @@ Status Hydrator::Impl::DrainComplete() {
       complete.pop_front();
     }
     Status settled;
-    if (InodeRef ref = inodes->Peek(file)) settled = FillAll(*ref, false, nullptr);
+    if (InodeRef ref = inodes->Peek(file)) settled = FillAll(*ref, Haste::kFull, nullptr);
     if (settled.ok()) settled = Settle(file);
     if (settled.ok()) continue;
     if (first.ok()) first = settled;
     if (settled.IsCorruption()) continue;  // reported block by block
-    Log(LogLevel::kWarn, "settle_failed",
-        {{"file", file.value}, {"error", settled.ToString()}, {"hint", "tried again at unmount; see dkfsctl status"}});
+    LogUnsettled(file, settled);
   }
+}
+
+void Hydrator::Impl::LogUnsettled(FileId file, const Status& why) {
+  Log(LogLevel::kWarn, "settle_failed",
+      {{"file", file.value}, {"error", why.ToString()}, {"hint", "tried again at unmount; see dkfsctl status"}});
 }
 
 }  // namespace dkfs

@@ -9,15 +9,9 @@
 namespace dkfs {
 namespace {
 
-struct BlockSpan {
-  uint64_t first = 0;
-  uint64_t count = 0;
-};
-
 BlockSpan SpanOf(const InodeState& state, uint64_t offset, uint64_t length) {
-  if (length == 0) return {offset >> state.block_shift, 0};
   const uint64_t first = offset >> state.block_shift;
-  return {first, ((offset + length - 1) >> state.block_shift) - first + 1};
+  return {first, length == 0 ? 0 : ((offset + length - 1) >> state.block_shift) - first + 1};
 }
 
 Status WriteBacking(int fd, Bytes data, uint64_t offset) {
@@ -168,9 +162,68 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
   return fs.ReadFromStore(inode, out, offset);
 }
 
+BlockSpan FileSystem::Impl::DeferrableBlocks(const Inode& inode, Bytes data, uint64_t offset) {
+  const InodeState& state = inode.state;
+  const uint64_t end = offset + data.size();
+  if (!hydrator->TakesDeferred(data.size(), end) || inode.presence == Presence::kUnknown || !inode.backing.valid() ||
+      state.nlink != 1 || state.content != ContentState::kStored) {
+    return {};
+  }
+  const uint64_t begin = RoundUp(offset, uint64_t{1} << state.block_shift);
+  const uint64_t behind = end >> state.block_shift << state.block_shift;
+  if (behind <= begin || !hydrator->TakesDeferred(behind - begin, end) || IsAllZero(data)) return {};
+  // The kernel hands over what it has cached in any order, so former ends tell nothing.
+  if (begin < state.size && !file::IsHole(inode.backing.get(), begin, behind - begin)) return {};
+  return {begin >> state.block_shift, (behind - begin) >> state.block_shift};
+}
+
+void FileSystem::Impl::BeginDeferring(FileId file, Bytes data, uint64_t offset) {
+  InodeRef ref = inodes->Peek(file);
+  if (!ref) return;
+  Inode& inode = *ref;
+  {
+    SharedLock l(inode.lock);
+    if (inode.presence == Presence::kPartial || DeferrableBlocks(inode, data, offset).count == 0) return;
+  }
+  SharedLock t(tree);
+  ExclusiveLock l(inode.lock);
+  if (inode.presence == Presence::kPartial || DeferrableBlocks(inode, data, offset).count == 0) return;
+  Result<std::string> path = PathOf(inode);
+  if (path.ok()) hydrator->BeginDeferring(inode, *path).Ignore("it is written directly then");
+}
+
+void FileSystem::Impl::NoteWritten(Inode& inode, const BlockSpan& written, const BlockSpan& deferred) {
+  if (inode.presence != Presence::kPartial) return;
+  if (deferred.count == 0) return hydrator->MarkPresent(inode, written.first, written.count);
+  hydrator->Defer(inode, deferred.first, deferred.count);
+  const uint64_t behind = deferred.first + deferred.count;
+  hydrator->MarkPresent(inode, written.first, deferred.first - written.first);
+  hydrator->MarkPresent(inode, behind, written.first + written.count - behind);
+}
+
+Status FileSystem::Impl::WriteAround(Inode& inode, Bytes data, uint64_t offset, BlockSpan* deferred) {
+  const int fd = inode.backing.get();
+  if (deferred->count > 0) {
+    DKFS_TRY(Fault::Pass("ops.recorded"));
+    const uint64_t begin = deferred->first << inode.state.block_shift;
+    const uint64_t length = deferred->count << inode.state.block_shift;
+    if (fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(length)) == 0) {
+      const size_t front = begin - offset;
+      if (front > 0) DKFS_TRY(WriteBacking(fd, data.first(front), offset));
+      const Bytes back = data.subspan(front + length);
+      return back.empty() ? Status::Ok() : WriteBacking(fd, back, begin + length);
+    }
+    if (errno != EOPNOTSUPP && errno != ENOSYS) return Status::FromErrno("fallocate on the backing file");
+    hydrator->RefuseDeferred();
+    *deferred = {};
+  }
+  return WriteBacking(fd, data, offset);
+}
+
 Result<size_t> FileSystem::Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append,
                                  bool kill_suidgid, bool from_cache) {
   if (data.empty()) return size_t{0};
+  if (impl_->hydrator->TakesDeferred(data.size(), offset + data.size())) impl_->BeginDeferring(file, data, offset);
   return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
     const uint64_t at = append && !from_cache ? inode.state.size : offset;
     return impl_->WriteLocked(caller, inode, data, at, kill_suidgid, from_cache);
@@ -199,13 +252,15 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   after.size = std::max(after.size, end);
   if (!(options.writeback_cache && from_cache)) after.mtime = after.ctime = WallNow();
   if (kill_suidgid) KillSuidSgid(caller, &after);
+  BlockSpan deferred;
+  if (inode.presence == Presence::kPartial) deferred = DeferrableBlocks(inode, data, offset);
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
   if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
-  const int fd = inode.backing.get();
-  if (Status s = TakeSpace([&] { return WriteBacking(fd, data, offset); }); !s.ok()) {
+  const auto write = [&]() NO_THREAD_SAFETY_ANALYSIS { return WriteAround(inode, data, offset, &deferred); };
+  if (Status s = TakeSpace(write); !s.ok()) {
     return Undo(inode, seq, offset, data.size(), s);
   }
-  if (inode.presence == Presence::kPartial) hydrator->MarkPresent(inode, span.first, span.count);
+  NoteWritten(inode, span, deferred);
   FollowMode(inode, after);
   Publish(inode, after, seq);
   return data.size();

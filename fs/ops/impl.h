@@ -20,6 +20,11 @@
 
 namespace dkfs {
 
+struct BlockSpan {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
 class FileSystem::Impl {
  public:
   Impl(Store* s, Backing* b, InodeTable* i, Hydrator* h, SharedMutex* t, const FileSystemOptions& o, Drift* d)
@@ -119,6 +124,13 @@ class FileSystem::Impl {
   Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
                              bool from_cache) REQUIRES(inode.lock);
+  // The whole blocks of a long write into a hole that may be left to the background (Hydrator::Defer); often none.
+  BlockSpan DeferrableBlocks(const Inode& inode, Bytes data, uint64_t offset) REQUIRES_SHARED(inode.lock);
+  // Before the locks for a long write are taken: its file may have to become one that may have absent blocks.
+  void BeginDeferring(FileId file, Bytes data, uint64_t offset) EXCLUDES(tree);
+  // The backing file gets `data`, but for `deferred`, for which it gets room. *deferred becomes empty where it cannot.
+  Status WriteAround(Inode& inode, Bytes data, uint64_t offset, BlockSpan* deferred) REQUIRES(inode.lock);
+  void NoteWritten(Inode& inode, const BlockSpan& written, const BlockSpan& deferred) REQUIRES(inode.lock);
   Status Truncate(const Caller& caller, Inode& inode, InodeState after) REQUIRES(inode.lock);
   Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length)
       REQUIRES(inode.lock);

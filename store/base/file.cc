@@ -261,6 +261,11 @@ Status Allocate(int fd, uint64_t size, std::string_view what) {
       [&](const IoTrace::Scope& trace) { trace.Allocated(fd, size); });
 }
 
+bool IsHole(int fd, uint64_t offset, uint64_t length) {
+  const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+  return data < 0 ? errno == ENXIO : static_cast<uint64_t>(data) >= offset + length;
+}
+
 void DropCached(int fd) { (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
 
 Status Rename(int dirfd, const std::string& from, const std::string& to) {

@@ -40,7 +40,9 @@ Status Sync(int fd, std::string_view what);    // fsync
 Status SyncFs(int fd, std::string_view what);  // syncfs
 Status Truncate(int fd, uint64_t size, std::string_view what);
 Status Allocate(int fd, uint64_t size, std::string_view what);  // fallocate(0, 0, size)
-void DropCached(int fd);                                        // lets its clean pages leave memory: a wish
+// Nothing was written there, or it lies behind the end. A file system that cannot tell says no.
+bool IsHole(int fd, uint64_t offset, uint64_t length);
+void DropCached(int fd);  // lets its clean pages leave memory: a wish
 Status Rename(int dirfd, const std::string& from, const std::string& to);
 Status Unlink(int dirfd, const std::string& path);
 Status MakeDir(int dirfd, const std::string& path, mode_t mode = 0700);

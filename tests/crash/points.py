@@ -51,6 +51,8 @@ class Point:
         self.hasten(plan.partition(":")[2].startswith(SLOW))
         if self.random.random() < 0.5 or ":layout." in plan:  # layouts change while writing, in the middle of chains, and are recovered
             self.fs.env["DKFS_TEST_SHAKE"] = str(self.random.randrange(1, 1 << 32))
+        if self.random.random() < 0.5:  # appends reach the directory later, and files have no name there meanwhile
+            self.fs.env["DKFS_TEST_DEFER"] = str(self.random.choice((1, 4096, 16384)))
         self.notes, self.fired, self.kinds, self.points = [], False, {}, 1
 
     def hasten(self, surely):

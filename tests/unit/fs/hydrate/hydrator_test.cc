@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <random>
 #include <thread>
 
+#include "fs/hydrate/presence.h"
 #include "store/base/fault.h"
 #include "tests/unit/fs/hydrate/model.h"
 
@@ -512,6 +515,122 @@ TEST_F(HydratorTest, BackgroundCompletesByItself) {
   ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());
   m_->ExpectComplete();
   EXPECT_EQ(m_->hydrator->progress().files_done, m_->hydrator->progress().files_total);
+}
+
+// A file that is present, and a background that is done with everything else.
+class DeferTest : public HydratorTest {
+ protected:
+  static constexpr uint64_t kBytes = 10 * 4096;
+  void Begin(const DeferOptions& defer) {
+    m_->MakeFile("f", Filled(kBytes, 'f'));
+    HydrateOptions options;
+    options.defer = defer;
+    m_->Start(options);
+    EXPECT_FALSE(m_->hydrator->TakesDeferred(kBytes, kBytes));  // the background is not there yet
+    m_->hydrator->Start();
+    while (!m_->hydrator->progress().done) std::this_thread::sleep_for(1ms);
+  }
+  // As if blocks 6 to 9 had been appended just now.
+  void DeferTheEnd() {
+    InodeRef ref = m_->Get("f");
+    SharedLock t(m_->tree_lock);
+    ExclusiveLock l(ref->lock);
+    ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
+    ASSERT_TRUE(m_->hydrator->BeginDeferring(*ref, "f").ok());
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 0, 10));
+    ASSERT_EQ(::ftruncate(ref->backing.get(), 6 * 4096), 0);
+    ASSERT_EQ(::ftruncate(ref->backing.get(), kBytes), 0);
+    m_->hydrator->Defer(*ref, 6, 4);
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 0, 6));
+    EXPECT_FALSE(Hydrator::IsPresent(*ref, 9, 1));
+    EXPECT_EQ(ref->absent_count, 4u);
+  }
+  bool HasName() const { return std::filesystem::exists(m_->PathIn("f")); }
+};
+
+TEST_F(DeferTest, BlocksAreFilledOnceNoMoreCome) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 100ms});
+  DeferTheEnd();
+  EXPECT_FALSE(HasName());
+  EXPECT_EQ(m_->hydrator->progress().deferred_bytes, 4u * 4096);
+  EXPECT_TRUE(m_->hydrator->progress().done);
+  while (m_->hydrator->progress().deferred_bytes > 0) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(HasName());
+  EXPECT_EQ(m_->Backed("f"), m_->tree["f"].content);
+  FinishAndExpect();
+}
+
+TEST_F(DeferTest, FinishDoesNotWaitForTheQuiet) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 1h});
+  DeferTheEnd();
+  FinishAndExpect();
+  EXPECT_EQ(m_->Backed("f"), m_->tree["f"].content);
+}
+
+TEST_F(DeferTest, AKillLeavesWhatTheNextMountMakesWhole) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 1h});
+  DeferTheEnd();
+  m_->Drop();
+  m_->Start(false);
+  EXPECT_EQ(*m_->Read("f", 0, kBytes), m_->tree["f"].content);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), IsEmpty());
+}
+
+TEST_F(DeferTest, AStreamThatNeverEndsDoesNotKeepItForEver) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 1h, .longest = 50ms});
+  DeferTheEnd();
+  while (m_->hydrator->progress().deferred_bytes > 0) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(HasName());
+  FinishAndExpect();
+}
+
+TEST_F(DeferTest, OnlyLongAppendsAndNotTooManyAreTaken) {
+  Begin({.least_write_bytes = 1000, .least_file_bytes = 5000, .most_bytes = 4 * 4096, .quiet = 1h});
+  EXPECT_TRUE(m_->hydrator->TakesDeferred(1000, 5000));
+  EXPECT_FALSE(m_->hydrator->TakesDeferred(999, 5000));
+  EXPECT_FALSE(m_->hydrator->TakesDeferred(1000, 4999));
+  DeferTheEnd();
+  EXPECT_FALSE(m_->hydrator->TakesDeferred(1000, 5000));
+  FinishAndExpect();
+  EXPECT_FALSE(m_->hydrator->TakesDeferred(1000, 5000));  // nobody would fill it
+}
+
+TEST_F(DeferTest, NothingIsTakenWhereTheBackingDirectoryCannotMakeRoom) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1});
+  m_->hydrator->RefuseDeferred();
+  EXPECT_FALSE(m_->hydrator->TakesDeferred(1 << 20, 1 << 20));
+}
+
+TEST_F(DeferTest, AFileWithFurtherNamesStaysAsItIs) {
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1});
+  std::filesystem::create_hard_link(m_->PathIn("f"), m_->PathIn("stranger"));
+  InodeRef ref = m_->Get("f");
+  SharedLock t(m_->tree_lock);
+  ExclusiveLock l(ref->lock);
+  ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
+  EXPECT_FALSE(m_->hydrator->BeginDeferring(*ref, "f").ok());
+  EXPECT_EQ(ref->presence, Presence::kPresent);
+  EXPECT_TRUE(HasName());
+}
+
+TEST(PresenceTest, RangesAreWhatWasSetAndCleared) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    Inode inode(FileId{1});
+    ExclusiveLock l(inode.lock);
+    presence::Begin(inode, random() % 200, random() % 2 == 0);
+    std::vector<bool> present(400, true);
+    for (uint64_t i = 0; i < 400; ++i) present[i] = presence::Has(inode, i);
+    for (int turn = 0; turn < 12; ++turn) {
+      const uint64_t first = random() % 300, end = first + random() % 100;
+      const bool clear = random() % 2 == 0;
+      clear ? presence::ClearRange(inode, first, end) : presence::Set(inode, first, end);
+      std::fill(present.begin() + static_cast<ptrdiff_t>(first), present.begin() + static_cast<ptrdiff_t>(end), !clear);
+      for (uint64_t i = 0; i < 400; ++i) ASSERT_EQ(presence::Has(inode, i), present[i]) << round << ' ' << i;
+      ASSERT_EQ(inode.absent_count, static_cast<uint64_t>(std::count(present.begin(), present.end(), false)));
+    }
+  }
 }
 
 TEST_F(HydratorTest, ExtendedAttributesComeBack) {
