@@ -67,6 +67,14 @@ class DkfsSide(Side):
         run(BIN / "dkfs", "--store", self.store, "--metrics-addr", f"127.0.0.1:{self.port}", *self.mounted.options, self.dir,
             timeout=600)
 
+    def flush(self):
+        """What was deferred is work that was put off, as dirty pages are."""
+        super().flush()
+        deadline = time.monotonic() + 60
+        while self.pids() and self.mounted.status()["hydration"]["deferred_bytes"] > 0 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        super().flush()
+
     def reopen(self):
         self.mounted.unmount()
         self.open()
