@@ -63,8 +63,7 @@ void Hydrator::Impl::FillDeferred() {
     if (InodeRef ref = inodes->Peek(file)) filled = FillAll(*ref, Haste::kGivesWay, [this] { return stopping.load(); });
     if (filled.ok()) filled = Settle(file);
     deferred_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    if (filled.code() == ECANCELED) return;  // Finish does the rest
-    if (!filled.ok()) LogUnsettled(file, filled);
+    if (!filled.ok() && filled.code() != ECANCELED) LogUnsettled(file, filled);  // cancelled: Finish does the rest
   }
 }
 
