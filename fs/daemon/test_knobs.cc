@@ -42,7 +42,8 @@ void ApplyTestKnobs(DeferOptions* options) {
   const uint64_t bytes = NumberFrom("DKFS_TEST_DEFER");
   if (bytes == 0) return;
   options->least_write_bytes = options->least_file_bytes = bytes;
-  options->quiet = std::chrono::milliseconds(20);
+  const uint64_t quiet = NumberFrom("DKFS_TEST_DEFER_MS");
+  options->quiet = std::chrono::milliseconds(quiet == 0 ? 20 : quiet);
 }
 
 void WriteFaultPasses() {

@@ -29,6 +29,13 @@ def deferred(fs):
     return fs.status()["hydration"]["deferred_bytes"]
 
 
+def mount_patiently(fs, ms, *options):
+    """As it comes, but what is deferred stays so for longer: here a slow machine has to see it."""
+    fs.env["DKFS_TEST_DEFER"], fs.env["DKFS_TEST_DEFER_MS"] = "131072", str(ms)
+    fs.mount(*options)
+    fs.wait_hydrated()
+
+
 def filled(fs):
     """Once nothing is deferred, and the files have their names again."""
     wait_until(lambda: deferred(fs) == 0, lambda: f"still deferred: {fs.status()['hydration']}")
@@ -50,8 +57,7 @@ def raw(fs):
 
 @ORDERS
 def test_a_long_append_reaches_the_directory_by_itself(fs, raw, order):
-    fs.mount("--order", order)
-    fs.wait_hydrated()
+    mount_patiently(fs, 3000, "--order", order)
     data = os.urandom(8 * MIB + 12345)
     append(fs.dir / "f", data)
     assert deferred(fs) >= 6 * MIB
@@ -66,8 +72,7 @@ def test_a_long_append_reaches_the_directory_by_itself(fs, raw, order):
 
 @ORDERS
 def test_unmounting_at_once_leaves_the_directory_complete(fs, order):
-    fs.mount("--order", order)
-    fs.wait_hydrated()
+    mount_patiently(fs, 20_000, "--order", order)
     data = os.urandom(5 * MIB + 1)
     append(fs.dir / "f", data)
     os.chmod(fs.dir / "f", 0o640)
@@ -86,8 +91,7 @@ def test_unmounting_at_once_leaves_the_directory_complete(fs, order):
 
 @pytest.mark.parametrize("lost", [False, True], ids=["killed", "killed-and-lost"])
 def test_deferred_content_survives_a_kill(fs, lost):
-    fs.mount()
-    fs.wait_hydrated()
+    mount_patiently(fs, 3000)
     data = os.urandom(9 * MIB + 77)
     append(fs.dir / "f", data[:4 * MIB + 77])
     filled(fs)
@@ -200,8 +204,7 @@ def test_a_full_disk_is_told_by_the_write_not_later(base):
         made.dir = disk / "data"
         made.dir.mkdir()
         try:
-            made.mount()
-            made.wait_hydrated()
+            mount_patiently(made, 3000)
             done = 0
             with open(made.dir / "f", "wb", buffering=0) as f:
                 with pytest.raises(OSError) as full:

@@ -549,7 +549,7 @@ class DeferTest : public HydratorTest {
 };
 
 TEST_F(DeferTest, BlocksAreFilledOnceNoMoreCome) {
-  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 100ms});
+  Begin({.least_write_bytes = 1, .least_file_bytes = 1, .quiet = 1500ms});
   DeferTheEnd();
   EXPECT_FALSE(HasName());
   EXPECT_EQ(m_->hydrator->progress().deferred_bytes, 4u * 4096);
