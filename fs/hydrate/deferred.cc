@@ -8,7 +8,6 @@
 #include "fs/hydrate/impl.h"
 #include "store/base/clock.h"
 #include "store/base/file.h"
-#include "store/base/log.h"
 
 namespace dkfs {
 
@@ -59,11 +58,8 @@ void Hydrator::Impl::FillDeferred() {
     due.swap(deferred);
   }
   for (const auto& [file, bytes] : due) {
-    Status filled;
-    if (InodeRef ref = inodes->Peek(file)) filled = FillAll(*ref, Haste::kGivesWay, [this] { return stopping.load(); });
-    if (filled.ok()) filled = Settle(file);
+    FillAndSettle(file, Haste::kGivesWay, [this] { return stopping.load(); }).Ignore("logged; Finish tries again");
     deferred_bytes.fetch_sub(bytes, std::memory_order_relaxed);
-    if (!filled.ok() && filled.code() != ECANCELED) LogUnsettled(file, filled);  // cancelled: Finish does the rest
   }
 }
 

@@ -112,14 +112,14 @@ class Hydrator {
   void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) REQUIRES(inode.lock);
 
   // --- deferred blocks: of long writes, which the background brings into the backing file later ---
-  // Whether a write of `bytes`, up to `end` of the file, is long enough, everything else is hydrated, and
-  // not too much is deferred. Needs no lock; may have changed when it returns.
+  // Whether a write of `bytes`, up to `end` of the file, is long enough, everything else is hydrated, and not too much
+  // is deferred. Needs no lock; may have changed when it returns.
   bool TakesDeferred(uint64_t bytes, uint64_t end) const;
   // A present file becomes one that may have absent blocks; it has none yet. `path`: its only name. REQUIRES: the tree
   // lock, shared is enough (H1). Not Ok: it stays as it is.
   Status BeginDeferring(Inode& inode, const std::string& path) REQUIRES(inode.lock);
-  // Blocks behind the former end that were recorded and not written. The backing file has room for them, and a hole
-  // there. REQUIRES: kPartial.
+  // Blocks that were recorded and not written. The backing file has room for them, and a hole there. REQUIRES:
+  // kPartial.
   void Defer(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   void RefuseDeferred();  // from now on: the backing file system cannot make room beforehand
 

@@ -107,7 +107,8 @@ class Hydrator::Impl {
   // Directories above all names of the inode are kPresent. REQUIRES no lock.
   Status PrepareParents(FileId file) EXCLUDES(tree);
   Status DrainComplete() EXCLUDES(tree, mutex);
-  static void LogUnsettled(FileId file, const Status& why);
+  // What fails is logged.
+  Status FillAndSettle(FileId file, Haste haste, const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
 
   // --- background.cc ---
   struct Item {

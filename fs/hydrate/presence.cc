@@ -13,6 +13,16 @@ uint64_t EndOf(const Inode& inode) REQUIRES_SHARED(inode.lock) { return inode.pr
 // Bits [from, to) of one word; 0 <= from < to <= 64.
 uint64_t Mask(uint64_t from, uint64_t to) { return (kAll << from) & (kAll >> (64 - to)); }
 
+// each(word, mask of its bits in [first, end)), in order.
+template <class Each>
+void ForWords(uint64_t first, uint64_t end, Each each) {
+  while (first < end) {
+    const uint64_t stop = std::min(end, (first / 64 + 1) * 64);
+    each(first / 64, Mask(first % 64, stop - first / 64 * 64));
+    first = stop;
+  }
+}
+
 // First block of [from, end) whose bit, exclusive-or `flip`, is set.
 uint64_t FindSet(const Inode& inode, uint64_t from, uint64_t end, uint64_t flip) REQUIRES_SHARED(inode.lock) {
   while (from < end) {
@@ -53,15 +63,10 @@ uint64_t NextPresent(const Inode& inode, uint64_t from, uint64_t end) {
 }
 
 void Set(Inode& inode, uint64_t first, uint64_t end) {
-  end = std::min(end, EndOf(inode));
-  while (first < end) {
-    const uint64_t stop = std::min(end, (first / 64 + 1) * 64);
-    const uint64_t mask = Mask(first % 64, stop - first / 64 * 64);
-    uint64_t& word = inode.present_blocks[first / 64];
-    inode.absent_count -= static_cast<uint64_t>(std::popcount(mask & ~word));
-    word |= mask;
-    first = stop;
-  }
+  ForWords(first, std::min(end, EndOf(inode)), [&](uint64_t at, uint64_t mask) NO_THREAD_SAFETY_ANALYSIS {
+    inode.absent_count -= static_cast<uint64_t>(std::popcount(mask & ~inode.present_blocks[at]));
+    inode.present_blocks[at] |= mask;
+  });
 }
 
 void Clear(Inode& inode, uint64_t block) {
@@ -72,14 +77,10 @@ void Clear(Inode& inode, uint64_t block) {
 
 void ClearRange(Inode& inode, uint64_t first, uint64_t end) {
   if (end > EndOf(inode)) inode.present_blocks.resize((end + 63) / 64, kAll);
-  while (first < end) {
-    const uint64_t stop = std::min(end, (first / 64 + 1) * 64);
-    const uint64_t mask = Mask(first % 64, stop - first / 64 * 64);
-    uint64_t& word = inode.present_blocks[first / 64];
-    inode.absent_count += static_cast<uint64_t>(std::popcount(mask & word));
-    word &= ~mask;
-    first = stop;
-  }
+  ForWords(first, end, [&](uint64_t at, uint64_t mask) NO_THREAD_SAFETY_ANALYSIS {
+    inode.absent_count += static_cast<uint64_t>(std::popcount(mask & inode.present_blocks[at]));
+    inode.present_blocks[at] &= ~mask;
+  });
 }
 
 }  // namespace dkfs::presence

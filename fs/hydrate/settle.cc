@@ -98,19 +98,21 @@ Status Hydrator::Impl::DrainComplete() {
       file = complete.front();
       complete.pop_front();
     }
-    Status settled;
-    if (InodeRef ref = inodes->Peek(file)) settled = FillAll(*ref, Haste::kFull, nullptr);
-    if (settled.ok()) settled = Settle(file);
-    if (settled.ok()) continue;
-    if (first.ok()) first = settled;
-    if (settled.IsCorruption()) continue;  // reported block by block
-    LogUnsettled(file, settled);
+    Status settled = FillAndSettle(file, Haste::kFull, nullptr);
+    if (first.ok()) first = std::move(settled);
   }
 }
 
-void Hydrator::Impl::LogUnsettled(FileId file, const Status& why) {
-  Log(LogLevel::kWarn, "settle_failed",
-      {{"file", file.value}, {"error", why.ToString()}, {"hint", "tried again at unmount; see dkfsctl status"}});
+Status Hydrator::Impl::FillAndSettle(FileId file, Haste haste, const std::function<bool()>& cancel) {
+  Status settled;
+  if (InodeRef ref = inodes->Peek(file)) settled = FillAll(*ref, haste, cancel);
+  if (settled.ok()) settled = Settle(file);
+  // Damage is reported block by block; what was cancelled is left to Finish.
+  if (!settled.ok() && !settled.IsCorruption() && settled.code() != ECANCELED) {
+    Log(LogLevel::kWarn, "settle_failed",
+        {{"file", file.value}, {"error", settled.ToString()}, {"hint", "tried again at unmount; see dkfsctl status"}});
+  }
+  return settled;
 }
 
 }  // namespace dkfs

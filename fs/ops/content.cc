@@ -204,16 +204,16 @@ void FileSystem::Impl::NoteWritten(Inode& inode, const BlockSpan& written, const
 Status FileSystem::Impl::WriteAround(Inode& inode, Bytes data, uint64_t offset, BlockSpan* deferred) {
   const int fd = inode.backing.get();
   if (deferred->count > 0) {
-    DKFS_TRY(Fault::Pass("ops.recorded"));
     const uint64_t begin = deferred->first << inode.state.block_shift;
     const uint64_t length = deferred->count << inode.state.block_shift;
-    if (fallocate(fd, 0, static_cast<off_t>(begin), static_cast<off_t>(length)) == 0) {
+    Status room = AllocateRecorded(fd, 0, begin, length);
+    if (room.ok()) {
       const size_t front = begin - offset;
       if (front > 0) DKFS_TRY(WriteBacking(fd, data.first(front), offset));
       const Bytes back = data.subspan(front + length);
       return back.empty() ? Status::Ok() : WriteBacking(fd, back, begin + length);
     }
-    if (errno != EOPNOTSUPP && errno != ENOSYS) return Status::FromErrno("fallocate on the backing file");
+    if (room.code() != EOPNOTSUPP && room.code() != ENOSYS) return room;
     hydrator->RefuseDeferred();
     *deferred = {};
   }

@@ -20,6 +20,9 @@
 
 namespace dkfs {
 
+// fallocate(2) on a backing file, after the record of it.
+Status AllocateRecorded(int fd, int mode, uint64_t offset, uint64_t length);
+
 struct BlockSpan {
   uint64_t first = 0;
   uint64_t count = 0;

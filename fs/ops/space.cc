@@ -14,11 +14,6 @@ Status AllocateBacking(int fd, int mode, uint64_t offset, uint64_t length) {
   return Status::Ok();
 }
 
-Status AllocateRecorded(int fd, int mode, uint64_t offset, uint64_t length) {
-  DKFS_TRY(Fault::Pass("ops.recorded"));
-  return AllocateBacking(fd, mode, offset, length);
-}
-
 // What each allocation does to the attributes, whatever it does to the content. FUSE hands no flag for the set-id bits
 // over; root has CAP_FSETID.
 InodeState Touched(const Caller& caller, const InodeState& state) {
@@ -31,6 +26,11 @@ InodeState Touched(const Caller& caller, const InodeState& state) {
 constexpr size_t kMaxCopy = 1 << 20;  // one record
 
 }  // namespace
+
+Status AllocateRecorded(int fd, int mode, uint64_t offset, uint64_t length) {
+  DKFS_TRY(Fault::Pass("ops.recorded"));
+  return AllocateBacking(fd, mode, offset, length);
+}
 
 Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length) {
   constexpr int kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;

@@ -4,7 +4,8 @@ import json
 
 from figures import Row
 from runner import Paired
-from sides import drop_caches, run
+from dkfs import drop_caches
+from sides import run
 
 MIB = 1 << 20
 # Other bytes in each write, half of which compress away.

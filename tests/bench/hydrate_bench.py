@@ -6,7 +6,8 @@ import time
 
 from figures import Row
 from runner import need_space, opened, say, workplace
-from sides import DkfsSide, drop_caches
+from dkfs import drop_caches
+from sides import DkfsSide
 from postgres import Postgres
 from postgres_bench import fill
 

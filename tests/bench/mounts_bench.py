@@ -6,7 +6,8 @@ import time
 from cost import peak_memory
 from figures import Row
 from runner import need_space, opened, say, workplace
-from sides import BIN, DkfsSide, drop_caches, run
+from dkfs import drop_caches
+from sides import BIN, DkfsSide, run
 
 MIB = 1 << 20
 

@@ -1,6 +1,5 @@
 """The file systems that are compared: each a directory for loads on one disk, opened and closed alike."""
 
-import os
 import shutil
 import signal
 import socket
@@ -16,12 +15,6 @@ from cost import cpu_seconds  # noqa: E402
 from dkfs import BIN, ROOT, Dkfs, is_mounted, run  # noqa: E402
 
 PASSTHROUGH = ROOT / "build" / "deps" / "libexec" / "passthrough_ll"
-
-
-def drop_caches():
-    """Clean pages, names and inodes of the whole machine leave memory; what was written is on the disk before."""
-    os.sync()
-    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 class Side:

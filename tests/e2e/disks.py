@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from dkfs import run
+from dkfs import Dkfs, run
 
 
 @contextmanager
@@ -17,3 +17,16 @@ def small_disk(base, name, mib):
         yield point
     finally:
         run("umount", "-l", point, check=False)
+
+
+@contextmanager
+def dir_on_small_disk(base, mib=64):
+    """A dkfs, not mounted yet, whose DIR is on a disk of its own; its store is beside it in `base`."""
+    with small_disk(base, "disk", mib) as disk:
+        made = Dkfs(base)
+        made.dir = disk / "data"
+        made.dir.mkdir()
+        try:
+            yield made
+        finally:
+            made.close()

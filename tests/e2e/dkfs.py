@@ -54,6 +54,12 @@ def wait_until(condition, message, limit=PATIENCE):
     return found
 
 
+def drop_caches():
+    """Clean pages, names and inodes of the whole machine leave memory; what was written is on the disk before."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
 def next_tick():
     """Until what happens now has another ctime than what happened before, where the kernel's times go in ticks."""
     now = time.time_ns()

@@ -1,4 +1,4 @@
-"""Long appends that reach the backing directory later: readable, recorded, and there after all, whatever comes between."""
+"""Long writes that reach the backing directory later: readable, recorded, and there after all, whatever comes between."""
 
 import errno
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from disks import small_disk
-from dkfs import Dkfs, assert_same, run, tree, wait_until
+from disks import dir_on_small_disk
+from dkfs import assert_same, drop_caches, run, tree, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent / "posix"))
 from test_exerciser import Exerciser  # noqa: E402
@@ -39,10 +39,6 @@ def mount_patiently(fs, ms, *options):
 def filled(fs):
     """Once nothing is deferred, and the files have their names again."""
     wait_until(lambda: deferred(fs) == 0, lambda: f"still deferred: {fs.status()['hydration']}")
-
-
-def drop_caches():
-    Path("/proc/sys/vm/drop_caches").write_text("3")
 
 
 @pytest.fixture
@@ -199,27 +195,21 @@ def test_a_file_holds_what_was_put_there_with_every_append_deferred(fs, seed, di
 
 
 def test_a_full_disk_is_told_by_the_write_not_later(base):
-    with small_disk(base, "disk", 64) as disk:
-        made = Dkfs(base)
-        made.dir = disk / "data"
-        made.dir.mkdir()
-        try:
-            mount_patiently(made, 3000)
-            done = 0
-            with open(made.dir / "f", "wb", buffering=0) as f:
-                with pytest.raises(OSError) as full:
-                    while True:
-                        done += f.write(os.urandom(MIB))
-            assert full.value.errno == errno.ENOSPC
-            assert done > 32 * MIB and deferred(made) > 0
-            filled(made)
-            assert made.status()["hydration"]["blocks_damaged"] == 0
-            drop_caches()
-            assert len((made.dir / "f").read_bytes()) == done
-            made.unmount()
-            assert (made.dir / "f").stat().st_size == done
-        finally:
-            made.close()
+    with dir_on_small_disk(base) as made:
+        mount_patiently(made, 3000)
+        done = 0
+        with open(made.dir / "f", "wb", buffering=0) as f:
+            with pytest.raises(OSError) as full:
+                while True:
+                    done += f.write(os.urandom(MIB))
+        assert full.value.errno == errno.ENOSPC
+        assert done > 32 * MIB and deferred(made) > 0
+        filled(made)
+        assert made.status()["hydration"]["blocks_damaged"] == 0
+        drop_caches()
+        assert len((made.dir / "f").read_bytes()) == done
+        made.unmount()
+        assert (made.dir / "f").stat().st_size == done
 
 
 def test_reads_and_writes_race_with_the_filling(fs):

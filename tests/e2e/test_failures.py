@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from disks import small_disk
+from disks import dir_on_small_disk, small_disk
 from dkfs import Dkfs, assert_same, run, tree, wait_until
 
 
@@ -56,52 +56,40 @@ def test_store_disk_full_and_space_returns(base):
 
 
 def test_backing_disk_full(base):
-    with small_disk(base, "disk", 64) as disk:
-        made = Dkfs(base)
-        made.dir = disk / "data"
-        made.dir.mkdir()
-        try:
-            made.mount()
-            (made.dir / "keep").write_bytes(b"k" * 100_000)
-            code, synced = write_until_error(made.dir / "fill")
-            assert code == errno.ENOSPC
-            with open(made.dir / "fill", "rb") as f:
-                assert len(f.read()) >= synced
-            os.unlink(made.dir / "fill")
-            made.wait_released()
-            (made.dir / "again").write_bytes(b"a" * 200_000)
-            assert (made.dir / "again").read_bytes() == b"a" * 200_000
-            want = tree(made.dir)
-            made.kill()
-            made.lose_dir()
-            made.mount()
-            assert_same(tree(made.dir), want)
-        finally:
-            made.close()
+    with dir_on_small_disk(base) as made:
+        made.mount()
+        (made.dir / "keep").write_bytes(b"k" * 100_000)
+        code, synced = write_until_error(made.dir / "fill")
+        assert code == errno.ENOSPC
+        with open(made.dir / "fill", "rb") as f:
+            assert len(f.read()) >= synced
+        os.unlink(made.dir / "fill")
+        made.wait_released()
+        (made.dir / "again").write_bytes(b"a" * 200_000)
+        assert (made.dir / "again").read_bytes() == b"a" * 200_000
+        want = tree(made.dir)
+        made.kill()
+        made.lose_dir()
+        made.mount()
+        assert_same(tree(made.dir), want)
 
 
 def test_backing_read_only(base):
-    with small_disk(base, "disk", 64) as disk:
-        made = Dkfs(base)
-        made.dir = disk / "data"
-        made.dir.mkdir()
-        try:
-            made.mount()
-            (made.dir / "f").write_text("before")
-            run("sync")
-            # Refused while a file is open for writing, and dkfs may just be closing one.
-            wait_until(lambda: run("mount", "-o", "remount,ro", disk, check=False).returncode == 0, "still in use")
-            for attempt in (lambda: (made.dir / "g").write_text("x"), lambda: (made.dir / "f").write_text("after"),
-                            lambda: os.unlink(made.dir / "f")):
-                with pytest.raises(OSError) as e:
-                    attempt()
-                assert e.value.errno in (errno.EROFS, errno.EIO)
-            assert (made.dir / "f").read_text() == "before"
-            run("mount", "-o", "remount,rw", disk)
-            (made.dir / "f").write_text("after")
-            assert (made.dir / "f").read_text() == "after"
-        finally:
-            made.close()
+    with dir_on_small_disk(base) as made:
+        made.mount()
+        (made.dir / "f").write_text("before")
+        run("sync")
+        # Refused while a file is open for writing, and dkfs may just be closing one.
+        wait_until(lambda: run("mount", "-o", "remount,ro", made.dir.parent, check=False).returncode == 0, "still in use")
+        for attempt in (lambda: (made.dir / "g").write_text("x"), lambda: (made.dir / "f").write_text("after"),
+                        lambda: os.unlink(made.dir / "f")):
+            with pytest.raises(OSError) as e:
+                attempt()
+            assert e.value.errno in (errno.EROFS, errno.EIO)
+        assert (made.dir / "f").read_text() == "before"
+        run("mount", "-o", "remount,rw", made.dir.parent)
+        (made.dir / "f").write_text("after")
+        assert (made.dir / "f").read_text() == "after"
 
 
 @pytest.mark.parametrize("point", ["journal.append=EIO@20+", "journal.sync=EIO@5+"])
