@@ -31,7 +31,7 @@ void Hydrator::MarkPresent(Inode& inode, uint64_t first, uint64_t count) {
   impl_->NoteComplete(inode);
 }
 
-void Hydrator::MarkAbsent(Inode& inode, uint64_t block) {
+void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
   if (inode.presence == Presence::kPresent) {
     presence::Begin(inode, presence::BlocksOf(inode.state), false);
     impl_->inodes->ForgetPresent(inode.id);
@@ -39,7 +39,7 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t block) {
     if (linked.ok()) linked = impl_->backing->LinkFd(inode.backing.get(), Backing::PartialPath(inode.id));
     linked.Ignore("its names lead to it as well");
   }
-  presence::Clear(inode, block);
+  presence::ClearRange(inode, first, first + count);
   MutexLock l(impl_->mutex);
   impl_->complete.push_back(inode.id);
   impl_->wake.SignalAll();

@@ -69,12 +69,6 @@ void Set(Inode& inode, uint64_t first, uint64_t end) {
   });
 }
 
-void Clear(Inode& inode, uint64_t block) {
-  if (block >= EndOf(inode) || !Has(inode, block)) return;
-  inode.present_blocks[block / 64] &= ~(uint64_t{1} << (block % 64));
-  ++inode.absent_count;
-}
-
 void ClearRange(Inode& inode, uint64_t first, uint64_t end) {
   if (end > EndOf(inode)) inode.present_blocks.resize((end + 63) / 64, kAll);
   ForWords(first, end, [&](uint64_t at, uint64_t mask) NO_THREAD_SAFETY_ANALYSIS {

@@ -18,7 +18,6 @@ uint64_t NextAbsent(const Inode& inode, uint64_t from, uint64_t end) REQUIRES_SH
 // First present block of [from, end), or `end`.
 uint64_t NextPresent(const Inode& inode, uint64_t from, uint64_t end) REQUIRES_SHARED(inode.lock);
 void Set(Inode& inode, uint64_t first, uint64_t end) REQUIRES(inode.lock);
-void Clear(Inode& inode, uint64_t block) REQUIRES(inode.lock);
 // [first, end) is absent from now on; the bitmap grows to hold it.
 void ClearRange(Inode& inode, uint64_t first, uint64_t end) REQUIRES(inode.lock);
 

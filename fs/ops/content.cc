@@ -275,10 +275,8 @@ Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t l
     Status::FromErrno("cut the backing file").Ignore("reads are bounded by the recorded size");
   }
   const BlockSpan span = SpanOf(inode.state, offset, length);
-  for (uint64_t i = 0; i < span.count; ++i) {
-    if ((span.first + i) << inode.state.block_shift >= inode.state.size) break;
-    hydrator->MarkAbsent(inode, span.first + i);
-  }
+  const uint64_t end = std::min(span.first + span.count, SpanOf(inode.state, 0, inode.state.size).count);
+  if (span.first < end) hydrator->MarkAbsent(inode, span.first, end - span.first);
   return error;
 }
 

@@ -475,7 +475,7 @@ TEST_F(HydratorTest, FailedWriteTurnsThePresentFilePartialUntilRepaired) {
     ExclusiveLock l(ref->lock);
     ASSERT_TRUE(m_->hydrator->Prepare(*ref, "one").ok());
     EXPECT_TRUE(Hydrator::IsPresent(*ref, 0, 100));
-    m_->hydrator->MarkAbsent(*ref, 2);
+    m_->hydrator->MarkAbsent(*ref, 2, 1);
     EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 3));
     EXPECT_TRUE(Hydrator::IsPresent(*ref, 3, 100));
     ASSERT_EQ(::pwrite(ref->backing.get(), "torn", 4, 2 * 4096), 4);
@@ -483,6 +483,27 @@ TEST_F(HydratorTest, FailedWriteTurnsThePresentFilePartialUntilRepaired) {
   EXPECT_EQ(*m_->Read("one", 8192, 4), m_->tree["one"].content.substr(8192, 4));
   ref.reset();
   FinishAndExpect();
+}
+
+TEST_F(HydratorTest, FailedWriteToABlockThatWasAppendedWhilePartialIsRepairedToo) {
+  m_->MakeFile("f", Filled(100 * 4096, 'f'));
+  m_->Start(false);
+  InodeRef ref = m_->Get("f");
+  {
+    SharedLock t(m_->tree_lock);
+    ExclusiveLock l(ref->lock);
+    ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
+    presence::Begin(*ref, 4, true);  // as if it had been shorter when it became partial
+    presence::Set(*ref, 0, 2);
+    m_->hydrator->MarkAbsent(*ref, 97, 2);
+    EXPECT_EQ(ref->absent_count, 4u);
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 4, 93));
+    EXPECT_FALSE(Hydrator::IsPresent(*ref, 97, 1));
+    EXPECT_FALSE(Hydrator::IsPresent(*ref, 98, 1));
+    EXPECT_TRUE(Hydrator::IsPresent(*ref, 99, 1));
+    ASSERT_EQ(::pwrite(ref->backing.get(), "torn", 4, 97 * 4096), 4);
+  }
+  EXPECT_EQ(*m_->Read("f", 97 * 4096, 4), m_->tree["f"].content.substr(97 * 4096, 4));
 }
 
 TEST_F(HydratorTest, MarksFollowWritesAndTruncates) {
