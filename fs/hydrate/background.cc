@@ -98,15 +98,14 @@ Status Hydrator::Impl::HydrateExtent(const HotExtent& extent, HotPart* part) {
 }
 
 void Hydrator::Impl::Warm(HotPart* part, FileId file, uint64_t offset, uint64_t bytes) {
-  if (!part->warms) return;
-  if (part->warmer == nullptr && options.start_warmer) part->warmer = options.start_warmer();
-  part->warms = part->warmer != nullptr;
+  if (!part->warmer) part->warmer = options.start_warmer ? options.start_warmer() : nullptr;
+  if (*part->warmer == nullptr) return;
   if (part->file != file) {
     auto path = store->PathOf(file);
     part->file = file;
     part->path = path.ok() ? std::move(*path) : "";
   }
-  if (part->warms && !part->path.empty()) part->warmer->Warm(part->path, offset, bytes);
+  if (!part->path.empty()) (*part->warmer)->Warm(part->path, offset, bytes);
 }
 
 std::vector<Hydrator::Impl::BlockRange> Hydrator::Impl::HotBlocks(const HotExtent& extent, uint8_t block_shift) {

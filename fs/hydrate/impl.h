@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <deque>
+#include <optional>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -125,9 +126,8 @@ class Hydrator::Impl {
   Result<bool> OpenContent(Inode& inode) EXCLUDES(tree, mutex);
   // What the part that comes first keeps from extent to extent.
   struct HotPart {
-    bool warms = true;               // until it could not be started
-    std::unique_ptr<Warmer> warmer;  // null until there is something for it
-    FileId file;                     // of `path`
+    std::optional<std::unique_ptr<Warmer>> warmer;  // started when there is something for it; null: none to be had
+    FileId file;                                    // of `path`
     std::string path;
   };
   // The extents that come first: those at most 16 times colder than the hottest. Restoring the others in the order

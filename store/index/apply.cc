@@ -35,8 +35,7 @@ Status Index::Apply(Seq through) {
   return Status::Ok();
 }
 
-std::shared_ptr<Index::Chunk> Index::Take() {
-  auto chunk = std::make_shared<Chunk>();
+void Index::Take(Chunk* chunk) {
   uint64_t bytes = 0;
   MutexLock lock(queue_mutex_);
   while (!queue_.empty() && bytes < kChunkBytes) {
@@ -45,35 +44,35 @@ std::shared_ptr<Index::Chunk> Index::Take() {
     queue_.pop_front();
   }
   applying_ = chunk;
-  return chunk;
 }
 
-void Index::PutBack() {
+void Index::PutBack(Chunk* chunk) {
   MutexLock lock(queue_mutex_);
-  while (!applying_->empty()) {
-    queue_.push_front(std::move(applying_->back()));
-    applying_->pop_back();
+  applying_ = nullptr;
+  while (!chunk->empty()) {
+    queue_.push_front(std::move(chunk->back()));
+    chunk->pop_back();
   }
-  applying_.reset();
 }
 
 Status Index::ApplyChunk() {
   DKFS_TRY(Fault::Pass("index.apply"));
-  const std::shared_ptr<Chunk> chunk = Take();  // freed when this returns, outside the queue's mutex
+  Chunk chunk;  // freed when this returns, outside the queue's mutex
+  Take(&chunk);
   const TimeSpec last_time = last_time_;
-  Status status = ApplyRecords(*chunk);
+  Status status = ApplyRecords(chunk);
   if (!status.ok()) {
     last_time_ = last_time;
-    PutBack();
+    PutBack(&chunk);
     return status;
   }
   {
     MutexLock lock(queue_mutex_);
-    applying_.reset();
+    applying_ = nullptr;
   }
   uint64_t bytes = 0;
   Seq last = applied();
-  for (const Queued& record : *chunk) {
+  for (const Queued& record : chunk) {
     bytes += record.bytes;
     last = std::max(last, record.at.seq);
     pending_.Remove(record.items, record.at.kind == SegmentKind::kPack);
@@ -82,7 +81,7 @@ Status Index::ApplyChunk() {
   }
   queued_bytes_ -= bytes;
   applied_.store(last.value, std::memory_order_release);
-  applied_records_.fetch_add(chunk->size(), std::memory_order_release);
+  applied_records_.fetch_add(chunk.size(), std::memory_order_release);
   return Status::Ok();
 }
 

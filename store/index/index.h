@@ -124,8 +124,8 @@ class Index {
   Status Fresh();  // applies what is queued
   Status Apply(Seq through) EXCLUDES(apply_mutex_, queue_mutex_);
   Status ApplyChunk() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
-  std::shared_ptr<Chunk> Take() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
-  void PutBack() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
+  void Take(Chunk* chunk) REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
+  void PutBack(Chunk* chunk) REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
   // What the newest record that is not applied yet says of the name (child 0: it ended); nullopt: none says anything.
   // EAGAIN: there is too much to look at, or a record whose meaning its items do not tell.
   Result<std::optional<NameValue>> QueuedName(FileId parent, std::string_view name) EXCLUDES(queue_mutex_);
@@ -153,7 +153,7 @@ class Index {
   TimeSpec last_time_ GUARDED_BY(apply_mutex_);        // of that record
   bool dirty_ GUARDED_BY(apply_mutex_) = false;        // something was written since the last flush began
   Chunk queue_ GUARDED_BY(queue_mutex_);
-  std::shared_ptr<Chunk> applying_ GUARDED_BY(queue_mutex_);  // taken from the queue; not changed while it is here
+  const Chunk* applying_ GUARDED_BY(queue_mutex_) = nullptr;  // taken from the queue; not changed while it is here
   Pending pending_;                                           // of the queue, and of what is just being applied
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty

@@ -46,7 +46,7 @@ constexpr size_t kMostItemsLookedAt = 2000;  // some 10 us, in which nobody can 
 Result<std::optional<NameValue>> Index::QueuedName(FileId parent, std::string_view name) {
   size_t left = kMostItemsLookedAt;
   MutexLock lock(queue_mutex_);
-  for (const Chunk* chunk : {static_cast<const Chunk*>(&queue_), static_cast<const Chunk*>(applying_.get())}) {
+  for (const Chunk* chunk : {static_cast<const Chunk*>(&queue_), applying_}) {
     if (chunk == nullptr) continue;
     for (auto record = chunk->rbegin(); record != chunk->rend(); ++record) {
       if (record->items.size() > left || record->at.kind == SegmentKind::kPack || HoldsVoid(record->items)) {
