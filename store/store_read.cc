@@ -9,18 +9,6 @@ namespace {
 
 constexpr int kMaxPathDepth = 4096;
 
-// Names an inode's entry, as its link row does not hold the name.
-Result<std::string> NameOf(Index* index, const Index::LinkRow& link, Seq at) {
-  std::string name;
-  Status listed =
-      index->Entries(link.parent, EntryId{link.entry.value - 1}, at, [&](EntryId entry, const EntryValue& value) {
-        if (entry == link.entry) name = value.name;
-        return false;
-      });
-  if (!listed.ok()) return listed;
-  return name.empty() ? Result<std::string>(Status::Error(ENOENT)) : Result<std::string>(std::move(name));
-}
-
 }  // namespace
 
 Result<InodeState> Store::GetInode(FileId file, Seq at) { return impl_->index->Inode(file, at); }
@@ -43,12 +31,10 @@ Result<std::vector<Store::LinkName>> Store::Links(FileId child, Seq at) {
   DKFS_TRY_ASSIGN(std::vector<Index::LinkRow> rows, impl_->index->Links(child, at));
   std::vector<LinkName> links;
   for (const Index::LinkRow& row : rows) {
-    Result<std::string> name = NameOf(impl_->index, row, at);
-    if (!name.ok()) {
-      if (name.status().IsNotFound()) continue;  // it ended meanwhile: not a name any more
-      return name.status();
-    }
-    links.push_back({row.parent, row.entry, std::move(name).value()});
+    Result<EntryValue> entry = impl_->index->Entry(row.parent, row.entry, at);  // the link row does not hold the name
+    if (entry.status().IsNotFound()) continue;  // it ended meanwhile: not a name any more
+    DKFS_TRY(entry.status());
+    links.push_back({row.parent, row.entry, std::move(entry->name)});
   }
   return links;
 }

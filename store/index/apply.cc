@@ -91,7 +91,18 @@ Status Index::ApplyRecords(const Chunk& chunk) {
     DKFS_TRY(ApplyRecord(record, &batch));
     if (batch.bytes() > kBatchBytes) DKFS_TRY(WriteOut(&batch));
   }
-  return WriteOut(&batch);
+  DKFS_TRY(WriteOut(&batch));
+  for (const Queued& record : chunk) NoteEnded(record);
+  return Status::Ok();
+}
+
+void Index::NoteEnded(const Queued& record) {
+  bool back = record.at.kind == SegmentKind::kPack;  // entries of former records may come back
+  for (const Item& item : record.items) {
+    back = back || std::holds_alternative<VoidItem>(item.body);
+    if (IsNameTombstone(item)) dead_.Ended(std::get<NameItem>(item.body).parent);
+  }
+  if (back) dead_.Forget();
 }
 
 Status Index::WriteOut(KvBatch* batch) {

@@ -28,6 +28,7 @@
 #include "store/base/status.h"
 #include "store/format/item.h"
 #include "store/format/keys.h"
+#include "store/index/dead_entries.h"
 #include "store/index/pending.h"
 #include "store/index/versions.h"
 #include "store/journal/journal.h"
@@ -74,6 +75,9 @@ class Index {
   Result<NameValue> Name(FileId parent, std::string_view name, Seq at);
   // Live entries of `parent` after `after`, in EntryId order, until the callback returns false.
   Status Entries(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
+  Result<EntryValue> Entry(FileId parent, EntryId entry, Seq at);
+  // Lists directories of which many entries have ended since, so that nobody who waits has to walk these.
+  Status FindDeadEntries();
   // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
   struct LinkRow {
     FileId parent;
@@ -131,6 +135,7 @@ class Index {
   Result<std::optional<NameValue>> QueuedName(FileId parent, std::string_view name) EXCLUDES(queue_mutex_);
   Status ApplyRecords(const Chunk& chunk) REQUIRES(apply_mutex_);
   Status ApplyRecord(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
+  void NoteEnded(const Queued& record);  // once its rows are there
   void ApplyMoment(const Appended& at, KvBatch* batch) REQUIRES(apply_mutex_);
   Status ApplyPackedNames(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
   Status WriteOut(KvBatch* batch) REQUIRES(apply_mutex_);
@@ -154,7 +159,8 @@ class Index {
   bool dirty_ GUARDED_BY(apply_mutex_) = false;        // something was written since the last flush began
   Chunk queue_ GUARDED_BY(queue_mutex_);
   const Chunk* applying_ GUARDED_BY(queue_mutex_) = nullptr;  // taken from the queue; not changed while it is here
-  Pending pending_;                                           // of the queue, and of what is just being applied
+  DeadEntries dead_;
+  Pending pending_;  // of the queue, and of what is just being applied
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty
   std::atomic<uint64_t> queued_bytes_{0};

@@ -20,6 +20,7 @@ Result<EntryValue> EntryAt(const Kv& kv, FileId parent, EntryId entry, Seq at) {
   DKFS_TRY(NewestVersion(kv, Family::kEntry, EntryThing(parent, entry), at, &seq, &value));
   EntryValue decoded;
   DKFS_TRY(values::Decode(AsBytes(value), &decoded));
+  if (!decoded.child) return Status::Error(ENOENT);
   return decoded;
 }
 
@@ -38,6 +39,26 @@ bool HoldsVoid(const std::vector<Item>& items) {
   return std::any_of(items.begin(), items.end(),
                      [](const Item& item) { return std::holds_alternative<VoidItem>(item.body); });
 }
+
+// The runs of dead entries that a listing passes.
+class DeadRuns {
+ public:
+  void Dead(const DeadEntries::Range& range, size_t entries) {
+    if (length_ == 0) run_ = range;
+    run_.last = range.last;
+    length_ += entries;
+  }
+  void Alive() {
+    if (length_ >= DeadEntries::kLeastRun) found_.push_back(run_);
+    length_ = 0;
+  }
+  const std::vector<DeadEntries::Range>& found() const { return found_; }
+
+ private:
+  DeadEntries::Range run_{};
+  size_t length_ = 0;
+  std::vector<DeadEntries::Range> found_;
+};
 
 constexpr size_t kMostItemsLookedAt = 2000;  // some 10 us, in which nobody can append
 
@@ -80,13 +101,51 @@ Status Index::Entries(FileId parent, EntryId after, Seq at,
                       const std::function<bool(EntryId, const EntryValue&)>& each) {
   DKFS_TRY(Fresh());
   if (after.value == UINT64_MAX) return Status::Ok();
-  return EachNewest(*kv_, Family::kEntry, EntryThing(parent, EntryId{after.value + 1}), PrefixEnd(keys::OfFile(parent)),
-                    at, [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
-                      EntryValue entry;
-                      DKFS_TRY(values::Decode(AsBytes(value), &entry));
-                      if (thing.size() != 2 * sizeof(uint64_t)) return Status::Corruption("index: entry key");
-                      return !entry.child || each(EntryId{LoadBe<uint64_t>(thing.data() + sizeof(uint64_t))}, entry);
-                    });
+  const DeadEntries::Known known = at == kLatest ? dead_.Of(parent) : DeadEntries::Known();
+  DeadRuns runs;
+  bool stopped = false;
+  const auto walk = [&](uint64_t from, const std::string& end) {
+    return EachNewest(*kv_, Family::kEntry, EntryThing(parent, EntryId{from}), end, at,
+                      [&](std::string_view thing, Seq, std::string_view value) -> Result<bool> {
+                        EntryValue entry;
+                        DKFS_TRY(values::Decode(AsBytes(value), &entry));
+                        if (thing.size() != 2 * sizeof(uint64_t)) return Status::Corruption("index: entry key");
+                        const uint64_t id = LoadBe<uint64_t>(thing.data() + sizeof(uint64_t));
+                        if (!entry.child) {
+                          runs.Dead({id, id}, 1);
+                          return true;
+                        }
+                        runs.Alive();
+                        stopped = !each(EntryId{id}, entry);
+                        return !stopped;
+                      });
+  };
+  uint64_t from = after.value + 1;
+  for (const DeadEntries::Range& dead : known.ranges) {
+    if (dead.last < from) continue;
+    if (dead.first > from) DKFS_TRY(walk(from, EntryThing(parent, EntryId{dead.first})));
+    if (stopped) break;
+    runs.Dead(dead, DeadEntries::kLeastRun);
+    from = dead.last + 1;
+  }
+  if (!stopped) DKFS_TRY(walk(from, PrefixEnd(keys::OfFile(parent))));
+  runs.Alive();
+  if (at == kLatest && runs.found() != known.ranges) dead_.Found(parent, known, runs.found());
+  return Status::Ok();
+}
+
+Result<EntryValue> Index::Entry(FileId parent, EntryId entry, Seq at) {
+  DKFS_TRY(Fresh());
+  return EntryAt(*kv_, parent, entry, at);
+}
+
+Status Index::FindDeadEntries() {
+  for (const FileId dir : dead_.TakeDue()) {
+    uint64_t alive = 0;
+    DKFS_TRY(Entries(dir, EntryId{}, kLatest, [&](EntryId, const EntryValue&) { return ++alive > 0; }));
+    dead_.Listed(dir, alive);
+  }
+  return Status::Ok();
 }
 
 Result<std::vector<Index::LinkRow>> Index::Links(FileId child, Seq at) {
