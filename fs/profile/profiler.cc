@@ -19,6 +19,8 @@ hotness_file Since(const hotness_file& now, const hotness_file& last) {
 constexpr uint64_t kTrialEvery = 8 << 20;  // bytes written; twice as much after each trial
 constexpr double kIncompressible = 0.9;    // in every way: more than this is left
 
+constexpr double kNewTrialWeight = 0.3;  // beside those before
+
 constexpr size_t kForgottenShare = 8;  // one in so many, when there are too many
 
 constexpr uint64_t kFewWrites = 8;  // fewer say little of how a file is written
@@ -28,7 +30,9 @@ uint64_t Grown(uint64_t now, uint64_t last) { return now < last ? now : now - la
 }  // namespace
 
 Profiler::Profiler(const ProfilerOptions& options)
-    : options_(options), bandits_(kWriteContexts, Bandit(LayoutChoices().size(), options.bandit)) {}
+    : options_(options),
+      bandits_(kWriteContexts, Bandit(LayoutChoices().size(), options.bandit)),
+      usual_(kWriteContexts) {}
 
 void Profiler::Look(FileId id, const hotness_file& counts, uint64_t pages, uint64_t rewritten, Time now) {
   if (!files_.contains(id) && files_.size() >= options_.most_files) ForgetColdest(now);
@@ -122,10 +126,31 @@ void Profiler::SetTrial(FileId id, const PackingTrial& trial) {
   if (it == files_.end()) return;
   File& file = it->second;
   file.trial = trial;
+  Complete(file.context, &*file.trial);
   file.written_at_trial = file.last.bytes;
   double smallest = 1;
-  for (const auto& way : trial.ways) smallest = way.share < 0 ? smallest : std::min(smallest, way.share);
+  for (const auto& way : file.trial->ways) smallest = way.share < 0 ? smallest : std::min(smallest, way.share);
   file.context.packed = smallest > kIncompressible;
+}
+
+void Profiler::Complete(const WriteContext& context, PackingTrial* trial) {
+  const double first = trial->ways[0].share;
+  if (first <= 0) return;
+  for (size_t i = 1; i < kPackings.size(); ++i) {
+    if (kPackings[i].long_frames) continue;  // only streams have them
+    PackingTrial::Way& way = trial->ways[i];
+    PackingTrial::Way& here = usual_[context.index()].ways[i];
+    PackingTrial::Way& anywhere = usual_of_all_.ways[i];
+    if (way.share >= 0) {
+      for (PackingTrial::Way* usual : {&here, &anywhere}) {
+        const double weight = usual->share < 0 ? 1 : kNewTrialWeight;
+        usual->share += weight * (way.share / first - usual->share);
+        usual->ns_for_byte += weight * (way.ns_for_byte - usual->ns_for_byte);
+      }
+    } else if (const PackingTrial::Way& usual = here.share >= 0 ? here : anywhere; usual.share >= 0) {
+      way = {std::min(1.0, first * usual.share), usual.ns_for_byte};
+    }
+  }
 }
 
 Profiler::Beginning Profiler::BeginningFor(const WriteContext& context) const {

@@ -142,12 +142,18 @@ class Profiler {
   static size_t PackedAsNow(const Bandit& bandit, size_t best, size_t now, double margin);
   static uint64_t AllowedFor(const File& file);  // layouts, a bit each
   void ForgetColdest(Time now);
+  // A way that was not tried this time does as it usually does beside the first one. Left out, it would be judged by
+  // other files than those it is compared with.
+  void Complete(const WriteContext& context, PackingTrial* trial);
   Bandit& BanditOf(const WriteContext& context) { return bandits_[context.index()]; }
   const Bandit& BanditOf(const WriteContext& context) const { return bandits_[context.index()]; }
 
   const ProfilerOptions options_;
   std::vector<Bandit> bandits_;  // by context
-  std::vector<bool> explored_;   // by context: some file tries a layout for it; only while deciding
+  // Share of each way beside that of the first one, and its CPU for a byte; by context, and of all.
+  std::vector<PackingTrial> usual_;
+  PackingTrial usual_of_all_;
+  std::vector<bool> explored_;  // by context: some file tries a layout for it; only while deciding
   std::unordered_map<FileId, File> files_;
 };
 
