@@ -6,7 +6,6 @@
 // ids. Only a void brings an entry back; then all is forgotten. It is kept in memory alone.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
