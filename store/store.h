@@ -133,11 +133,6 @@ class Store {
   Result<NameValue> Lookup(FileId parent, std::string_view name, Seq at = kLatest);
   Status List(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
   Result<bool> IsEmptyDir(FileId dir, Seq at = kLatest);
-  struct LinkName {
-    FileId parent;
-    EntryId entry;
-    std::string name;
-  };
   Result<std::vector<LinkName>> Links(FileId child, Seq at = kLatest);
   // One path from the root ("a/b/c", "" for the root) for messages and backing files; ENOENT when unreachable.
   Result<std::string> PathOf(FileId file, Seq at = kLatest);

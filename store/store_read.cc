@@ -27,17 +27,7 @@ Result<bool> Store::IsEmptyDir(FileId dir, Seq at) {
   return empty;
 }
 
-Result<std::vector<Store::LinkName>> Store::Links(FileId child, Seq at) {
-  DKFS_TRY_ASSIGN(std::vector<Index::LinkRow> rows, impl_->index->Links(child, at));
-  std::vector<LinkName> links;
-  for (const Index::LinkRow& row : rows) {
-    Result<EntryValue> entry = impl_->index->Entry(row.parent, row.entry, at);  // the link row does not hold the name
-    if (entry.status().IsNotFound()) continue;  // it ended meanwhile: not a name any more
-    DKFS_TRY(entry.status());
-    links.push_back({row.parent, row.entry, std::move(entry->name)});
-  }
-  return links;
-}
+Result<std::vector<LinkName>> Store::Links(FileId child, Seq at) { return impl_->index->Links(child, at); }
 
 Result<std::string> Store::PathOf(FileId file, Seq at) {
   std::string path;

@@ -41,9 +41,9 @@ Result<UniqueFd> OpenRegular(Backing& backing, const std::string& path) {
 }  // namespace
 
 Result<std::vector<Hydrator::Impl::Link>> Hydrator::Impl::LinksOf(FileId file) {
-  DKFS_TRY_ASSIGN(const std::vector<Store::LinkName> names, store->Links(file));
+  DKFS_TRY_ASSIGN(const std::vector<LinkName> names, store->Links(file));
   std::vector<Link> links;
-  for (const Store::LinkName& name : names) {
+  for (const LinkName& name : names) {
     DKFS_TRY_ASSIGN(std::string path, store->PathOf(name.parent));
     links.push_back({name.parent, path.empty() ? name.name : path + "/" + name.name});
   }

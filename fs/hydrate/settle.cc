@@ -13,12 +13,12 @@
 namespace dkfs {
 
 Status Hydrator::Impl::PrepareParents(FileId file) {
-  std::vector<Store::LinkName> names;
+  std::vector<LinkName> names;
   {
     SharedLock t(tree);
     DKFS_TRY_ASSIGN(names, store->Links(file));
   }
-  for (const Store::LinkName& name : names) {
+  for (const LinkName& name : names) {
     if (!KnownPresent(name.parent)) DKFS_TRY(PrepareDirectoryOf(name.parent));
   }
   return Status::Ok();

@@ -22,7 +22,7 @@ Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
   if (name == ".") return fs.LookupSelf(parent);
   if (name == "..") {
     if (parent == kRootFile) return fs.LookupSelf(parent);
-    DKFS_TRY_ASSIGN(const std::vector<Store::LinkName> links, fs.store->Links(parent));
+    DKFS_TRY_ASSIGN(const std::vector<LinkName> links, fs.store->Links(parent));
     return links.empty() ? Status::Error(ENOENT) : fs.LookupSelf(links.front().parent);
   }
   DKFS_TRY_ASSIGN(InodeRef dir, fs.Get(parent));

@@ -34,7 +34,7 @@ Status CheckTypes(bool child_dir, bool victim_dir) {
 Result<bool> FileSystem::Impl::IsBelow(FileId dir, FileId ancestor) {
   for (FileId at = dir; at != kRootFile;) {
     if (at == ancestor) return true;
-    DKFS_TRY_ASSIGN(const std::vector<Store::LinkName> links, store->Links(at));
+    DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store->Links(at));
     if (links.empty()) return Status::Error(ENOENT);
     at = links.front().parent;
   }

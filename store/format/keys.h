@@ -133,6 +133,11 @@ struct EntryValue {
   uint8_t type = 0;
   std::string name;
 };
+struct LinkName {  // one of an inode's names
+  FileId parent;
+  EntryId entry;
+  std::string name;
+};
 struct MomentValue {
   TimeSpec time;
   SegmentId segment;

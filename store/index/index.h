@@ -75,15 +75,10 @@ class Index {
   Result<NameValue> Name(FileId parent, std::string_view name, Seq at);
   // Live entries of `parent` after `after`, in EntryId order, until the callback returns false.
   Status Entries(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
-  Result<EntryValue> Entry(FileId parent, EntryId entry, Seq at);
   // Lists directories of which many entries have ended since, so that nobody who waits has to walk these.
   Status FindDeadEntries();
   // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
-  struct LinkRow {
-    FileId parent;
-    EntryId entry;
-  };
-  Result<std::vector<LinkRow>> Links(FileId child, Seq at);
+  Result<std::vector<LinkName>> Links(FileId child, Seq at);
   Result<std::string> Xattr(FileId file, std::string_view name, Seq at);
   Result<std::vector<std::pair<std::string, std::string>>> Xattrs(FileId file, Seq at);
   // The newest version of the block at or before `at`, and its Seq. ENOENT when there is none.

@@ -134,11 +134,6 @@ Status Index::Entries(FileId parent, EntryId after, Seq at,
   return Status::Ok();
 }
 
-Result<EntryValue> Index::Entry(FileId parent, EntryId entry, Seq at) {
-  DKFS_TRY(Fresh());
-  return EntryAt(*kv_, parent, entry, at);
-}
-
 Status Index::FindDeadEntries() {
   for (const FileId dir : dead_.TakeDue()) {
     uint64_t alive = 0;
@@ -148,9 +143,9 @@ Status Index::FindDeadEntries() {
   return Status::Ok();
 }
 
-Result<std::vector<Index::LinkRow>> Index::Links(FileId child, Seq at) {
+Result<std::vector<LinkName>> Index::Links(FileId child, Seq at) {
   DKFS_TRY(Fresh());
-  std::vector<LinkRow> links;
+  std::vector<LinkName> links;
   const std::string prefix = keys::OfFile(child);
   DKFS_TRY(EachNewest(*kv_, Family::kLink, prefix, PrefixEnd(prefix), at,
                       [&](std::string_view thing, Seq, std::string_view) -> Result<bool> {
@@ -159,7 +154,8 @@ Result<std::vector<Index::LinkRow>> Index::Links(FileId child, Seq at) {
                         const EntryId entry{LoadBe<uint64_t>(thing.data() + 2 * sizeof(uint64_t))};
                         Result<EntryValue> there = EntryAt(*kv_, parent, entry, at);
                         if (!there.ok() && !there.status().IsNotFound()) return there.status();
-                        if (there.ok() && there->child == child) links.push_back({parent, entry});
+                        if (there.ok() && there->child == child)
+                          links.push_back({parent, entry, std::move(there->name)});
                         return true;
                       }));
   return links;

@@ -25,14 +25,14 @@ Status Checker::Tree(Seq at) {
 
 Status Checker::CheckInode(FileId file, const InodeState& state, Seq at) {
   if (file == kRootFile) return Status::Ok();
-  DKFS_TRY_ASSIGN(std::vector<Store::LinkName> links, store_->Links(file, at));
+  DKFS_TRY_ASSIGN(std::vector<LinkName> links, store_->Links(file, at));
   if (state.nlink == 0 && links.empty()) return Status::Ok();  // an orphan
   const size_t expected = S_ISDIR(state.mode) ? 1 : state.nlink;
   if (links.size() != expected) {
     Damage(Name(file, at) + ": has " + std::to_string(links.size()) + " names, its link count is " +
            std::to_string(state.nlink));
   }
-  for (const Store::LinkName& link : links) {
+  for (const LinkName& link : links) {
     Result<NameValue> found = store_->Lookup(link.parent, link.name, at);
     if (!found.ok() && !found.status().IsNotFound()) return found.status();
     if (!found.ok() || found->child != file || found->entry != link.entry) {

@@ -52,7 +52,7 @@ class Checker {
     Result<InodeState> state = store_.GetInode(node.file, at_);
     if (Answered(state.status(), path, "inode") && *state != node.state) Wrong(path, "inode differs");
     if (path.empty()) return;
-    Result<std::vector<Store::LinkName>> links = store_.Links(node.file, at_);
+    Result<std::vector<LinkName>> links = store_.Links(node.file, at_);
     if (!Answered(links.status(), path, "names")) return;
     const size_t expected = S_ISDIR(node.state.mode) ? 1 : node.state.nlink;
     if (links->size() != expected) Wrong(path, std::to_string(links->size()) + " names");
