@@ -74,8 +74,10 @@ class Index {
   Result<InodeState> Inode(FileId file, Seq at);
   Result<NameValue> Name(FileId parent, std::string_view name, Seq at);
   // Live entries of `parent` after `after`, in EntryId order, until the callback returns false.
-  Status Entries(FileId parent, EntryId after, Seq at, const std::function<bool(EntryId, const EntryValue&)>& each);
-  // Lists directories of which many entries have ended since, so that nobody who waits has to walk these.
+  using EachEntry = std::function<bool(EntryId, const EntryValue&)>;
+  Status Entries(FileId parent, EntryId after, Seq at, const EachEntry& each);
+  // Lists directories of which many entries have ended since, so that nobody who waits has to walk these. What is
+  // queued is left to others.
   Status FindDeadEntries();
   // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
   Result<std::vector<LinkName>> Links(FileId child, Seq at);
@@ -120,7 +122,8 @@ class Index {
   };
   using Chunk = std::deque<Queued>;
 
-  Status Fresh();  // applies what is queued
+  Status Fresh();                                                                   // applies what is queued
+  Status WalkEntries(FileId parent, EntryId after, Seq at, const EachEntry& each);  // as far as it was applied
   Status Apply(Seq through) EXCLUDES(apply_mutex_, queue_mutex_);
   Status ApplyChunk() REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);
   void Take(Chunk* chunk) REQUIRES(apply_mutex_) EXCLUDES(queue_mutex_);

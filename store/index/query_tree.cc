@@ -97,9 +97,12 @@ Result<NameValue> Index::Name(FileId parent, std::string_view name, Seq at) {
   return decoded;
 }
 
-Status Index::Entries(FileId parent, EntryId after, Seq at,
-                      const std::function<bool(EntryId, const EntryValue&)>& each) {
+Status Index::Entries(FileId parent, EntryId after, Seq at, const EachEntry& each) {
   DKFS_TRY(Fresh());
+  return WalkEntries(parent, after, at, each);
+}
+
+Status Index::WalkEntries(FileId parent, EntryId after, Seq at, const EachEntry& each) {
   if (after.value == UINT64_MAX) return Status::Ok();
   const DeadEntries::Known known = at == kLatest ? dead_.Of(parent) : DeadEntries::Known();
   DeadRuns runs;
@@ -137,7 +140,7 @@ Status Index::Entries(FileId parent, EntryId after, Seq at,
 Status Index::FindDeadEntries() {
   for (const FileId dir : dead_.TakeDue()) {
     uint64_t alive = 0;
-    DKFS_TRY(Entries(dir, EntryId{}, kLatest, [&](EntryId, const EntryValue&) { return ++alive > 0; }));
+    DKFS_TRY(WalkEntries(dir, EntryId{}, kLatest, [&](EntryId, const EntryValue&) { return ++alive > 0; }));
     dead_.Listed(dir, alive);
   }
   return Status::Ok();
