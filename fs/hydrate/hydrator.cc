@@ -1,5 +1,7 @@
 #include "fs/hydrate/hydrator.h"
 
+#include <algorithm>
+
 #include "fs/hydrate/impl.h"
 #include "store/base/log.h"
 
@@ -32,14 +34,17 @@ void Hydrator::MarkPresent(Inode& inode, uint64_t first, uint64_t count) {
 }
 
 void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
+  const uint64_t blocks = presence::BlocksOf(inode.state);
+  const uint64_t end = std::min(first + count, blocks);
+  if (first >= end) return;
   if (inode.presence == Presence::kPresent) {
-    presence::Begin(inode, presence::BlocksOf(inode.state), false);
+    presence::Begin(inode, blocks, false);
     impl_->inodes->ForgetPresent(inode.id);
     Status linked = impl_->backing->EnsurePartialDir();
     if (linked.ok()) linked = impl_->backing->LinkFd(inode.backing.get(), Backing::PartialPath(inode.id));
     linked.Ignore("its names lead to it as well");
   }
-  presence::ClearRange(inode, first, first + count);
+  presence::ClearRange(inode, first, end);
   MutexLock l(impl_->mutex);
   impl_->complete.push_back(inode.id);
   impl_->wake.SignalAll();

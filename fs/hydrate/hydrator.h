@@ -104,7 +104,8 @@ class Hydrator {
   static bool IsPresent(const Inode& inode, uint64_t first, uint64_t count) REQUIRES_SHARED(inode.lock);
   // A whole block was just written.
   void MarkPresent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
-  // The backing write of these blocks failed, maybe half way (turns kPresent into kPartial).
+  // The backing write of these blocks failed, maybe half way (turns kPresent into kPartial). Those beyond the recorded
+  // size do not count.
   void MarkAbsent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   // The backing file has lost its last name, and no descriptor leads to it: the next Prepare begins anew.
   void MarkUnknown(Inode& inode) REQUIRES(inode.lock);

@@ -275,8 +275,7 @@ Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t l
     Status::FromErrno("cut the backing file").Ignore("reads are bounded by the recorded size");
   }
   const BlockSpan span = SpanOf(inode.state, offset, length);
-  const uint64_t end = std::min(span.first + span.count, SpanOf(inode.state, 0, inode.state.size).count);
-  if (span.first < end) hydrator->MarkAbsent(inode, span.first, end - span.first);
+  hydrator->MarkAbsent(inode, span.first, span.count);
   return error;
 }
 
