@@ -95,23 +95,25 @@ Status CompareNames(Store* store, Backing* backing, FileId dir, const std::strin
 
 }  // namespace
 
-Status Drift::Compare(Inode& inode, const std::string& path) {
+Result<bool> Drift::IsUnchanged(Inode& inode, const std::string& path) {
   Result<Fingerprint> recorded = store_->GetFingerprint(inode.id);
   if (!recorded.ok() && !recorded.status().IsNotFound()) return recorded.status();
   Result<struct stat> st = backing_->Stat(path);
   if (!st.ok() && !st.status().IsNotFound()) return st.status();
   ExclusiveLock l(inode.lock);
-  if (inode.compared) return Status::Ok();
-  if (!st.ok()) {  // its name went too: comparing the directory it was in records that
-    inode.compared = true;
-    return Status::Ok();
-  }
-  const Fingerprint now = Backing::FingerprintOf(*st);
-  if (recorded.ok() && *recorded == now) {
-    inode.compared = true;
-    return Status::Ok();
-  }
-  Result<InodeState> found = ReadBackingState(*backing_, path, *st);
+  if (inode.compared) return true;  // what was seen above may be what this mount has changed since
+  // Without an entry its name went too: comparing the directory it was in records that.
+  inode.compared = !st.ok() || (recorded.ok() && *recorded == Backing::FingerprintOf(*st));
+  return inode.compared;
+}
+
+Status Drift::Compare(Inode& inode, const std::string& path) {
+  DKFS_TRY_ASSIGN(const bool unchanged, IsUnchanged(inode, path));
+  if (unchanged) return Status::Ok();
+  DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
+  const Fingerprint now = Backing::FingerprintOf(st);
+  ExclusiveLock l(inode.lock);
+  Result<InodeState> found = ReadBackingState(*backing_, path, st);
   if (!found.ok()) return found.status();
   InodeState after = *found;
   after.nlink = inode.state.nlink;

@@ -4,7 +4,7 @@
 // packed); names that are new are adopted, names that are missing end.
 //
 // Each inode is compared before its first use and the rest in the background (fs/daemon starts that); mounting waits
-// for neither. Thread-safety: callers hold the tree lock exclusively.
+// for neither. Thread-safety: as the functions say.
 #pragma once
 
 #include <string>
@@ -18,6 +18,10 @@ namespace dkfs {
 class Drift {
  public:
   Drift(Store* store, Backing* backing) : store_(store), backing_(backing) {}
+
+  // Whether nothing is to be recorded of the inode, whose backing entry is at `path`; sets inode.compared then. So it is
+  // with nearly all, and nobody has to wait for it. REQUIRES: the tree lock, shared or not, no inode lock.
+  Result<bool> IsUnchanged(Inode& inode, const std::string& path);
 
   // Compares the inode with its backing entry at `path`, and a directory's names with those of the backing directory.
   // Records what differs, and sets inode.compared. REQUIRES: the tree lock exclusively, no inode lock.

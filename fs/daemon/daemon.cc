@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "fs/daemon/control_server.h"
@@ -23,6 +24,7 @@
 #include "store/base/fault.h"
 #include "store/base/file.h"
 #include "store/base/log.h"
+#include "store/base/scheduling.h"
 
 namespace dkfs {
 namespace {
@@ -31,18 +33,29 @@ constexpr Ending::Patience kCommandPatience{std::chrono::seconds(1), std::chrono
 // A killed daemon holds its locks until it is quite gone; one that was unmounted, until it has finished.
 constexpr std::chrono::milliseconds kRetry{50}, kDyingPatience{1000};
 constexpr rlim_t kWantedFiles = 1 << 16;
+constexpr size_t kMostBackingFiles = 1 << 14;  // each keeps about 1.5 KiB of the kernel's memory
+
+// Root may raise the hard limit as well. What is refused is not needed: fewer backing files stay open.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWantedFiles) return;
+  rlimit wanted{kWantedFiles, std::max(kWantedFiles, limit.rlim_max)};
+  if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
+  wanted = {limit.rlim_max, limit.rlim_max};
+  const bool raised = setrlimit(RLIMIT_NOFILE, &wanted) == 0;
+  Log(LogLevel::kInfo, "open_files_limited", {{"limit", static_cast<uint64_t>(raised ? limit.rlim_max : limit.rlim_cur)}});
+}
+
+// The rest is for unlinked files, which have to stay open, and for the store.
+size_t BackingFilesKeptOpen() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FileSystemOptions().open_files;
+  return std::clamp<size_t>(limit.rlim_cur / 4, 64, kMostBackingFiles);
+}
 
 // Limits that help and that a container may refuse; dkfs copes with what it gets.
 void TuneProcess() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kWantedFiles) {
-    rlimit wanted{std::min(kWantedFiles, limit.rlim_max), limit.rlim_max};
-    if (limit.rlim_max < kWantedFiles) {
-      Log(LogLevel::kInfo, "open_files_limited", {{"limit", static_cast<uint64_t>(limit.rlim_max)}});
-    }
-    if (setrlimit(RLIMIT_NOFILE, &wanted) != 0)
-      Log(LogLevel::kInfo, "open_files_not_raised", {{"limit", limit.rlim_cur}});
-  }
+  RaiseFileLimit();
   UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
   // Memory that is reclaimed for the daemon must not wait for pages that the daemon itself has to write.
@@ -191,6 +204,7 @@ Failure Daemon::Assemble() {
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
   FileSystemOptions file_system;
   file_system.writeback_cache = options_.order == Order::kFsync;
+  file_system.open_files = BackingFilesKeptOpen();
   if (!hints_.empty() || options_.adapt) {
     file_system.layout_of_new = [this](std::string_view path) {
       auto hint = hints_.For(path);
@@ -355,6 +369,7 @@ void Daemon::StartBackground() {
       [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
   if (drift_ == nullptr) return hydrator_->Start();
   comparer_ = std::thread([this] {
+    ScheduleInBulk();
     Status compared = CompareAll([this] { return stop_comparing_.load(); });
     if (compared.ok()) return hydrator_->Start();
     if (stop_comparing_) return;

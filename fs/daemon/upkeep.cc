@@ -10,6 +10,7 @@ namespace dkfs {
 namespace {
 
 constexpr std::chrono::seconds kInterval{2};
+constexpr uint64_t kCloseRounds = 15;  // opening again takes as long as the rest of a small read
 constexpr uint64_t kFingerprintRounds = 15;
 constexpr uint64_t kTrimRounds = 15;
 constexpr size_t kFreeKept = 16 << 20;  // used again soon; a page given back has to be cleared anew
@@ -47,7 +48,7 @@ void Upkeep::Run() {
 
 void Upkeep::Round() {
   ++rounds_;
-  file_system_->CloseIdle();
+  if (rounds_ % kCloseRounds == 0) file_system_->CloseIdle();
   if (rounds_ % kFingerprintRounds == 0) {
     hydrator_->WriteTimesAndFingerprints().Ignore("facts that are lost are checked at the next mount");
   }

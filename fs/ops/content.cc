@@ -56,8 +56,9 @@ void FileSystem::Impl::NoteOpened(Inode& inode) {
 }
 
 void FileSystem::Impl::CloseOldest() {
-  // All may be in use: each is looked at twice, which takes the mark of use away.
-  for (size_t i = 0; i < 2 * options.open_files && CloseFront(options.open_files); ++i) {
+  // All may be in use. Those looked at lose the mark of use, so the next ones find some; nobody looks at all of them.
+  constexpr size_t kTries = 64;
+  for (size_t i = 0; i < kTries && CloseFront(options.open_files); ++i) {
   }
 }
 

@@ -25,6 +25,12 @@ Result<InodeRef> FileSystem::Impl::Get(FileId file) {
     SharedLock l(ref->lock);
     if (ref->compared) return ref;
   }
+  {
+    SharedLock t(tree);
+    DKFS_TRY_ASSIGN(const std::string path, PathOf(*ref));
+    DKFS_TRY_ASSIGN(const bool unchanged, drift->IsUnchanged(*ref, path));
+    if (unchanged) return ref;
+  }
   ExclusiveLock t(tree);
   return GetLocked(file);
 }

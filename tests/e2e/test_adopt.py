@@ -1,6 +1,8 @@
 """First mount over a directory with data, and changes made while it was not mounted."""
 
+import concurrent.futures
 import os
+import random
 import subprocess
 import time
 
@@ -153,6 +155,39 @@ def test_drift_is_captured(fs):
     fs.lose_dir()
     fs.mount()
     assert_same(tree(d), want)
+
+
+def test_drift_is_captured_while_all_is_in_use(fs):
+    """Files are read and written, by several at once, before and after each was compared in the background."""
+    fs.mount()
+    names = [fs.dir / f"d{i % 10}" / f"f{i}" for i in range(1000)]
+    for name in names:
+        name.parent.mkdir(exist_ok=True)
+        name.write_bytes(b"before" * 100)
+    fs.unmount()
+    rnd = random.Random(3)
+    for name in rnd.sample(names, 200):
+        name.write_bytes(name.name.encode() * 300)
+    want = {name: name.read_bytes() for name in names}
+    fs.mount()
+
+    def use(part):
+        for name in part:
+            assert name.read_bytes() == want[name]
+            with open(name, "r+b") as f:
+                f.seek(10)
+                f.write(b"mounted")
+            want[name] = want[name][:10] + b"mounted" + want[name][17:]
+
+    parts = [names[i::4] for i in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, parts))
+    assert {name: name.read_bytes() for name in names} == want
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert {name: name.read_bytes() for name in names} == want
 
 
 def test_nothing_changed_is_no_drift(fs):

@@ -6,10 +6,11 @@ import mmap
 import os
 import socket
 import stat
+import time
 
 import pytest
 
-from dkfs import next_tick, wait_until
+from dkfs import next_tick, run, wait_until
 
 pytestmark = pytest.mark.short
 libc = ctypes.CDLL(None, use_errno=True)
@@ -279,35 +280,50 @@ def test_reserved_name_is_not_visible(mounted):
     assert os.listdir(mounted.dir) == []
 
 
-def test_an_unlinked_file_is_read_on_although_many_others_are_used(mounted):
+@pytest.fixture
+def narrow(fs):
+    """Mounted by a daemon that gets 1,000 descriptors and no more, of which backing files may take a quarter."""
+    run("prlimit", "--nofile=1000:1000", "setpriv", "--bounding-set", "-sys_resource", *fs.command(), env=fs.env)
+    return fs
+
+
+def test_backing_files_stay_open(mounted):
+    """Opening one again takes longer than the rest of a small read."""
+    for i in range(1000):
+        (mounted.dir / f"n{i}").write_bytes(b"x")
+    time.sleep(5)
+    assert sum(os.path.dirname(link) == str(mounted.dir) for link in mounted.descriptors()) == 1000
+
+
+def test_an_unlinked_file_is_read_on_although_many_others_are_used(narrow):
     """More files than the daemon keeps open: the one without a name keeps its content, the others find theirs again."""
-    with open(mounted.dir / "f", "w+b") as f:
+    with open(narrow.dir / "f", "w+b") as f:
         f.write(b"first" * 5000)
         f.flush()
-        os.unlink(mounted.dir / "f")
+        os.unlink(narrow.dir / "f")
         for i in range(600):
-            (mounted.dir / f"n{i}").write_bytes(b"%d" % i * 50)
+            (narrow.dir / f"n{i}").write_bytes(b"%d" % i * 50)
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         os.pwrite(f.fileno(), b"second", 3)
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert os.pread(f.fileno(), 100_000, 0) == b"firsecond" + (b"first" * 5000)[9:]
     for i in range(600):
-        os.posix_fadvise(fd := os.open(mounted.dir / f"n{i}", os.O_RDWR), 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(fd := os.open(narrow.dir / f"n{i}", os.O_RDWR), 0, 0, os.POSIX_FADV_DONTNEED)
         assert os.read(fd, 1000) == b"%d" % i * 50
         os.write(fd, b"more")
         os.close(fd)
-    assert all((mounted.dir / f"n{i}").read_bytes() == b"%d" % i * 50 + b"more" for i in range(600))
+    assert all((narrow.dir / f"n{i}").read_bytes() == b"%d" % i * 50 + b"more" for i in range(600))
 
 
 @pytest.mark.parametrize("size", [900, 300_000])
-def test_a_file_not_used_lately_is_read_on_without_a_name(mounted, size):
+def test_a_file_not_used_lately_is_read_on_without_a_name(narrow, size):
     """Its backing file was closed, many others having been used since, when the name goes."""
     body = os.urandom(size)
-    (mounted.dir / "f").write_bytes(body)
+    (narrow.dir / "f").write_bytes(body)
     for i in range(600):
-        (mounted.dir / f"n{i}").write_bytes(b"x")
-    with open(mounted.dir / "f", "r+b", buffering=0) as f:
-        os.unlink(mounted.dir / "f")
+        (narrow.dir / f"n{i}").write_bytes(b"x")
+    with open(narrow.dir / "f", "r+b", buffering=0) as f:
+        os.unlink(narrow.dir / "f")
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert f.read() == body
         os.pwrite(f.fileno(), b"second", 3)
@@ -315,21 +331,21 @@ def test_a_file_not_used_lately_is_read_on_without_a_name(mounted, size):
         assert os.pread(f.fileno(), size, 0) == body[:3] + b"second" + body[9:]
 
 
-def test_descriptors_of_the_daemon_are_bounded(mounted):
-    held = [open(mounted.dir / f"n{i}", "w+b", buffering=0) for i in range(1000)]
+def test_descriptors_of_the_daemon_are_bounded(narrow):
+    held = [open(narrow.dir / f"n{i}", "w+b", buffering=0) for i in range(1000)]
     try:
         for f in held:
             f.write(b"x" * 5000)
-        assert len(mounted.descriptors()) < 400
+        assert len(narrow.descriptors()) < 400
     finally:
         for f in held:
             f.close()
 
 
-def test_descriptors_of_files_that_began_without_a_name_are_bounded(mounted):
+def test_descriptors_of_files_that_began_without_a_name_are_bounded(narrow):
     for i in range(600):
-        fd = os.open(mounted.dir, os.O_TMPFILE | os.O_RDWR)
+        fd = os.open(narrow.dir, os.O_TMPFILE | os.O_RDWR)
         os.write(fd, b"x")
-        assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, os.fsencode(mounted.dir / f"n{i}"), 0x400) == 0
+        assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, os.fsencode(narrow.dir / f"n{i}"), 0x400) == 0
         os.close(fd)
-    wait_until(lambda: len(mounted.descriptors()) < 400, "files that have a name now stay open")
+    wait_until(lambda: len(narrow.descriptors()) < 400, "files that have a name now stay open")
