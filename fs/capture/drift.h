@@ -19,8 +19,8 @@ class Drift {
  public:
   Drift(Store* store, Backing* backing) : store_(store), backing_(backing) {}
 
-  // Whether nothing is to be recorded of the inode, whose backing entry is at `path`; sets inode.compared then. So it is
-  // with nearly all, and nobody has to wait for it. REQUIRES: the tree lock, shared or not, no inode lock.
+  // Whether nothing is to be recorded of the inode, whose backing entry is at `path`; sets inode.compared then. So it
+  // is with nearly all, and nobody has to wait for it. REQUIRES: the tree lock, shared or not, no inode lock.
   Result<bool> IsUnchanged(Inode& inode, const std::string& path);
 
   // Compares the inode with its backing entry at `path`, and a directory's names with those of the backing directory.

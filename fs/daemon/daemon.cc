@@ -43,7 +43,8 @@ void RaiseFileLimit() {
   if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
   wanted = {limit.rlim_max, limit.rlim_max};
   const bool raised = setrlimit(RLIMIT_NOFILE, &wanted) == 0;
-  Log(LogLevel::kInfo, "open_files_limited", {{"limit", static_cast<uint64_t>(raised ? limit.rlim_max : limit.rlim_cur)}});
+  Log(LogLevel::kInfo, "open_files_limited",
+      {{"limit", static_cast<uint64_t>(raised ? limit.rlim_max : limit.rlim_cur)}});
 }
 
 // The rest is for unlinked files, which have to stay open, and for the store.

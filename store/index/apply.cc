@@ -92,17 +92,20 @@ Status Index::ApplyRecords(const Chunk& chunk) {
     if (batch.bytes() > kBatchBytes) DKFS_TRY(WriteOut(&batch));
   }
   DKFS_TRY(WriteOut(&batch));
-  for (const Queued& record : chunk) NoteEnded(record);
+  for (const Queued& record : chunk) Forget(record);
   return Status::Ok();
 }
 
-void Index::NoteEnded(const Queued& record) {
-  bool back = record.at.kind == SegmentKind::kPack;  // entries of former records may come back
+void Index::Forget(const Queued& record) {
+  bool back = record.at.kind == SegmentKind::kPack;  // entries and ranges of former records may come back
   for (const Item& item : record.items) {
     back = back || std::holds_alternative<VoidItem>(item.body);
     if (IsNameTombstone(item)) dead_.Ended(std::get<NameItem>(item.body).parent);
+    if (const auto* range = std::get_if<RangeItem>(&item.body)) range_maps_.Forget(range->file);
   }
-  if (back) dead_.Forget();
+  if (!back) return;
+  dead_.Forget();
+  range_maps_.ForgetAll();
 }
 
 Status Index::WriteOut(KvBatch* batch) {

@@ -30,6 +30,7 @@
 #include "store/format/keys.h"
 #include "store/index/dead_entries.h"
 #include "store/index/pending.h"
+#include "store/index/range_map.h"
 #include "store/index/versions.h"
 #include "store/journal/journal.h"
 #include "store/kv/kv.h"
@@ -96,6 +97,9 @@ class Index {
                        const std::function<Walk(uint64_t block, Seq, const BlockEntry&)>& each);
   // Seq of the newest range at or before `at` and after `after` that covers the block; 0 when none does.
   Result<Seq> CoveringRange(FileId file, LayoutId layout, uint64_t block, Seq after, Seq at);
+  // The newest kMostRanges ranges of the layout at or before `at`: mostly all of them.
+  Result<std::shared_ptr<const RangeMap>> Ranges(FileId file, LayoutId layout, Seq at);
+  static constexpr size_t kMostRanges = 1 << 18;  // 24 bytes each, four times that while the map is made
   Status EachInode(Seq at, const std::function<bool(FileId, const InodeState&)>& each);
   // The last Seq whose time is not later than `time`; ENOENT when that is before `from` or the first record kept.
   // Moments that retention has dropped may still be found when they are not below `from`.
@@ -121,6 +125,12 @@ class Index {
     uint64_t bytes = 0;
   };
   using Chunk = std::deque<Queued>;
+  struct BlockTarget {
+    FileId file;
+    LayoutId layout;
+    uint64_t block;
+    Seq after;
+  };
 
   Status Fresh();                                                                   // applies what is queued
   Status WalkEntries(FileId parent, EntryId after, Seq at, const EachEntry& each);  // as far as it was applied
@@ -133,7 +143,9 @@ class Index {
   Result<std::optional<NameValue>> QueuedName(FileId parent, std::string_view name) EXCLUDES(queue_mutex_);
   Status ApplyRecords(const Chunk& chunk) REQUIRES(apply_mutex_);
   Status ApplyRecord(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
-  void NoteEnded(const Queued& record);  // once its rows are there
+  // The newest of at most `most` ranges at or before `at` that covers the target; nullopt: they all leave it open.
+  Result<std::optional<Seq>> WalkRanges(const BlockTarget& target, Seq at, size_t most);
+  void Forget(const Queued& record);  // what was remembered and may have changed; once its rows are there
   void ApplyMoment(const Appended& at, KvBatch* batch) REQUIRES(apply_mutex_);
   Status ApplyPackedNames(const Queued& record, KvBatch* batch) REQUIRES(apply_mutex_);
   Status WriteOut(KvBatch* batch) REQUIRES(apply_mutex_);
@@ -158,6 +170,7 @@ class Index {
   Chunk queue_ GUARDED_BY(queue_mutex_);
   const Chunk* applying_ GUARDED_BY(queue_mutex_) = nullptr;  // taken from the queue; not changed while it is here
   DeadEntries dead_;
+  RangeMaps range_maps_;
   Pending pending_;  // of the queue, and of what is just being applied
 
   std::atomic<uint64_t> enqueued_{0}, applied_records_{0};  // records since Load: equal when the queue is empty

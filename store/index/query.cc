@@ -12,24 +12,17 @@ std::string BlockThing(FileId file, LayoutId layout, uint64_t block) {
   return key;
 }
 
-struct Target {
-  FileId file;
-  LayoutId layout;
-  uint64_t block;
-  Seq after;
-};
+constexpr size_t kFewRanges = 64;  // are walked; of a file with more a map is made
 
-// Asks one range row: Ok(true) when the search ends, with its answer in *found.
-Result<bool> Covers(std::string_view key, std::string_view value, const Target& target, Seq* found) {
+Status ReadRange(std::string_view key, std::string_view value, RangeItem* range, Seq* seq) {
   keys::RangeKey range_key;
   DKFS_TRY(keys::Parse(AsBytes(key), &range_key));
-  if (range_key.seq <= target.after) return true;
-  RangeItem range;
-  DKFS_TRY(values::Decode(AsBytes(value), &range));
-  const bool covers = range.layout == target.layout && range.first <= target.block &&
-                      (target.block < range.end || range.end == kEndOfFile);
-  if (covers) *found = range_key.seq;
-  return covers;
+  *seq = range_key.seq;
+  return values::Decode(AsBytes(value), range);
+}
+
+bool Covers(const RangeItem& range, LayoutId layout, uint64_t block) {
+  return range.layout == layout && range.first <= block && (block < range.end || range.end == kEndOfFile);
 }
 
 }  // namespace
@@ -99,23 +92,64 @@ Status Index::BlockVersions(FileId file, LayoutId layout, uint64_t first, uint64
 
 Result<Seq> Index::CoveringRange(FileId file, LayoutId layout, uint64_t block, Seq after, Seq at) {
   DKFS_TRY(Fresh());
-  const Target target{file, layout, block, after};
-  const std::string prefix = keys::OfFile(file);
+  const BlockTarget target{file, layout, block, after};
+  std::shared_ptr<const RangeMap> map = range_maps_.Find(file, layout, at);
+  if (map == nullptr) {
+    DKFS_TRY_ASSIGN(const std::optional<Seq> found, WalkRanges(target, at, kFewRanges));
+    if (found) return *found;
+    DKFS_TRY_ASSIGN(map, Ranges(file, layout, at));
+  }
+  const Seq newest = map->Newest(block);
+  if (newest || map->rest() <= after) return newest > after ? newest : Seq{};
+  DKFS_TRY_ASSIGN(const std::optional<Seq> found, WalkRanges(target, map->rest(), SIZE_MAX));
+  return found.value_or(Seq{});
+}
+
+Result<std::optional<Seq>> Index::WalkRanges(const BlockTarget& target, Seq at, size_t most) {
+  const std::string prefix = keys::OfFile(target.file);
   std::string key, value;
-  Seq found;
+  RangeItem range;
+  Seq seq;
   Status first =
-      kv_->SeekPrefix(Family::kRange, keys::Range(file, at, 0), prefix, &key, &value);  // mostly there is none
-  if (first.IsNotFound()) return Seq{};
-  if (!first.ok()) return first;
-  DKFS_TRY_ASSIGN(bool done, Covers(key, value, target, &found));
-  if (done) return found;
+      kv_->SeekPrefix(Family::kRange, keys::Range(target.file, at, 0), prefix, &key, &value);  // mostly there is none
+  if (first.IsNotFound()) return std::optional(Seq{});
+  DKFS_TRY(std::move(first));
+  DKFS_TRY(ReadRange(key, value, &range, &seq));
+  if (seq <= target.after) return std::optional(Seq{});
+  if (Covers(range, target.layout, target.block)) return std::optional(seq);
   KvCursor cursor = kv_->NewCursor(Family::kRange, PrefixEnd(prefix));
   for (cursor.Seek(key + '\0'); cursor.Valid(); cursor.Next()) {
-    DKFS_TRY_ASSIGN(done, Covers(cursor.key(), cursor.value(), target, &found));
-    if (done) return found;
+    if (--most == 0) return std::optional<Seq>();
+    DKFS_TRY(ReadRange(cursor.key(), cursor.value(), &range, &seq));
+    if (seq <= target.after) return std::optional(Seq{});
+    if (Covers(range, target.layout, target.block)) return std::optional(seq);
   }
   DKFS_TRY(cursor.status());
-  return Seq{};
+  return std::optional(Seq{});
+}
+
+Result<std::shared_ptr<const RangeMap>> Index::Ranges(FileId file, LayoutId layout, Seq at) {
+  DKFS_TRY(Fresh());
+  if (auto known = range_maps_.Find(file, layout, at)) return known;
+  const uint64_t begun = range_maps_.Begin(file, layout, at);
+  std::vector<RangeMap::Row> rows;
+  Seq rest;
+  KvCursor cursor = kv_->NewCursor(Family::kRange, PrefixEnd(keys::OfFile(file)));
+  for (cursor.Seek(keys::Range(file, at, 0)); cursor.Valid(); cursor.Next()) {
+    RangeItem range;
+    Seq seq;
+    DKFS_TRY(ReadRange(cursor.key(), cursor.value(), &range, &seq));
+    if (range.layout != layout) continue;
+    if (rows.size() == kMostRanges) {
+      rest = seq;
+      break;
+    }
+    rows.push_back({seq, range.first, range.end});
+  }
+  DKFS_TRY(cursor.status());
+  auto map = std::make_shared<const RangeMap>(rows, rest);
+  range_maps_.Keep(begun, map);
+  return std::shared_ptr<const RangeMap>(std::move(map));
 }
 
 }  // namespace dkfs

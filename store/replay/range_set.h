@@ -1,8 +1,7 @@
 // RangeSet: the ranges of one file at a moment, in memory, for a pass over many blocks.
 #pragma once
 
-#include <optional>
-#include <vector>
+#include <memory>
 
 #include "store/base/status.h"
 #include "store/format/ids.h"
@@ -13,8 +12,7 @@ namespace dkfs {
 
 class RangeSet {
  public:
-  // Loads the ranges of `layout` at or before `at`. A file with very many of them is asked of the index block by block
-  // instead, so memory is bounded.
+  // Loads the ranges of `layout` at or before `at`.
   Status Load(Index* index, FileId file, LayoutId layout, Seq at);
   // Seq of the newest range after `after` that covers the block; 0 when none does.
   Result<Seq> Covering(uint64_t block, Seq after) const;
@@ -22,16 +20,11 @@ class RangeSet {
   Result<uint64_t> FirstUncovered(uint64_t block, uint64_t end) const;
 
  private:
-  struct Row {
-    Seq seq;
-    uint64_t first, end;
-  };
   Index* index_ = nullptr;
   FileId file_;
   LayoutId layout_;
   Seq at_;
-  bool complete_ = false;
-  std::vector<Row> rows_;  // newest first
+  std::shared_ptr<const RangeMap> map_;  // where it ends the index is asked, block by block
 };
 
 // True for a block that, without a version, is still only in the backing file (first mount).
