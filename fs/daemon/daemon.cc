@@ -47,7 +47,7 @@ void RaiseFileLimit() {
       {{"limit", static_cast<uint64_t>(raised ? limit.rlim_max : limit.rlim_cur)}});
 }
 
-// The rest is for unlinked files, which have to stay open, and for the store.
+// FileSystemOptions says why a quarter.
 size_t BackingFilesKeptOpen() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FileSystemOptions().open_files;

@@ -89,14 +89,23 @@ void FileSystem::CloseIdle() {
   }
 }
 
-// Only tried: whoever holds the lock uses it. That of an orphan stays, because no name leads back to it.
+// Only tried: whoever holds the lock uses it. That of an orphan stays, because no name leads back to it, unless so many
+// are open that the store might get none: then the orphan is made again from the store when it is used.
 bool FileSystem::Impl::CloseUnused(Inode& inode) {
   if (inode.used.exchange(false, std::memory_order_relaxed)) return false;
   if (!inode.lock.try_lock()) return false;
-  if (inode.state.nlink > 0) inode.backing.reset();
+  if (inode.state.nlink > 0 || inode.presence == Presence::kPartial) {
+    inode.backing.reset();
+  } else if (IsCrowded(inode.backing.get()) && inode.state.content == ContentState::kStored) {
+    inode.backing.reset();
+    hydrator->MarkUnknown(inode);
+  }
   inode.lock.unlock();
   return true;
 }
+
+// The lowest free number is given, so a high one says how many are in use.
+bool FileSystem::Impl::IsCrowded(int fd) const { return fd >= 0 && static_cast<size_t>(fd) > 2 * options.open_files; }
 
 Status FileSystem::Impl::MakeWritable(Inode& inode) {
   if (!inode.backing_read_only) return Status::Ok();

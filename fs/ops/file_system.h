@@ -64,8 +64,8 @@ struct FileSystemOptions {
   bool delta = true;             // capture changed ranges against the pre-image
   // The layout of a file that is made at this path below the root; null or nullopt: the default.
   std::function<std::optional<FileLayout>(std::string_view path)> layout_of_new;
-  // Backing files kept open, at least 1, about: those of unlinked files come on top, and some more while all are in
-  // use.
+  // Backing files kept open, at least 1, about: some more while all are in use, and up to twice as many of unlinked
+  // files. The process needs four times as many descriptors, so that the store always gets some.
   size_t open_files = 256;
 };
 

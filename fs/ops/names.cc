@@ -194,6 +194,7 @@ Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::s
 
 Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode_t mode) {
   Impl& fs = *impl_;
+  fs.CloseOldest();
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(parent));
   Inode& dir = *dir_ref;
@@ -206,6 +207,7 @@ Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode
   }
   made.state.nlink = 0;
   DKFS_TRY_ASSIGN(UniqueFd fd, fs.backing->OpenTmpfile(path));
+  if (fs.IsCrowded(fd.get())) return Status::Error(ENFILE, "too many files without a name are open");
   const FileId file = fs.store->NewFile();
   RecordBuilder record;
   record.SetRequest(caller.request);

@@ -349,3 +349,44 @@ def test_descriptors_of_files_that_began_without_a_name_are_bounded(narrow):
         assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, os.fsencode(narrow.dir / f"n{i}"), 0x400) == 0
         os.close(fd)
     wait_until(lambda: len(narrow.descriptors()) < 400, "files that have a name now stay open")
+
+
+def test_however_many_unlinked_files_are_open_the_store_gets_descriptors(narrow):
+    """More than the daemon may have open: those used least are made again from the store, also once changed."""
+    big = open(narrow.dir / "big", "wb", buffering=0)
+    held = []
+    try:
+        for i in range(1500):
+            held.append(open(narrow.dir / f"o{i}", "w+b", buffering=0))
+            held[i].write(b"orphan%d" % i * 100)
+            os.unlink(narrow.dir / f"o{i}")
+        assert len(narrow.descriptors()) < 850
+        for i in range(120):  # a segment is full after 64
+            big.write(os.urandom(1 << 20))
+        os.fsync(big.fileno())
+        for _ in range(2):
+            for i, f in enumerate(held):
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                assert os.pread(f.fileno(), 10_000, 0) == (b"orphan%d" % i * 100)
+                os.pwrite(f.fileno(), b"orphan", 0)
+        assert len(narrow.descriptors()) < 850
+    finally:
+        for f in [big, *held]:
+            f.close()
+    wait_until(lambda: len(narrow.descriptors()) < 500, "unlinked files that nobody has open keep descriptors")
+
+
+def test_so_many_files_without_a_name_and_no_more(narrow):
+    held = []
+    try:
+        with pytest.raises(OSError) as e:
+            for _ in range(1500):
+                held.append(os.open(narrow.dir, os.O_TMPFILE | os.O_RDWR))
+        assert e.value.errno == errno.ENFILE and len(held) > 300
+        (narrow.dir / "f").write_bytes(b"x" * 5000)
+        assert (narrow.dir / "f").read_bytes() == b"x" * 5000
+    finally:
+        for fd in held:
+            os.close(fd)
+    wait_until(lambda: len(narrow.descriptors()) < 400, "files that nobody has open keep descriptors")
+    os.close(os.open(narrow.dir, os.O_TMPFILE | os.O_RDWR))
