@@ -123,8 +123,8 @@ class FileSystem::Impl {
   void NoteOpened(Inode& inode) EXCLUDES(open_order_mutex);
   // Closes backing files that were not used lately, down to options.open_files. Not under the locks of inodes.
   void CloseOldest() EXCLUDES(open_order_mutex);
-  bool CloseFront(size_t enough) EXCLUDES(open_order_mutex);   // the one opened first; false: no more than enough
-  bool CloseUnused(Inode& inode) EXCLUDES(inode.lock);  // false: it is in use
+  bool CloseFront(size_t enough) EXCLUDES(open_order_mutex);  // the one opened first; false: no more than enough
+  bool CloseUnused(Inode& inode) EXCLUDES(inode.lock);        // false: it is in use
   Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
                              bool from_cache) REQUIRES(inode.lock);
