@@ -94,7 +94,7 @@ void FileSystem::CloseIdle() {
 bool FileSystem::Impl::CloseUnused(Inode& inode) {
   if (inode.used.exchange(false, std::memory_order_relaxed)) return false;
   if (!inode.lock.try_lock()) return false;
-  if (inode.state.nlink > 0 || inode.presence == Presence::kPartial) {
+  if (inode.state.nlink > 0) {
     inode.backing.reset();
   } else if (IsCrowded(inode.backing.get()) && inode.state.content == ContentState::kStored) {
     inode.backing.reset();
