@@ -33,6 +33,7 @@ constexpr Ending::Patience kCommandPatience{std::chrono::seconds(1), std::chrono
 // A killed daemon holds its locks until it is quite gone; one that was unmounted, until it has finished.
 constexpr std::chrono::milliseconds kRetry{50}, kDyingPatience{1000};
 constexpr rlim_t kWantedFiles = 1 << 16;
+constexpr size_t kStoreFiles = 512;
 constexpr size_t kMostBackingFiles = 1 << 14;  // each keeps about 1.5 KiB of the kernel's memory
 
 // Root may raise the hard limit as well. What is refused is not needed: fewer backing files stay open.
@@ -47,11 +48,14 @@ void RaiseFileLimit() {
       {{"limit", static_cast<uint64_t>(raised ? limit.rlim_max : limit.rlim_cur)}});
 }
 
-// FileSystemOptions says why a quarter.
-size_t BackingFilesKeptOpen() {
+// The store has few files open, its tables are bounded; what is left is shared by backing files that are kept open and
+// by unlinked ones.
+void ShareDescriptors(FileSystemOptions* options) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FileSystemOptions().open_files;
-  return std::clamp<size_t>(limit.rlim_cur / 4, 64, kMostBackingFiles);
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const size_t all = limit.rlim_cur;
+  options->open_files = std::clamp<size_t>(all / (all < 8 * kStoreFiles ? 4 : 2), 1, kMostBackingFiles);
+  options->unlinked_below = all < 2 * kStoreFiles ? all / 4 : all - kStoreFiles - options->open_files;
 }
 
 // Limits that help and that a container may refuse; dkfs copes with what it gets.
@@ -205,7 +209,7 @@ Failure Daemon::Assemble() {
   if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
   FileSystemOptions file_system;
   file_system.writeback_cache = options_.order == Order::kFsync;
-  file_system.open_files = BackingFilesKeptOpen();
+  ShareDescriptors(&file_system);
   if (!hints_.empty() || options_.adapt) {
     file_system.layout_of_new = [this](std::string_view path) {
       auto hint = hints_.For(path);

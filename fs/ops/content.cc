@@ -1,5 +1,6 @@
 // Content: read, write, truncate, fsync. The write path is WriteLocked; DESIGN: hydrate what is touched in part,
 // record, then the backing file, then the answer.
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "fs/ops/impl.h"
@@ -25,6 +26,10 @@ Status WriteBacking(int fd, Bytes data, uint64_t offset) {
 
 Status CutBacking(int fd, uint64_t size) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
+  // ext4 takes what was cut to nothing for a file that is being replaced, and starts to write it back when it is
+  // closed.
+  struct stat st;
+  if (size == 0 && fstat(fd, &st) == 0 && st.st_size == 0 && st.st_blocks == 0) return Status::Ok();
   return ftruncate(fd, static_cast<off_t>(size)) == 0 ? Status::Ok() : Status::FromErrno("truncate the backing file");
 }
 
@@ -105,7 +110,14 @@ bool FileSystem::Impl::CloseUnused(Inode& inode) {
 }
 
 // The lowest free number is given, so a high one says how many are in use.
-bool FileSystem::Impl::IsCrowded(int fd) const { return fd >= 0 && static_cast<size_t>(fd) > 2 * options.open_files; }
+bool FileSystem::Impl::IsCrowded(int fd) const { return fd >= 0 && static_cast<size_t>(fd) >= options.unlinked_below; }
+
+void FileSystem::Impl::MakeRoom(UniqueFd* fd) {
+  for (size_t i = 0; i < 2 * options.open_files && IsCrowded(fd->get()) && CloseFront(0); ++i) {
+    UniqueFd lower(fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
+    if (lower && lower.get() < fd->get()) *fd = std::move(lower);
+  }
+}
 
 Status FileSystem::Impl::MakeWritable(Inode& inode) {
   if (!inode.backing_read_only) return Status::Ok();

@@ -64,9 +64,11 @@ struct FileSystemOptions {
   bool delta = true;             // capture changed ranges against the pre-image
   // The layout of a file that is made at this path below the root; null or nullopt: the default.
   std::function<std::optional<FileLayout>(std::string_view path)> layout_of_new;
-  // Backing files kept open, at least 1, about: some more while all are in use, and up to twice as many of unlinked
-  // files. The process needs four times as many descriptors, so that the store always gets some.
+  // Backing files kept open, at least 1, about: some more while all are in use.
   size_t open_files = 256;
+  // Unlinked files come on top. One whose descriptor is not below this gives it up when others want theirs, and is made
+  // again from the store; so both together leave the store its descriptors.
+  size_t unlinked_below = 256;
 };
 
 class Drift;  // fs/capture/drift.h

@@ -120,6 +120,7 @@ class FileSystem::Impl {
   NO_THREAD_SAFETY_ANALYSIS auto WithContent(FileId file, Body body) -> decltype(body(std::declval<Inode&>()));
   Status OpenBacking(Inode& inode) REQUIRES_SHARED(tree) REQUIRES(inode.lock);
   bool IsCrowded(int fd) const;  // so many descriptors are in use that orphans cannot keep theirs
+  void MakeRoom(UniqueFd* fd) EXCLUDES(open_order_mutex);  // others give up theirs, so that it is not crowded
   void NoteOpened(Inode& inode) EXCLUDES(open_order_mutex);
   // Closes backing files that were not used lately, down to options.open_files. Not under the locks of inodes.
   void CloseOldest() EXCLUDES(open_order_mutex);

@@ -207,6 +207,7 @@ Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode
   }
   made.state.nlink = 0;
   DKFS_TRY_ASSIGN(UniqueFd fd, fs.backing->OpenTmpfile(path));
+  fs.MakeRoom(&fd);
   if (fs.IsCrowded(fd.get())) return Status::Error(ENFILE, "too many files without a name are open");
   const FileId file = fs.store->NewFile();
   RecordBuilder record;
