@@ -103,6 +103,7 @@ bool FileSystem::Impl::CloseUnused(Inode& inode) {
     inode.backing.reset();
   } else if (IsCrowded(inode.backing.get()) && inode.state.content == ContentState::kStored) {
     inode.backing.reset();
+    if (inode.presence == Presence::kPartial) DropPartial(inode.id);
     hydrator->MarkUnknown(inode);
   }
   inode.lock.unlock();

@@ -376,6 +376,10 @@ def test_however_many_unlinked_files_are_open_the_store_gets_descriptors(narrow)
         for f in [big, *held]:
             f.close()
     wait_until(lambda: len(narrow.descriptors()) < 500, "unlinked files that nobody has open keep descriptors")
+    narrow.unmount()
+    assert not (narrow.dir / ".dkfs-partial").exists()
+    narrow.mount()
+    assert narrow.ctl("aside", "list", narrow.dir).stdout == ""
 
 
 def test_so_many_files_without_a_name_and_no_more(narrow):
