@@ -99,8 +99,7 @@ Result<Seq> Index::CoveringRange(FileId file, LayoutId layout, uint64_t block, S
     if (found) return *found;
     DKFS_TRY_ASSIGN(map, Ranges(file, layout, at));
   }
-  const Seq newest = map->Newest(block);
-  if (newest || map->rest() <= after) return newest > after ? newest : Seq{};
+  if (const std::optional<Seq> newest = map->NewestAfter(block, after)) return *newest;
   DKFS_TRY_ASSIGN(const std::optional<Seq> found, WalkRanges(target, map->rest(), SIZE_MAX));
   return found.value_or(Seq{});
 }

@@ -51,9 +51,10 @@ const RangeMap::Row* RangeMap::At(uint64_t block) const {
   return block < piece.end ? &piece : nullptr;
 }
 
-Seq RangeMap::Newest(uint64_t block) const {
+std::optional<Seq> RangeMap::NewestAfter(uint64_t block, Seq after) const {
   const Row* piece = At(block);
-  return piece != nullptr ? piece->seq : Seq{};
+  if (piece != nullptr) return piece->seq > after ? piece->seq : Seq{};
+  return rest_ > after ? std::nullopt : std::optional(Seq{});
 }
 
 uint64_t RangeMap::FirstUncovered(uint64_t block, uint64_t end) const {

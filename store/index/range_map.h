@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "store/base/mutex.h"
@@ -22,8 +23,9 @@ class RangeMap {
   // From rows with the newest first. `rest`: Seq of the newest row that was left out, 0 when all are here.
   RangeMap(const std::vector<Row>& rows, Seq rest);
   Seq rest() const { return rest_; }
-  // Seq of the newest row that covers the block; 0 when none does.
-  Seq Newest(uint64_t block) const;
+  // Seq of the newest row after `after` that covers the block; 0 when none does, nullopt when that is for the rest to
+  // say.
+  std::optional<Seq> NewestAfter(uint64_t block, Seq after) const;
   // First block of [block, end) that none covers; `end` when there is no such.
   uint64_t FirstUncovered(uint64_t block, uint64_t end) const;
 

@@ -12,8 +12,7 @@ Status RangeSet::Load(Index* index, FileId file, LayoutId layout, Seq at) {
 }
 
 Result<Seq> RangeSet::Covering(uint64_t block, Seq after) const {
-  const Seq newest = map_->Newest(block);
-  if (newest || map_->rest() <= after) return newest > after ? newest : Seq{};
+  if (const std::optional<Seq> newest = map_->NewestAfter(block, after)) return *newest;
   return index_->CoveringRange(file_, layout_, block, after, at_);
 }
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from dkfs import SLACK, command_lines, run, wait_until
+from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
 
-libc = ctypes.CDLL(None, use_errno=True)
 ATTEMPTS = 10  # one quiet attempt shows what a busy machine hides
 
 
@@ -57,8 +57,7 @@ def test_a_file_of_which_every_page_was_punched_is_read_as_quickly(fs):
         for i in range(pages):
             page_no = i * 7919 % pages
             os.pwrite(f.fileno(), b"again" + page_no.to_bytes(3, "big"), page_no * page)
-            mode = 3  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
-            assert libc.fallocate(f.fileno(), mode, ctypes.c_long(page_no * page + used), ctypes.c_long(page - used)) == 0
+            fallocate(f.fileno(), FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE, page_no * page + used, page - used)
     fs.kill()
     fs.lose_dir()
     fs.mount()

@@ -1,6 +1,6 @@
 #include "store/index/range_map.h"
 
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <random>
 
@@ -31,7 +31,8 @@ TEST(RangeMapTest, AnswersAsALookAtEachRowWould) {
       rows.push_back({Seq{seq}, first, below(8) == 0 ? kEndOfFile : first + below(20)});
     }
     const RangeMap map(rows, Seq{});
-    for (uint64_t block = 0; block < 100; ++block) ASSERT_EQ(map.Newest(block), Newest(rows, block)) << block;
+    for (uint64_t block = 0; block < 100; ++block)
+      ASSERT_EQ(map.NewestAfter(block, Seq{}), Newest(rows, block)) << block;
     for (uint64_t block = 0; block < 100; ++block) {
       const uint64_t end = block + below(30);
       uint64_t open = block;
@@ -43,8 +44,16 @@ TEST(RangeMapTest, AnswersAsALookAtEachRowWould) {
 
 TEST(RangeMapTest, OfNoRowsIsOpen) {
   const RangeMap map({}, Seq{});
-  EXPECT_EQ(map.Newest(0), Seq{});
+  EXPECT_EQ(map.NewestAfter(0, Seq{}), Seq{});
   EXPECT_EQ(map.FirstUncovered(3, 9), 3u);
+}
+
+TEST(RangeMapTest, WhatTheRestMayCoverItDoesNotSay) {
+  const RangeMap map({{Seq{9}, 5, 6}}, Seq{3});
+  EXPECT_EQ(map.NewestAfter(5, Seq{2}), Seq{9});
+  EXPECT_EQ(map.NewestAfter(5, Seq{9}), Seq{});
+  EXPECT_EQ(map.NewestAfter(4, Seq{2}), std::nullopt);
+  EXPECT_EQ(map.NewestAfter(4, Seq{3}), Seq{});
 }
 
 TEST(RangeMapsTest, WhatWasBegunBeforeItsFileWasForgottenIsNotKept) {
@@ -80,8 +89,8 @@ class ManyRangesTest : public testing::Test {
   ManyRangesTest() {
     for (uint64_t block = 0; block < kBlocks; ++block) Punch(block * 2, block * 2 + 1);
   }
-  Seq Punch(uint64_t first, uint64_t end, FileId file = kFile) {
-    const Seq seq = rig_.Append({Make(RangeItem{file, kLayout, first, end})});
+  Seq Punch(uint64_t first, uint64_t end) {
+    const Seq seq = rig_.Append({Make(RangeItem{kFile, kLayout, first, end})});
     rows_.insert(rows_.begin(), {seq, first, end});
     return seq;
   }
