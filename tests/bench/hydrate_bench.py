@@ -115,7 +115,7 @@ class HydrateOrder:
                 time.sleep(65)  # heat is recorded once in a minute
                 side.mounted.ctl("sync", side.dir)
                 side.mounted.kill()
-                for i in range(min(settings.pairs, 3)):
+                for i in range(settings.pairs):
                     for order, kind in (("hot", "dkfs"), ("file", "file order"))[::1 if i % 2 == 0 else -1]:
                         times[kind].append(self.until_steady(side, scripts, scale, wanted, order, settings))
                 side.mounted.lose_dir()
