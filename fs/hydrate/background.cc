@@ -129,11 +129,11 @@ std::vector<Hydrator::Impl::BlockRange> Hydrator::Impl::HotBlocks(const HotExten
 Status Hydrator::Impl::FillHot(Inode& inode, const BlockRange& hot, const Made& made, uint64_t* bytes) {
   if (inode.presence != Presence::kPartial || !inode.backing.valid()) return Status::Ok();
   const uint64_t end = std::min(presence::BlocksOf(inode.state), hot.end);
-  if (hot.first >= end || presence::NextAbsent(inode, hot.first, end) >= end) return Status::Ok();
-  const uint64_t absent = inode.absent_count;
+  if (hot.first >= end || inode.absent_blocks.Next(hot.first, end) >= end) return Status::Ok();
+  const uint64_t absent = inode.absent_blocks.count();
   Use(inode, made, Wanted::kSoon);
   Status filled = MakePresent(inode, hot.first, end - hot.first, Wanted::kSoon);
-  *bytes = (absent - inode.absent_count) << inode.state.block_shift;
+  *bytes = (absent - inode.absent_blocks.count()) << inode.state.block_shift;
   return filled;
 }
 
@@ -208,14 +208,14 @@ Status Hydrator::Impl::FillAll(Inode& inode, Haste haste, const std::function<bo
     bool reopen = false;
     {
       ExclusiveLock l(inode.lock);
-      if (inode.presence != Presence::kPartial || inode.absent_count == 0) return damage;
+      if (inode.presence != Presence::kPartial || inode.absent_blocks.count() == 0) return damage;
       reopen = !inode.backing.valid();
       if (reopen && inode.state.nlink == 0) return damage;
       if (!reopen) {
         const uint64_t end = presence::BlocksOf(inode.state);
         const uint64_t span = std::max<uint64_t>(1, kBackgroundSpanBytes >> inode.state.block_shift);
-        DKFS_TRY_ASSIGN(next, SkipHoles(inode, presence::NextAbsent(inode, next, end), end));
-        next = presence::NextAbsent(inode, next, end);
+        DKFS_TRY_ASSIGN(next, SkipHoles(inode, inode.absent_blocks.Next(next, end), end));
+        next = inode.absent_blocks.Next(next, end);
         if (next >= end) {
           NoteComplete(inode);
           return damage;

@@ -53,7 +53,7 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count,
   const uint64_t span = kSpanBytes >> inode.state.block_shift;
   Status damage;
   bool swapped = false;
-  for (uint64_t at = presence::NextAbsent(inode, first, end); at < end; at = presence::NextAbsent(inode, at, end)) {
+  for (uint64_t at = inode.absent_blocks.Next(first, end); at < end; at = inode.absent_blocks.Next(at, end)) {
     if (end - at > span) {
       DKFS_TRY_ASSIGN(const uint64_t behind, SkipHoles(inode, at, end));
       if (behind > at) {
@@ -61,7 +61,7 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count,
         continue;
       }
     }
-    const uint64_t stop = presence::NextPresent(inode, at, std::min(end, at + span));
+    const uint64_t stop = inode.absent_blocks.NextOutside(at, std::min(end, at + span));
     Status filled = FillSpan(inode, at, stop - at, wanted);
     if (filled.code() == EDQUOT && !swapped) {
       DKFS_TRY(SwapAside(inode, DisplayPath(store, inode.id)));
@@ -87,7 +87,7 @@ Hydrator::Made Hydrator::Impl::Make(Inode& inode, uint64_t first, uint64_t count
     if (inode.presence != Presence::kPartial || !inode.backing.valid()) return made;
     const uint64_t most = std::max<uint64_t>(1, kBackgroundSpanBytes >> inode.state.block_shift);
     const uint64_t end = std::min(presence::BlocksOf(inode.state), first + std::min(count, most));
-    made.first = presence::NextAbsent(inode, first, end);
+    made.first = inode.absent_blocks.Next(first, end);
     if (made.first >= end) return made;
     made.good.resize(end - made.first, false);
     made.as_of = store->appended();
@@ -153,7 +153,7 @@ Result<uint64_t> Hydrator::Impl::SkipHoles(Inode& inode, uint64_t from, uint64_t
   const off_t data = ::lseek(inode.backing.get(), static_cast<off_t>(from << shift), SEEK_DATA);
   if (data < 0 && errno != ENXIO) return Status::FromErrno("look for data in a backing file");
   if (data >= 0) stop = std::min(stop, static_cast<uint64_t>(data) >> shift);
-  presence::Set(inode, from, stop);
+  inode.absent_blocks.Remove(from, stop);
   return std::max(from, stop);
 }
 
@@ -173,7 +173,7 @@ Status Hydrator::Impl::FillSpan(Inode& inode, uint64_t first, uint64_t count, Wa
     uint64_t end = i + 1;
     while (end < count && good[end] == good[i]) ++end;
     if (good[i]) {
-      presence::Set(inode, first + i, first + end);
+      inode.absent_blocks.Remove(first + i, first + end);
       verified.fetch_add(end - i, std::memory_order_relaxed);
     } else {
       Status made =
@@ -248,7 +248,7 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
     for (uint64_t i = 0; i < run.count; ++i) {
       Status s = Uncaptured(inode, run.first + i);
       if (s.ok())
-        presence::Set(inode, run.first + i, run.first + i + 1);
+        inode.absent_blocks.Remove(run.first + i, run.first + i + 1);
       else
         damage = s;
     }
@@ -267,7 +267,7 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
   } else if (!IsAllZero(before)) {
     DKFS_TRY(ZeroBacking(inode.backing.get(), offset, length));
   }
-  presence::Set(inode, run.first, run.first + run.count);
+  inode.absent_blocks.Remove(run.first, run.first + run.count);
   const bool stood = run.hole && IsAllZero(before);
   (stood ? verified : reconstructed).fetch_add(run.count, std::memory_order_relaxed);
   return Status::Ok();
@@ -297,7 +297,7 @@ void Hydrator::Impl::NoteDamage(Inode& inode, uint64_t block, const Status& why)
 }
 
 void Hydrator::Impl::NoteComplete(Inode& inode) {
-  if (inode.presence != Presence::kPartial || inode.absent_count > 0) return;
+  if (inode.presence != Presence::kPartial || inode.absent_blocks.count() > 0) return;
   MutexLock l(mutex);
   complete.push_back(inode.id);
   wake.SignalAll();

@@ -30,7 +30,7 @@ Status Hydrator::Impl::BeginDeferring(Inode& inode, const std::string& path) {
 }
 
 void Hydrator::Impl::Defer(Inode& inode, uint64_t first, uint64_t count) {
-  presence::ClearRange(inode, first, first + count);
+  inode.absent_blocks.Add(first, first + count);
   NoteDeferred(inode.id, count << inode.state.block_shift);
 }
 

@@ -24,12 +24,12 @@ bool Hydrator::IsPresent(const Inode& inode, uint64_t first, uint64_t count) {
   if (inode.presence == Presence::kPresent) return true;
   if (inode.presence == Presence::kUnknown) return count == 0;
   const uint64_t end = count > kEndOfFile - first ? kEndOfFile : first + count;
-  return presence::NextAbsent(inode, first, end) == end;
+  return inode.absent_blocks.Next(first, end) == end;
 }
 
 void Hydrator::MarkPresent(Inode& inode, uint64_t first, uint64_t count) {
   if (inode.presence != Presence::kPartial) return;
-  presence::Set(inode, first, first + count);
+  inode.absent_blocks.Remove(first, first + count);
   impl_->NoteComplete(inode);
 }
 
@@ -44,21 +44,21 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
     if (linked.ok()) linked = impl_->backing->LinkFd(inode.backing.get(), Backing::PartialPath(inode.id));
     linked.Ignore("its names lead to it as well");
   }
-  presence::ClearRange(inode, first, end);
+  inode.absent_blocks.Add(first, end);
   MutexLock l(impl_->mutex);
   impl_->complete.push_back(inode.id);
   impl_->wake.SignalAll();
 }
 
 void Hydrator::MarkUnknown(Inode& inode) {
-  presence::End(inode);
+  inode.absent_blocks = {};
   inode.presence = Presence::kUnknown;
 }
 
 void Hydrator::MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) {
   if (inode.presence != Presence::kPartial || new_size >= old_size) return;
   const uint64_t block_size = uint64_t{1} << inode.state.block_shift;
-  presence::Set(inode, (new_size + block_size - 1) / block_size, kEndOfFile);
+  inode.absent_blocks.Remove((new_size + block_size - 1) / block_size, kEndOfFile);
   impl_->NoteComplete(inode);
 }
 

@@ -97,7 +97,7 @@ Result<bool> Hydrator::Impl::ReopenKnown(Inode& inode, const std::string& path) 
   if (!IsAbsence(fd.status())) return fd.status();
   Log(LogLevel::kWarn, "backing_file_gone",
       {{"path", path}, {"hint", "something else works in DIR; it is restored from the store"}});
-  presence::End(inode);
+  inode.absent_blocks = {};
   inode.presence = Presence::kUnknown;
   inodes->ForgetPresent(inode.id);
   return false;
@@ -217,14 +217,20 @@ Status Hydrator::Impl::CopyToPartial(Inode& inode, const std::string& path) {
   if (!gone.ok() && !gone.IsNotFound()) return gone;
   DKFS_TRY_ASSIGN(UniqueFd to, backing->Open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
   std::vector<std::byte> buffer(kSpanBytes);
+  const off_t size = ::lseek(from.get(), 0, SEEK_END);
+  if (size < 0) return Status::FromErrno("size of " + path);
   for (uint64_t at = 0;;) {
+    const off_t data = ::lseek(from.get(), static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0 && errno != ENXIO) return Status::FromErrno("look for data in " + path);
+    if (data < 0) break;
+    at = static_cast<uint64_t>(data);
     DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(from.get(), buffer, at, path));
     if (n == 0) break;
     const Bytes bytes = Bytes(buffer).first(n);
     if (!IsAllZero(bytes)) DKFS_TRY(file::WriteAt(to.get(), bytes, at, name));
     at += n;
-    DKFS_TRY(file::Truncate(to.get(), at, name));
   }
+  DKFS_TRY(file::Truncate(to.get(), static_cast<uint64_t>(size), name));
   DKFS_TRY(file::Sync(to.get(), name));
   return backing->Rename(name, Backing::PartialPath(inode.id), 0);
 }

@@ -37,7 +37,7 @@ Status Hydrator::Impl::Settle(FileId file) {
     for (const Link& link : links) ready = ready && KnownPresent(link.parent);
     if (!ready) continue;
     ExclusiveLock l(inode.lock);
-    if (inode.presence != Presence::kPartial || inode.absent_count > 0) return Status::Ok();
+    if (inode.presence != Presence::kPartial || inode.absent_blocks.count() > 0) return Status::Ok();
     Status placed = PlaceNames(inode, links);
     CloseUnused(inode);
     return placed;
@@ -80,7 +80,7 @@ Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) 
       DKFS_TRY(ApplyAttributes(inode.id, inode.state, links[0].path));
   }
   backing->Unlink(LostPath(inode.id)).Ignore("only a file that lost content has it");
-  presence::End(inode);
+  inode.absent_blocks = {};
   inode.believed_bytes = ~uint64_t{0};
   inode.presence = Presence::kPresent;
   inode.times_dirty = true;

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "fs/inode/block_set.h"
 #include "fs/inode/compress_gate.h"
 #include "store/base/mutex.h"
 #include "store/base/unique_fd.h"
@@ -51,10 +52,9 @@ class Inode {
   bool exists GUARDED_BY(lock) = false;  // false: the store knows no such inode, or it is gone
   Presence presence GUARDED_BY(lock) = Presence::kUnknown;
   bool compared GUARDED_BY(lock) = false;  // drift: compared with the backing directory in this mount
-  // kPartial: which blocks hold the newest bytes, one bit each; a block beyond its end is present when beyond the size
-  // the file had when it became partial (nothing was ever absent there).
-  std::vector<uint64_t> present_blocks GUARDED_BY(lock);
-  uint64_t absent_count GUARDED_BY(lock) = 0;
+  // kPartial: blocks that do not hold the newest bytes. None is absent beyond the size the file had when it became
+  // partial, but for those that are deferred.
+  BlockSet absent_blocks GUARDED_BY(lock);
   // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial
   // only).
   uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <random>
 #include <thread>
 
 #include "fs/hydrate/presence.h"
@@ -494,9 +493,9 @@ TEST_F(HydratorTest, FailedWriteToABlockThatWasAppendedWhilePartialIsRepairedToo
     ExclusiveLock l(ref->lock);
     ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
     presence::Begin(*ref, 4, true);  // as if it had been shorter when it became partial
-    presence::Set(*ref, 0, 2);
+    ref->absent_blocks.Remove(0, 2);
     m_->hydrator->MarkAbsent(*ref, 97, 2);
-    EXPECT_EQ(ref->absent_count, 4u);
+    EXPECT_EQ(ref->absent_blocks.count(), 4u);
     EXPECT_TRUE(Hydrator::IsPresent(*ref, 4, 93));
     EXPECT_FALSE(Hydrator::IsPresent(*ref, 97, 1));
     EXPECT_FALSE(Hydrator::IsPresent(*ref, 98, 1));
@@ -514,14 +513,14 @@ TEST_F(HydratorTest, MarksFollowWritesAndTruncates) {
   ExclusiveLock l(ref->lock);
   EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 1));
   ASSERT_TRUE(m_->hydrator->Prepare(*ref, "f").ok());
-  EXPECT_EQ(ref->absent_count, 10u);
+  EXPECT_EQ(ref->absent_blocks.count(), 10u);
   EXPECT_FALSE(Hydrator::IsPresent(*ref, 0, 1));
   EXPECT_TRUE(Hydrator::IsPresent(*ref, 10, 5));  // beyond its end nothing was ever absent
   m_->hydrator->MarkPresent(*ref, 2, 3);
   EXPECT_TRUE(Hydrator::IsPresent(*ref, 2, 3));
   EXPECT_FALSE(Hydrator::IsPresent(*ref, 2, 4));
   m_->hydrator->MarkResized(*ref, 10 * 4096, 6 * 4096 + 1);
-  EXPECT_EQ(ref->absent_count, 4u);
+  EXPECT_EQ(ref->absent_blocks.count(), 4u);
   EXPECT_FALSE(Hydrator::IsPresent(*ref, 6, 1));
   EXPECT_TRUE(Hydrator::IsPresent(*ref, 7, 100));
 }
@@ -564,7 +563,7 @@ class DeferTest : public HydratorTest {
     m_->hydrator->Defer(*ref, 6, 4);
     EXPECT_TRUE(Hydrator::IsPresent(*ref, 0, 6));
     EXPECT_FALSE(Hydrator::IsPresent(*ref, 9, 1));
-    EXPECT_EQ(ref->absent_count, 4u);
+    EXPECT_EQ(ref->absent_blocks.count(), 4u);
   }
   bool HasName() const { return std::filesystem::exists(m_->PathIn("f")); }
 };
@@ -633,25 +632,6 @@ TEST_F(DeferTest, AFileWithFurtherNamesStaysAsItIs) {
   EXPECT_FALSE(m_->hydrator->BeginDeferring(*ref, "f").ok());
   EXPECT_EQ(ref->presence, Presence::kPresent);
   EXPECT_TRUE(HasName());
-}
-
-TEST(PresenceTest, RangesAreWhatWasSetAndCleared) {
-  std::mt19937 random(7);
-  for (int round = 0; round < 200; ++round) {
-    Inode inode(FileId{1});
-    ExclusiveLock l(inode.lock);
-    presence::Begin(inode, random() % 200, random() % 2 == 0);
-    std::vector<bool> present(400, true);
-    for (uint64_t i = 0; i < 400; ++i) present[i] = presence::Has(inode, i);
-    for (int turn = 0; turn < 12; ++turn) {
-      const uint64_t first = random() % 300, end = first + random() % 100;
-      const bool clear = random() % 2 == 0;
-      clear ? presence::ClearRange(inode, first, end) : presence::Set(inode, first, end);
-      std::fill(present.begin() + static_cast<ptrdiff_t>(first), present.begin() + static_cast<ptrdiff_t>(end), !clear);
-      for (uint64_t i = 0; i < 400; ++i) ASSERT_EQ(presence::Has(inode, i), present[i]) << round << ' ' << i;
-      ASSERT_EQ(inode.absent_count, static_cast<uint64_t>(std::count(present.begin(), present.end(), false)));
-    }
-  }
 }
 
 TEST_F(HydratorTest, ExtendedAttributesComeBack) {
