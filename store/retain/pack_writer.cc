@@ -9,6 +9,7 @@
 #include "store/base/file.h"
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
+#include "store/format/item_wire.h"
 
 namespace dkfs::retain {
 namespace {
@@ -81,7 +82,8 @@ bool PackWriter::Joins(const keys::BlockKey& key, uint8_t shift) const {
 }
 
 Status PackWriter::AddVersion(const keys::BlockKey& key, uint8_t shift, const BlockVersion& version, Bytes payload) {
-  if (!Joins(key, shift) || payload_.size() + payload.size() > kFrameBytes) {
+  const size_t versions = (open_.versions.size() + 1) * wire::kBlockVersionBytes;  // those of zeros have no payload
+  if (!Joins(key, shift) || versions + payload_.size() + payload.size() > kFrameBytes) {
     DKFS_TRY(CloseItem());
     open_ = BlocksItem{key.file, key.layout, shift, key.block, {}};
     open_seq_ = key.seq;

@@ -70,6 +70,28 @@ class RetainerTest : public testing::Test {
   std::unique_ptr<Rig> rig_;
 };
 
+// Adopted content is as old as the file, so its versions follow one another in packs; those of zeros have no payload.
+TEST_F(RetainerTest, ManyAdoptedBlocksOfZerosArePacked) {
+  constexpr uint64_t kBlocks = 400'000, kInRecord = 10'000;  // more than one record has room for
+  Start({});
+  rig_->Append({InodeItemOf(2, Inode(kBlocks * kBlock))});
+  const BlockVersion zeros{BlockKind::kBaseline, 0, 0, HashZeroPadded({}, kBlock), Seq{}};
+  for (uint64_t first = 0; first < kBlocks; first += kInRecord) {
+    const BlocksItem blocks{FileId{2}, LayoutId{1}, kDefaultBlockShift, first, {kInRecord, zeros}};
+    rig_->Append({Item{Seq{1}, blocks, 0, {}}});
+  }
+  rig_->Settle();
+  std::string one(kBlock, '?');
+  const InodeState state = Value(rig_->index->Inode(FileId{2}, kLatest));
+  for (const uint64_t block : {uint64_t{0}, kBlocks / 2, kBlocks - 1}) {
+    Reconstructor::Newest newest;
+    ASSERT_OK(rig_->reconstructor->Block(FileId{2}, state, block, kLatest,
+                                         {reinterpret_cast<std::byte*>(one.data()), one.size()}, &newest));
+    EXPECT_FALSE(newest.hole);
+    EXPECT_EQ(one, std::string(kBlock, '\0'));
+  }
+}
+
 TEST_F(RetainerTest, EndlessOverwritesStayInTheBudget) {
   RetainOptions options;
   options.budget_bytes = 12 << 20;
