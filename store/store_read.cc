@@ -80,10 +80,6 @@ Result<bool> Store::ExplainsBlock(FileId file, const InodeState& state, uint64_t
   return impl_->reconstructor->Explains(file, state, block, at, checksum);
 }
 
-Result<bool> Store::HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at) {
-  return impl_->reconstructor->HasVersion(file, state, block, at);
-}
-
 Result<uint64_t> Store::NextData(FileId file, const InodeState& state, uint64_t from, Seq at) {
   return impl_->reconstructor->NextData(file, state, from, at);
 }

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "store/base/fault.h"
 
@@ -35,10 +38,38 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
   return state;
 }
 
+Status RecordHoles(Backing& backing, const std::string& path, FileId file, const InodeState& state,
+                   RecordBuilder* record) {
+  constexpr uint64_t kLeastBytes = 1 << 20;
+  constexpr int kMostHoles = 16 * 1024;  // so that they fit into one record
+  if (state.content != ContentState::kAdopting) return Status::Ok();
+  DKFS_TRY_ASSIGN(UniqueFd fd, backing.Open(path, O_RDONLY | O_NONBLOCK));
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0) return Status::FromErrno("stat " + path);
+  const uint64_t size = std::min(state.size, static_cast<uint64_t>(st.st_size));
+  if (static_cast<uint64_t>(st.st_blocks) * 512 >= size) return Status::Ok();
+  const uint64_t block_size = uint64_t{1} << state.block_shift;
+  int holes = 0;
+  for (uint64_t at = 0; at < size && holes < kMostHoles;) {
+    const off_t hole = ::lseek(fd.get(), static_cast<off_t>(at), SEEK_HOLE);
+    if (hole < 0) return errno == ENXIO ? Status::Ok() : Status::FromErrno("look for a hole in " + path);
+    const off_t data = ::lseek(fd.get(), hole, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) return Status::FromErrno("look for data in " + path);
+    at = data < 0 ? size : static_cast<uint64_t>(data);
+    const uint64_t first = (static_cast<uint64_t>(hole) + block_size - 1) >> state.block_shift;
+    const uint64_t end = at < size ? at >> state.block_shift : (size - 1) / block_size + 1;
+    if (end <= first || (end - first) << state.block_shift < kLeastBytes) continue;
+    record->Range(file, state.layout, first, end);
+    ++holes;
+  }
+  return Status::Ok();
+}
+
 Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState& state) {
   record_.Inode(id, state);
   DKFS_TRY_ASSIGN(auto xattrs, backing_->ListXattrs(path));
   for (const auto& [name, value] : xattrs) record_.Xattr(id, name, value);
+  DKFS_TRY(RecordHoles(*backing_, path, id, state, &record_));
   ++inodes_;
   if (state.content == ContentState::kAdopting) bytes_ += state.size;
   if (progress_ && inodes_ % 1024 == 0) progress_(inodes_);

@@ -164,7 +164,7 @@ Status Adopter::CaptureFile(FileId file) {
     const uint64_t waiting = bytes_waiting_.load();
     bytes_waiting_ = waiting - std::min(waiting, bytes);
   };
-  uint64_t next = 0;
+  uint64_t next = 0, said = 0;  // the next block, and bytes that were said to be captured
   for (bool more = true; more;) {
     {
       MutexLock l(mutex_);
@@ -178,11 +178,14 @@ Status Adopter::CaptureFile(FileId file) {
       const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> inode.state.block_shift);
       const uint64_t end =
           (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
+      Result<uint64_t> data = store_->NextData(file, inode.state, next);
+      if (!data.ok() && data.code() != ENXIO) return data.status();
+      next = data.ok() ? *data : end;
       DKFS_TRY(capture_.Secure(inode, next, batch).status());
-      const uint64_t from = next << inode.state.block_shift;
       next += batch;
       if (next < end) {
-        captured_bytes(batch << inode.state.block_shift);
+        captured_bytes((next << inode.state.block_shift) - said);
+        said = next << inode.state.block_shift;
         return Status::Ok();
       }
       more = false;
@@ -197,7 +200,7 @@ Status Adopter::CaptureFile(FileId file) {
       record.Inode(file, after);
       Result<Seq> seq = store_->Append(record);
       if (!seq.ok()) return seq.status();
-      captured_bytes(inode.state.adopted_size - std::min(from, inode.state.adopted_size));
+      captured_bytes(inode.state.adopted_size - std::min(said, inode.state.adopted_size));
       inode.state = after;
       return Status::Ok();
     });

@@ -306,15 +306,21 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
   const uint64_t end = std::min(count > kEndOfFile - first ? kEndOfFile : first + count, adopted_end);
   const uint64_t batch = std::max<uint64_t>(1, (1 << 20) / block_size);
   Seq highest;
-  for (uint64_t at = first; at < end; at += batch) {
+  for (uint64_t at = first; at < end;) {
+    Result<uint64_t> data = store_->NextData(inode.id, state, at);
+    if (data.code() == ENXIO || (data.ok() && *data >= end)) break;
+    DKFS_TRY_ASSIGN(at, std::move(data));
     Scratch& scratch = ThreadScratch();
-    const uint64_t stop = std::min(at + batch, end);
-    scratch.Begin((stop - at) * block_size);
-    for (uint64_t block = at; block < stop; ++block) {
-      DKFS_TRY_ASSIGN(const bool has, store_->HasVersion(inode.id, state, block));
+    const uint64_t begin = at, stop = std::min(at + batch, end);
+    at = stop;
+    scratch.Begin((stop - begin) * block_size);
+    for (uint64_t block = begin; block < stop; ++block) {
+      Store::Newest newest;
+      const Status described = store_->DescribeBlock(inode.id, state, block, kLatest, &newest);
+      if (!described.ok() && described.code() != ENODATA) return described;
       // Beyond what stood there at this mount the content was lost before it was captured: it stays uncaptured, an
       // error.
-      if (has || block * block_size >= inode.believed_bytes) continue;
+      if (described.ok() || block * block_size >= inode.believed_bytes) continue;
       MutableBytes bytes = scratch.Take(block_size);
       DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
       scratch.versions.clear();

@@ -184,9 +184,11 @@ Result<UniqueFd> OpenRegular(int dirfd, const std::string& path) {
 }
 
 Result<size_t> ReadAt(int fd, MutableBytes out, uint64_t offset, std::string_view what) {
+  constexpr uint64_t kMostBytes = INT64_MAX;  // of a file; a read that reaches beyond is refused as a whole
+  const size_t most = std::min<uint64_t>(out.size(), kMostBytes - std::min(offset, kMostBytes));
   size_t done = 0;
-  while (done < out.size()) {
-    size_t want = out.size() - done;
+  while (done < most) {
+    size_t want = most - done;
     if (Status fault = Fault::PassTransfer("file.read", &want); !fault.ok())
       return fault.Prefix(Sentence("read", what));
     const ssize_t n = ::pread(fd, out.data() + done, want, static_cast<off_t>(offset + done));

@@ -14,7 +14,8 @@ namespace dkfs {
 // Where the content of a regular file is.
 enum class ContentState : uint8_t {
   kStored = 0,    // a block without a version is a hole
-  kAdopting = 1,  // a block below adopted_size without a version is still only in the backing file (first mount)
+  // A block below adopted_size without a version, and in no range, is still only in the backing file (first mount).
+  kAdopting = 1,
 };
 
 // How finely changes of a file are captured: for whoever writes, reading needs none of it. Spelled in one byte, so the

@@ -87,15 +87,6 @@ Result<bool> Reconstructor::Explains(FileId file, const InodeState& state, uint6
   return explained;
 }
 
-Result<bool> Reconstructor::HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at) {
-  Seq seq;
-  BlockEntry entry;
-  Status found = index_->NewestBlock(file, state.layout, block, at, &seq, &entry);
-  if (found.IsNotFound()) return false;
-  DKFS_TRY(found);
-  return true;
-}
-
 Status Reconstructor::ExactVersion(FileId file, LayoutId layout, uint64_t block, Seq seq, MutableBytes out) {
   uint8_t shift = kMinBlockShift;
   while (size_t{1} << shift < out.size()) ++shift;

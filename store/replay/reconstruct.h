@@ -68,8 +68,6 @@ class Reconstructor {
   Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at);
   // The version recorded at exactly `seq`, whatever covers or follows it: for verify. `out` is one block.
   Status ExactVersion(FileId file, LayoutId layout, uint64_t block, Seq seq, MutableBytes out);
-  // True when some version of the block at or before `at` exists.
-  Result<bool> HasVersion(FileId file, const InodeState& state, uint64_t block, Seq at);
 
  private:
   friend class BlockStream;

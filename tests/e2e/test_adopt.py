@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from dkfs import PATIENCE, SLACK, assert_same, run, tree
+from dkfs import BIN, PATIENCE, SLACK, assert_same, run, tree
+from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
 from test_recovery import populate
 
 pytestmark = pytest.mark.short
@@ -199,3 +200,94 @@ def test_nothing_changed_is_no_drift(fs):
     before = fs.status()["seq"]["appended"]
     assert_same(tree(fs.dir), want)
     assert fs.status()["seq"]["appended"] == before
+
+
+TIB = 1 << 40
+SPARSE = {0: b"front", 3 * TIB + 4097: b"middle", 15 * TIB: b"back"}  # ext4 takes 16 TiB
+
+
+def make_sparse(path):
+    with open(path, "wb") as f:
+        for at, text in SPARSE.items():
+            os.pwrite(f.fileno(), text * 100_000, at)
+        f.truncate(15 * TIB + (3 << 20))
+
+
+def assert_sparse(path, without=()):
+    with open(path, "rb") as f:
+        assert os.fstat(f.fileno()).st_size == 15 * TIB + (3 << 20)
+        for at, text in SPARSE.items():
+            want = bytes(len(text) * 100_000) if at in without else text * 100_000
+            assert os.pread(f.fileno(), len(want), at) == want, at
+            assert os.pread(f.fileno(), 100_000, at + len(want)) == bytes(100_000)
+        assert os.pread(f.fileno(), 100_000, TIB) == bytes(100_000)
+
+
+def test_holes_of_adopted_files_take_no_time_and_nothing_in_the_store(fs):
+    make_sparse(fs.dir / "sparse")
+    (fs.dir / "empty").touch()
+    os.truncate(fs.dir / "empty", 7 * TIB + 1)
+    fs.mount()
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_sparse(fs.dir / "sparse")
+    assert os.stat(fs.dir / "empty").st_size == 7 * TIB + 1
+    with open(fs.dir / "empty", "rb") as f:
+        assert os.pread(f.fileno(), 5000, 7 * TIB) == b"\0"
+        with pytest.raises(OSError):
+            os.lseek(f.fileno(), 0, os.SEEK_DATA)
+    fs.wait_hydrated()
+    fs.unmount()
+    assert_sparse(fs.dir / "sparse")
+    make_sparse(fs.dir / "drifted")
+    os.unlink(fs.dir / "empty")
+    make_sparse(fs.dir / "empty")
+    fs.mount()
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_sparse(fs.dir / "drifted")
+    assert_sparse(fs.dir / "empty")
+
+
+def test_a_sparse_file_is_changed_before_it_is_captured(fs):
+    for name in "written", "punched", "cut", "gone", "replaced":
+        make_sparse(fs.dir / name)
+    fs.mount()
+    before = fs.status()["seq"]["appended"]
+    d = fs.dir
+    with open(d / "written", "r+b") as f:
+        os.pwrite(f.fileno(), b"in a hole", TIB + 5)
+    with open(d / "punched", "r+b") as f:
+        fallocate(f.fileno(), FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, 1 << 20, 14 * TIB)
+    os.truncate(d / "cut", 4 * TIB)
+    os.unlink(d / "gone")
+    (d / "new").write_text("new")
+    os.rename(d / "new", d / "replaced")
+
+    def judge():
+        with open(d / "written", "rb") as f:
+            assert os.pread(f.fileno(), 100, TIB) == bytes(5) + b"in a hole" + bytes(86)
+            for at, text in SPARSE.items():
+                assert os.pread(f.fileno(), len(text) * 100_000, at) == text * 100_000
+        assert_sparse(d / "punched", without=[3 * TIB + 4097])
+        with open(d / "cut", "rb") as f:
+            assert os.fstat(f.fileno()).st_size == 4 * TIB
+            assert os.pread(f.fileno(), 600_000, 3 * TIB + 4097) == b"middle" * 100_000
+        assert sorted(os.listdir(d)) == ["cut", "punched", "replaced", "written"]
+        assert (d / "replaced").read_text() == "new"
+    judge()
+    fs.wait_adopted()
+    judge()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    judge()
+    fs.kill()
+    out = fs.base / "out"
+    run(BIN / "dkfs-replay", "restore", "--store", fs.store, "--at", f"seq:{before}", "--to", out)
+    for name in "written", "punched", "cut", "gone", "replaced":
+        assert_sparse(out / name)
