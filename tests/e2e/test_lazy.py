@@ -249,3 +249,53 @@ def test_a_damaged_list_of_what_was_hot_costs_nothing_but_order(fs):
     fs.wait_hydrated()
     assert (fs.dir / "f").read_bytes() == b"x" * 100_000
     assert "event=hot_extents_unread" in (fs.store / "dkfs.log").read_text()
+
+
+def memory_peak(pid):
+    """MiB that it ever had in memory."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) >> 10 for line in f if line.startswith("VmHWM"))
+
+
+def put_tmpfs(fs):
+    """A new, empty file system at DIR, which takes files of any size."""
+    run("mount", "-t", "tmpfs", "-o", "size=256m", "none", fs.dir)
+
+
+def test_sparse_files_of_any_size_take_no_memory(fs):
+    """Their holes are known as holes while they are written, after a loss, and until they are restored."""
+    fs.options = ["--hydrate-rate", "1"]
+    put_tmpfs(fs)
+    fs.mount()
+    places = {0: b"a", 15 << 40: b"b", (1 << 62) + 12345: b"c", (1 << 63) - (4 << 20): b"d"}
+    fd = os.open(fs.dir / "sparse", os.O_RDWR | os.O_CREAT)
+    for at, letter in places.items():
+        assert os.pwrite(fd, letter * (1 << 20), at) == 1 << 20  # long enough to be deferred
+        assert os.pwrite(fd, letter * 5000, at + (2 << 20)) == 5000
+    assert os.pwrite(fd, b"z", (1 << 63) - 2) == 1  # the last byte that a file can have
+    os.fsync(fd)
+    os.close(fd)
+    for lost in (False, True):
+        if lost:
+            fs.kill()
+            fs.lose_dir()
+            put_tmpfs(fs)
+            fs.mount()
+        fd = os.open(fs.dir / "sparse", os.O_RDONLY)
+        for at, letter in places.items():
+            assert os.pread(fd, 1 << 20, at) == letter * (1 << 20)
+            assert os.pread(fd, 8192, at + (2 << 20)) == letter * 5000 + bytes(3192)
+            assert os.pread(fd, 4096, at + (1 << 20)) == bytes(4096)
+        assert os.pread(fd, 5, (1 << 63) - 6) == b"\0\0\0\0z"
+        os.close(fd)
+        assert all(memory_peak(pid) < 256 for pid in fs.pids())
+    fs.options = []
+    fs.kill()
+    fs.lose_dir()
+    put_tmpfs(fs)
+    fs.mount()
+    fs.wait_hydrated()
+    fs.unmount()
+    with open(fs.dir / "sparse", "rb") as f:
+        for at, letter in places.items():
+            assert os.pread(f.fileno(), 1 << 20, at) == letter * (1 << 20)
