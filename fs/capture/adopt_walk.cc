@@ -114,7 +114,11 @@ Status AdoptWalk::Walk(Pending top, bool record_top) {
       Result<struct stat> st = backing_->Stat(path);
       if (!st.ok() && st.status().IsNotFound()) continue;
       if (!st.ok()) return st.status();
-      if (st->st_dev != root_st.st_dev) return Status::Error(EXDEV, "another file system is mounted at " + path);
+      if (st->st_dev != root_st.st_dev) {
+        return Status::Error(EXDEV, "\"" + path +
+                                        "\" is on another file system: mounted there, a subvolume, or a layer " +
+                                        "of an overlay; unmount it, or give it a dkfs of its own");
+      }
       FileId id;
       bool fresh = false;
       InodeState state;

@@ -13,7 +13,7 @@ namespace dkfs {
 
 // Where the content of a regular file is.
 enum class ContentState : uint8_t {
-  kStored = 0,    // a block without a version is a hole
+  kStored = 0,  // a block without a version is a hole
   // A block below adopted_size without a version, and in no range, is still only in the backing file (first mount).
   kAdopting = 1,
 };
