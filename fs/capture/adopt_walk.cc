@@ -40,7 +40,7 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
 
 Status RecordHoles(Backing& backing, const std::string& path, FileId file, const InodeState& state,
                    RecordBuilder* record) {
-  constexpr uint64_t kLeastBytes = 1 << 20;
+  constexpr uint64_t kLeastBytes = 256 << 10;
   constexpr int kMostHoles = 16 * 1024;  // so that they fit into one record
   if (state.content != ContentState::kAdopting) return Status::Ok();
   DKFS_TRY_ASSIGN(UniqueFd fd, backing.Open(path, O_RDONLY | O_NONBLOCK));

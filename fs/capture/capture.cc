@@ -325,7 +325,9 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
       DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
       scratch.versions.clear();
       scratch.payload.clear();
-      scratch.AddBaseline(Epoch(inode), block, TrimTrailingZeros(bytes), block_size);
+      const Bytes content = TrimTrailingZeros(bytes);
+      scratch.AddBaseline(Epoch(inode), block, content, block_size);
+      if (content.empty()) scratch.versions.back().kind = BlockKind::kHole;  // so that it becomes one when restored
       // True since the file was adopted: nothing of this file is older, so the first Seq stands for that moment.
       scratch.record.Blocks(inode.id, state.layout, state.block_shift, block, scratch.versions, scratch.payload,
                             Seq{1});

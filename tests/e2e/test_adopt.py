@@ -227,6 +227,10 @@ def test_holes_of_adopted_files_take_no_time_and_nothing_in_the_store(fs):
     make_sparse(fs.dir / "sparse")
     (fs.dir / "empty").touch()
     os.truncate(fs.dir / "empty", 7 * TIB + 1)
+    with open(fs.dir / "short", "wb") as f:  # many holes, none of them long
+        for i in range(300):
+            os.pwrite(f.fileno(), b"data" * 2048, i * 131072)
+        f.truncate(300 * 131072)
     fs.mount()
     fs.wait_adopted()
     fs.kill()
@@ -241,6 +245,9 @@ def test_holes_of_adopted_files_take_no_time_and_nothing_in_the_store(fs):
     fs.wait_hydrated()
     fs.unmount()
     assert_sparse(fs.dir / "sparse")
+    assert os.stat(fs.dir / "sparse").st_blocks < 8 << 11
+    assert os.stat(fs.dir / "short").st_blocks < 8 << 11
+    assert (fs.dir / "short").read_bytes() == (b"data" * 2048 + bytes(131072 - 8192)) * 300
     make_sparse(fs.dir / "drifted")
     os.unlink(fs.dir / "empty")
     make_sparse(fs.dir / "empty")
