@@ -88,6 +88,13 @@ Result<struct stat> Backing::Stat(const std::string& path) {
   return Failed("stat", path);
 }
 
+Result<bool> Backing::IsFixed(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  struct statx st;
+  if (::statx(place.dir, place.leaf.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) != 0) return Failed("statx", path);
+  return (st.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) != 0;
+}
+
 Status Backing::MakeDir(const std::string& path, mode_t mode) {
   DKFS_TRY_ASSIGN(Place place, Find(path));
   return ::mkdirat(place.dir, place.leaf.c_str(), mode) == 0 ? Status::Ok() : Failed("mkdir", path);

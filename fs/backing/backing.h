@@ -40,6 +40,8 @@ class Backing {
   // Open does not raise the access time where the kernel allows that (O_NOATIME). A path of "" is the root.
   Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);  // O_NOFOLLOW and O_CLOEXEC are added
   Result<struct stat> Stat(const std::string& path);                           // of the entry itself
+  // It is immutable or may only be appended to (chattr +i, +a): then nobody may rename it, and no name in it.
+  Result<bool> IsFixed(const std::string& path);
   Status MakeDir(const std::string& path, mode_t mode);
   Status MakeNode(const std::string& path, mode_t mode, dev_t rdev);
   Status MakeSymlink(const std::string& target, const std::string& path);

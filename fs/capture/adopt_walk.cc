@@ -66,6 +66,11 @@ Status RecordHoles(Backing& backing, const std::string& path, FileId file, const
 }
 
 Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState& state) {
+  DKFS_TRY_ASSIGN(const bool fixed, backing_->IsFixed(path));
+  if (fixed && refuses_fixed_) {
+    return Status::Error(EPERM, "\"" + path + "\" is immutable or append-only, and could not be restored: take the " +
+                                    "attribute off (chattr -i -a)");
+  }
   record_.Inode(id, state);
   DKFS_TRY_ASSIGN(auto xattrs, backing_->ListXattrs(path));
   for (const auto& [name, value] : xattrs) record_.Xattr(id, name, value);
@@ -148,6 +153,7 @@ Status AdoptWalk::Walk(Pending top, bool record_top) {
 }
 
 Status AdoptWalk::Directory(const std::string& path, FileId dir) {
+  refuses_fixed_ = true;
   DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
   DKFS_TRY_ASSIGN(const InodeState state, ReadBackingState(*backing_, path, st));
   return Walk({path, dir, state, Backing::FingerprintOf(st)}, true);

@@ -22,7 +22,7 @@ class AdoptWalk {
       : store_(store), backing_(backing), progress_(std::move(progress)) {}
 
   // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names`
-  // subdirectories already counted elsewhere. EXDEV names a mount point found below it.
+  // subdirectories already counted elsewhere. EXDEV names a mount point found below it, EPERM what is immutable.
   Status Directory(const std::string& path, FileId dir);
   // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here but the link
   // of a new subdirectory: *parent_state is counted up, and recorded with the name.
@@ -55,6 +55,7 @@ class AdoptWalk {
     InodeState state;
   };
   std::map<uint64_t, Linked> linked_;  // by inode number: files with several names
+  bool refuses_fixed_ = false;         // not what drifted: the mount is not to fail for it
   uint64_t inodes_ = 0;
   uint64_t bytes_ = 0;
 };

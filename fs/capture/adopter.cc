@@ -32,6 +32,11 @@ Status Adopter::AdoptNames(const std::function<void(uint64_t)>& progress) {
 
 namespace {
 
+// Others may go on without this one.
+bool IsOfTheFile(const Status& s) {
+  return s.code() == EIO || s.code() == EPERM || s.code() == EACCES || s.code() == ETXTBSY || s.IsCorruption();
+}
+
 bool OpenForWriting(const std::filesystem::path& fdinfo) {
   std::ifstream in(fdinfo);
   std::string key;
@@ -147,7 +152,7 @@ Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
     Status s = CaptureFile(file);
     if (s.code() == ECANCELED) return Status::Ok();
     if (s.ok() || s.IsNotFound() || s.code() == ESTALE) continue;
-    if (s.code() != EIO && !s.IsCorruption()) return s;
+    if (!IsOfTheFile(s)) return s;
     *lost += size;
     Result<std::string> path = store_->PathOf(file);
     Log(LogLevel::kError, "adopt_file_failed",

@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -100,6 +102,13 @@ int ServeHere(const Options& options, const Places& places, Readiness ready) {
   std::exit(status);
 }
 
+// So that whoever tries again at once finds the store free. Not for ever: a disk that hangs must not hide the message.
+void AwaitEnd(pid_t daemon) {
+  for (int i = 0; i < 10'000 && ::waitpid(daemon, nullptr, WNOHANG) == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 int Detached(const Options& options, const Places& places) {
   UniqueFd read_end, write_end;
   Status piped = MakePipe(&read_end, &write_end);
@@ -120,7 +129,10 @@ int Detached(const Options& options, const Places& places) {
   }
   write_end.reset();
   Failure failure = AwaitReadiness(std::move(read_end));
-  if (failure.failed()) return ReportFailure(failure, options.has_command);
+  if (failure.failed()) {
+    AwaitEnd(daemon);
+    return ReportFailure(failure, options.has_command);
+  }
   if (!options.has_command) return kExitOk;
   if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), true);
   return CommandRunner(daemon, places.dir, options.command, cwd).Run();

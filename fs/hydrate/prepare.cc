@@ -26,10 +26,12 @@ bool IsAbsence(const Status& s) {
   return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV;
 }
 
-// Read-write; on a file system that turned read-only for reading alone, so that reads go on.
+// Read-write; for reading alone what cannot be written now, so that reads go on: the file system turned read-only, the
+// file is immutable, or a program that runs from it.
 Result<UniqueFd> OpenForUse(Backing& backing, const std::string& path) {
   Result<UniqueFd> fd = backing.Open(path, O_RDWR);
-  return fd.code() == EROFS ? backing.Open(path, O_RDONLY) : std::move(fd);
+  const bool readable = fd.code() == EROFS || fd.code() == EPERM || fd.code() == ETXTBSY;
+  return readable ? backing.Open(path, O_RDONLY) : std::move(fd);
 }
 
 Result<UniqueFd> OpenRegular(Backing& backing, const std::string& path) {
@@ -147,7 +149,9 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
   Status cut = CutTail(inode, fd.get(), static_cast<uint64_t>(now.st_size), path);
   if (cut.code() == EDQUOT) return SwapAside(inode, path);
   DKFS_TRY(std::move(cut));
-  DKFS_TRY(file::Truncate(fd.get(), inode.state.size, partial));
+  if (static_cast<uint64_t>(now.st_size) != inode.state.size) {
+    DKFS_TRY(file::Truncate(fd.get(), inode.state.size, partial));
+  }
   inode.backing = std::move(fd);
   presence::Begin(inode, presence::BlocksOf(inode.state), true);
   NoteComplete(inode);

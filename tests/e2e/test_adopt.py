@@ -1,14 +1,17 @@
 """First mount over a directory with data, and changes made while it was not mounted."""
 
 import concurrent.futures
+import errno
 import os
 import random
+import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
-from dkfs import BIN, PATIENCE, SLACK, assert_same, run, tree
+from dkfs import BIN, PATIENCE, SLACK, assert_same, is_mounted, run, tree
 from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
 from test_recovery import populate
 
@@ -298,3 +301,87 @@ def test_a_sparse_file_is_changed_before_it_is_captured(fs):
     run(BIN / "dkfs-replay", "restore", "--store", fs.store, "--at", f"seq:{before}", "--to", out)
     for name in "written", "punched", "cut", "gone", "replaced":
         assert_sparse(out / name)
+
+
+def set_attribute(flag, path):
+    """Not every file system has these."""
+    done = run("chattr", flag, path, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"chattr: {done.stderr}")
+
+
+@pytest.fixture
+def fixed(fs):
+    """Gives files attributes that nothing can remove them with, and takes them away in the end."""
+    touched = []
+
+    def fix(flag, name):
+        set_attribute(flag, fs.dir / name)
+        touched.append(name)
+    yield fix
+    fs.close()
+    for name in touched:
+        run("chattr", "-i", "-a", fs.dir / name, check=False)
+
+
+@pytest.mark.parametrize("flag", ["+i", "+a"])
+def test_what_cannot_be_replaced_is_not_adopted(fs, fixed, flag):
+    (fs.dir / "sub").mkdir()
+    (fs.dir / "sub/file").write_text("text")
+    fixed(flag, "sub/file")
+    done = fs.mount(check=False)
+    assert done.returncode == 3 and '"sub/file" is immutable' in done.stderr and done.stderr.count("\n") == 1
+    assert not is_mounted(fs.dir)
+    run("chattr", "-i", "-a", fs.dir / "sub/file")
+    fs.mount()  # at once: whoever refused has let go of the store
+    assert (fs.dir / "sub/file").read_text() == "text"
+
+
+def test_what_became_immutable_is_read_and_told(fs, fixed):
+    fs.mount()
+    (fs.dir / "other").write_text("other")
+    (fs.dir / "file").write_text("text")
+    fs.unmount()
+    fixed("+i", "file")
+    fs.mount()
+    fs.wait_adopted()
+    assert (fs.dir / "file").read_text() == "text"
+    with pytest.raises(PermissionError):
+        with open(fs.dir / "file", "r+b", buffering=0) as f:
+            f.write(b"x")
+    fs.kill()
+    fs.detach()
+    fs.mount()
+    assert (fs.dir / "file").read_text() == "text"
+    assert (fs.dir / "other").read_text() == "other"
+    done = fs.ctl("unmount", fs.dir, check=False)
+    assert done.returncode == 1 and "not complete" in done.stderr
+    run("chattr", "-i", fs.dir / "file")
+    fs.mount()
+    fs.unmount()
+    assert (fs.dir / "file").read_text() == "text"
+
+
+def test_a_running_program_is_adopted(fs):
+    shutil.copy("/bin/sleep", fs.dir / "program")
+    with subprocess.Popen([fs.dir / "program", "600"]) as running:
+        try:
+            fs.mount()
+            fs.wait_adopted()
+            with pytest.raises(OSError) as refused, open(fs.dir / "program", "ab", buffering=0) as f:
+                f.write(b"x")
+            assert refused.value.errno == errno.ETXTBSY
+            fs.kill()
+            fs.detach()
+            fs.mount()
+            assert (fs.dir / "program").read_bytes() == Path("/bin/sleep").read_bytes()
+            fs.unmount()
+        finally:
+            running.kill()
+    fs.mount()
+    with open(fs.dir / "program", "ab", buffering=0) as f:
+        f.write(b"x")
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert (fs.dir / "program").read_bytes() == Path("/bin/sleep").read_bytes() + b"x"
