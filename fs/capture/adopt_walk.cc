@@ -73,7 +73,10 @@ Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState&
   }
   record_.Inode(id, state);
   DKFS_TRY_ASSIGN(auto xattrs, backing_->ListXattrs(path));
-  for (const auto& [name, value] : xattrs) record_.Xattr(id, name, value);
+  for (const auto& [name, value] : xattrs) {
+    record_.Xattr(id, name, value);
+    DKFS_TRY(FlushIfLarge());  // some file systems take more of them than fit into a record
+  }
   DKFS_TRY(RecordHoles(*backing_, path, id, state, &record_));
   ++inodes_;
   if (state.content == ContentState::kAdopting) bytes_ += state.size;

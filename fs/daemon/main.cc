@@ -102,7 +102,7 @@ int ServeHere(const Options& options, const Places& places, Readiness ready) {
   std::exit(status);
 }
 
-// So that whoever tries again at once finds the store free. Not for ever: a disk that hangs must not hide the message.
+// So that whoever tries again at once finds the store free. Not for ever: the disk may hang.
 void AwaitEnd(pid_t daemon) {
   for (int i = 0; i < 10'000 && ::waitpid(daemon, nullptr, WNOHANG) == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -130,8 +130,9 @@ int Detached(const Options& options, const Places& places) {
   write_end.reset();
   Failure failure = AwaitReadiness(std::move(read_end));
   if (failure.failed()) {
+    const int code = ReportFailure(failure, options.has_command);
     AwaitEnd(daemon);
-    return ReportFailure(failure, options.has_command);
+    return code;
   }
   if (!options.has_command) return kExitOk;
   if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), true);
