@@ -56,10 +56,22 @@ std::string ReadLine(const std::filesystem::path& path) {
   return line;
 }
 
+// The kernel's own writers, which are in no process's descriptors: loop devices, as "loop0 PATH".
+std::optional<std::string> FindLoopDevice(const std::string& dir) {
+  std::error_code ignored;
+  for (const auto& device : std::filesystem::directory_iterator("/sys/block", ignored)) {
+    const std::string file = ReadLine(device.path() / "loop/backing_file");
+    const bool writes = ReadLine(device.path() / "ro") != "1";
+    if (writes && file.starts_with(dir + "/")) return device.path().filename().string() + " " + file;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::string> Adopter::FindWriter(const std::string& dir) {
   namespace stdfs = std::filesystem;
+  if (auto device = FindLoopDevice(dir)) return device;
   std::error_code ignored;  // processes come and go while we look
   for (const auto& process : stdfs::directory_iterator("/proc", ignored)) {
     const std::string pid = process.path().filename();

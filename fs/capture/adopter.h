@@ -36,8 +36,8 @@ class Adopter {
   static Result<bool> IsComplete(Store* store);
   // Records all names and attributes, synced on return. REQUIRES: not mounted yet.
   Status AdoptNames(const std::function<void(uint64_t inodes)>& progress);
-  // A process that holds something below the directory open for writing, as "PID (NAME) PATH"; nullopt when there is
-  // none. `dir` is the absolute path of DIR.
+  // Who holds something below the directory open for writing: a process, as "PID (NAME) PATH", or a loop device;
+  // nullopt when there is nobody. `dir` is the absolute path of DIR.
   static std::optional<std::string> FindWriter(const std::string& dir);
 
   // Captures in a background thread until nothing is left. `open` gives the inode with its backing file open and its

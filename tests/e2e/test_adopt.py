@@ -126,6 +126,17 @@ def test_refuses_while_somebody_writes(fs):
     fs.mount()
 
 
+def test_refuses_while_a_loop_device_writes(fs):
+    (fs.dir / "image.img").write_bytes(bytes(1 << 20))
+    device = run("losetup", "--find", "--show", fs.dir / "image.img").stdout.strip()
+    try:
+        result = fs.mount(check=False)
+        assert result.returncode == 3 and Path(device).name in result.stderr and "image.img" in result.stderr
+    finally:
+        run("losetup", "--detach", device)
+    fs.mount()
+
+
 def test_many_files_are_adopted_in_seconds(fs):
     for i in range(200):
         os.mkdir(fs.dir / f"d{i}")
