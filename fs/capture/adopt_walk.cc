@@ -38,16 +38,15 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
   return state;
 }
 
-Status RecordHoles(Backing& backing, const std::string& path, FileId file, const InodeState& state,
-                   RecordBuilder* record) {
+Status RecordHoles(Backing& backing, const std::string& path, const struct stat& st, FileId file,
+                   const InodeState& state, RecordBuilder* record) {
   constexpr uint64_t kLeastBytes = 256 << 10;
   constexpr int kMostHoles = 16 * 1024;  // so that they fit into one record
-  if (state.content != ContentState::kAdopting) return Status::Ok();
+  const uint64_t size = state.size;
+  if (state.content != ContentState::kAdopting || static_cast<uint64_t>(st.st_blocks) * 512 >= size) {
+    return Status::Ok();
+  }
   DKFS_TRY_ASSIGN(UniqueFd fd, backing.Open(path, O_RDONLY | O_NONBLOCK));
-  struct stat st;
-  if (::fstat(fd.get(), &st) != 0) return Status::FromErrno("stat " + path);
-  const uint64_t size = std::min(state.size, static_cast<uint64_t>(st.st_size));
-  if (static_cast<uint64_t>(st.st_blocks) * 512 >= size) return Status::Ok();
   const uint64_t block_size = uint64_t{1} << state.block_shift;
   int holes = 0;
   for (uint64_t at = 0; at < size && holes < kMostHoles;) {
@@ -66,10 +65,12 @@ Status RecordHoles(Backing& backing, const std::string& path, FileId file, const
 }
 
 Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState& state) {
-  DKFS_TRY_ASSIGN(const bool fixed, backing_->IsFixed(path));
-  if (fixed && refuses_fixed_) {
-    return Status::Error(EPERM, "\"" + path + "\" is immutable or append-only, and could not be restored: take the " +
-                                    "attribute off (chattr -i -a)");
+  if (refuses_fixed_) {
+    DKFS_TRY_ASSIGN(const bool fixed, backing_->IsFixed(path));
+    if (fixed) {
+      return Status::Error(EPERM, "\"" + path + "\" is immutable or append-only, and could not be restored: take the " +
+                                      "attribute off (chattr -i -a)");
+    }
   }
   record_.Inode(id, state);
   DKFS_TRY_ASSIGN(auto xattrs, backing_->ListXattrs(path));
@@ -77,7 +78,6 @@ Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState&
     record_.Xattr(id, name, value);
     DKFS_TRY(FlushIfLarge());  // some file systems take more of them than fit into a record
   }
-  DKFS_TRY(RecordHoles(*backing_, path, id, state, &record_));
   ++inodes_;
   if (state.content == ContentState::kAdopting) bytes_ += state.size;
   if (progress_ && inodes_ % 1024 == 0) progress_(inodes_);
@@ -139,6 +139,7 @@ Status AdoptWalk::Walk(Pending top, bool record_top) {
       }
       if (fresh) {
         DKFS_TRY(AddInode(path, id, state));
+        DKFS_TRY(RecordHoles(*backing_, path, *st, id, state, &record_));
         prints_.emplace_back(id, Backing::FingerprintOf(*st));
       }
       DKFS_TRY(FlushIfLarge());
@@ -172,6 +173,7 @@ Status AdoptWalk::Entry(const std::string& path, FileId parent, InodeState* pare
     DKFS_TRY(Walk({path, id, state, Backing::FingerprintOf(st)}, true));
   } else if (fresh) {
     DKFS_TRY(AddInode(path, id, state));
+    DKFS_TRY(RecordHoles(*backing_, path, st, id, state, &record_));
     prints_.emplace_back(id, Backing::FingerprintOf(st));
   }
   record_.Name(parent, store_->NewEntry(), name, id, TypeOf(st.st_mode));

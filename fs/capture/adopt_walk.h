@@ -67,7 +67,7 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
 // Adds the long holes of a file that is being adopted to the record with its inode, or to one before anybody sees it:
 // so they need no version, of which a sparse file may have more than can ever be recorded. Of a file with very many
 // the first ones; the others are captured like content.
-Status RecordHoles(Backing& backing, const std::string& path, FileId file, const InodeState& state,
-                   RecordBuilder* record);
+Status RecordHoles(Backing& backing, const std::string& path, const struct stat& st, FileId file,
+                   const InodeState& state, RecordBuilder* record);
 
 }  // namespace dkfs

@@ -129,7 +129,7 @@ Status Drift::Compare(Inode& inode, const std::string& path) {
   }
   RecordBuilder record;
   record.Inode(inode.id, after);
-  DKFS_TRY(RecordHoles(*backing_, path, inode.id, after, &record));
+  DKFS_TRY(RecordHoles(*backing_, path, st, inode.id, after, &record));
   inode.has_xattrs = Inode::Known::kUnknown;
   DKFS_TRY_ASSIGN(const auto xattrs_now, backing_->ListXattrs(path));
   DKFS_TRY_ASSIGN(const auto xattrs_before, store_->ListXattrs(inode.id));
