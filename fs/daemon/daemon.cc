@@ -198,6 +198,7 @@ Failure Daemon::OpenDirectory() {
 }
 
 Failure Daemon::Assemble() {
+  begun_at_ = store_->appended();
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
   hydrate.trusted = trusted_ = IsTrusted();
@@ -362,7 +363,6 @@ void Daemon::OnReady(Readiness* ready) {
   if (null) ::dup2(null.get(), STDERR_FILENO);
 }
 
-// With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
 void Daemon::StartBackground() {
   upkeep_ = std::make_unique<Upkeep>(file_system_.get(), hydrator_.get(), log_file_.get());
   cpu_latency_->Start([this] {
@@ -372,15 +372,27 @@ void Daemon::StartBackground() {
   });
   adopter_->StartContents(
       [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
-  if (drift_ == nullptr) return hydrator_->Start();
-  comparer_ = std::thread([this] {
-    ScheduleInBulk();
-    Status compared = CompareAll([this] { return stop_comparing_.load(); });
-    if (compared.ok()) return hydrator_->Start();
-    if (stop_comparing_) return;
-    Log(LogLevel::kWarn, "drift_incomplete",
-        {{"error", compared.ToString()}, {"hint", "the rest is compared on first use; no hydration in this mount"}});
-  });
+  if (drift_ == nullptr) hydrator_->Start();
+  catching_up_ = std::thread([this] { CatchUp(); });
+}
+
+// With drift to be found, hydration comes after the comparison: it would take what changed for what nobody knows.
+void Daemon::CatchUp() {
+  ScheduleInBulk();
+  const auto stopped = [this] { return stop_catching_up_.load(); };
+  if (drift_ != nullptr) {
+    Status compared = CompareAll(stopped);
+    if (compared.ok()) hydrator_->Start();
+    if (!compared.ok() && !stopped()) {
+      Log(LogLevel::kWarn, "drift_incomplete",
+          {{"error", compared.ToString()}, {"hint", "the rest is compared on first use; no hydration in this mount"}});
+    }
+  }
+  Status ended = file_system_->EndOrphans(begun_at_, stopped);
+  if (!ended.ok() && !stopped()) {
+    Log(LogLevel::kWarn, "orphans_left",
+        {{"error", ended.ToString()}, {"hint", "files that were removed keep their space until the next mount"}});
+  }
 }
 
 // The probes look for the number of the mount: found in the table of mounts, since the mount itself is never opened.
@@ -402,8 +414,8 @@ Status Daemon::CompareAll(const std::function<bool()>& cancel) {
 }
 
 void Daemon::StopBackground() {
-  stop_comparing_ = true;
-  if (comparer_.joinable()) comparer_.join();
+  stop_catching_up_ = true;
+  if (catching_up_.joinable()) catching_up_.join();
   upkeep_.reset();
   cpu_latency_->Stop();
   profiling_->Stop();

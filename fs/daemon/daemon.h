@@ -100,6 +100,7 @@ class Daemon {
   void LeaveAsFound();
   void OnReady(Readiness* ready);
   void StartBackground();
+  void CatchUp();
   Failure HoldSwitch(SessionOptions* session);
   void StartHotness();
   Status CompareAll(const std::function<bool()>& cancel);
@@ -113,8 +114,9 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_;
   bool adopted_ = false;               // the names of DIR are all in the store
   bool trusted_ = false;               // DIR was as the store says when this mount began
+  Seq begun_at_;                       // the last record of the mounts before
   std::atomic<bool> compared_{false};  // drift: everything
-  std::atomic<bool> finishing_{false}, stop_comparing_{false};
+  std::atomic<bool> finishing_{false}, stop_catching_up_{false};
   std::string no_ring_;                           // why the kernel was not asked for io_uring; empty: it was
   std::atomic<const Session*> serving_{nullptr};  // session_, for reports from other threads
 
@@ -133,7 +135,7 @@ class Daemon {
   std::unique_ptr<FileSystem> file_system_;
   std::unique_ptr<Profiling> profiling_;
   std::unique_ptr<Adopter> adopter_;
-  std::thread comparer_;
+  std::thread catching_up_;
   std::unique_ptr<FuseSwitch> fuse_switch_;  // until the protocol has been agreed on
   std::unique_ptr<Session> session_;
   std::unique_ptr<Ending> ending_;

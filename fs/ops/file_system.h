@@ -161,6 +161,9 @@ class FileSystem {
   int backing_error() const;
   // Compares everything that was not used yet with the backing directory (drift). `cancel` is polled.
   Status CompareAll(const std::function<bool()>& cancel);
+  // Ends what had lost its last name at `before`, the moment at which this mount began, and was not ended then: a crash
+  // came first, or the kernel had no time to forget it. Nobody can have it open now. `cancel` is polled.
+  Status EndOrphans(Seq before, const std::function<bool()>& cancel);
 
  private:
   class Impl;

@@ -1,6 +1,7 @@
 // Names that end: unlink and rmdir, and what becomes of an inode without names.
 #include "fs/ops/impl.h"
 #include "store/base/fault.h"
+#include "store/base/log.h"
 
 namespace dkfs {
 
@@ -50,6 +51,27 @@ void FileSystem::Impl::EndOrphan(Inode& inode) {
   record.SetUrgent();
   record.InodeGone(inode.id);
   store->Append(record).status().Ignore("an orphan left behind is removed when the store is mounted next");
+}
+
+Status FileSystem::EndOrphans(Seq before, const std::function<bool()>& cancel) {
+  Impl& fs = *impl_;
+  std::vector<FileId> orphans;
+  DKFS_TRY(fs.store->EachInode(before, [&](FileId file, const InodeState& state) {
+    if (state.nlink == 0) orphans.push_back(file);
+    return !cancel();
+  }));
+  for (FileId file : orphans) {
+    if (cancel()) return Status::Error(ECANCELED);
+    DKFS_TRY_ASSIGN(const std::vector<LinkName> links, fs.store->Links(file, before));
+    if (!links.empty()) continue;  // a count that is wrong is for verify to tell
+    fs.DropPartial(file);
+    RecordBuilder record;
+    record.SetUrgent();
+    record.InodeGone(file);
+    DKFS_TRY(fs.store->Append(record).status());
+  }
+  if (!orphans.empty()) Log(LogLevel::kInfo, "orphans_ended", {{"inodes", static_cast<uint64_t>(orphans.size())}});
+  return Status::Ok();
 }
 
 Status FileSystem::Impl::SecureAll(Inode& inode) {

@@ -3,11 +3,12 @@
 import mmap
 import os
 import random
+import re
 import shutil
 
 import pytest
 
-from dkfs import assert_same, tree
+from dkfs import BIN, assert_same, run, tree, wait_until
 
 pytestmark = pytest.mark.short
 
@@ -198,3 +199,27 @@ def test_content_unexplained_is_moved_aside(fs):
     assert os.listdir(fs.dir) == ["known"]
     listed = fs.ctl("aside", "list", fs.dir).stdout
     assert "stranger" in listed
+
+
+def recorded_inodes(fs):
+    said = run(BIN / "dkfs-replay", "verify", "--quick", "--store", fs.store).stdout
+    return int(re.search(r"(\d+) inodes: no damage", said)[1])
+
+
+def test_what_was_unlinked_and_open_at_a_crash_ends_in_the_next_mount(fs):
+    fs.mount()
+    held = [os.open(fs.dir / f"f{i}", os.O_CREAT | os.O_RDWR) for i in range(20)]
+    for i, fd in enumerate(held):
+        os.write(fd, b"orphan")
+        if i > 0:
+            os.unlink(fs.dir / f"f{i}")
+    held.append(os.open(fs.dir, os.O_TMPFILE | os.O_RDWR))
+    fs.kill()
+    for fd in held:
+        os.close(fd)
+    assert recorded_inodes(fs) == 22  # with the root
+    fs.mount()
+    wait_until(lambda: "orphans_ended" in (fs.store / "dkfs.log").read_text(), "orphans are left")
+    fs.unmount()
+    assert recorded_inodes(fs) == 2
+    assert os.listdir(fs.dir) == ["f0"]
