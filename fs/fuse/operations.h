@@ -23,6 +23,7 @@ struct Connection {
   uint64_t ring_init = 0;  // the INIT whose answer takes up the kernel's offer of io_uring; 0: none
   // Requests whose answer another thread owes; the session waits for them before it ends.
   std::atomic<uint32_t> owed{0};
+  std::atomic<bool> handing_over{false};  // a thread waits for the kernel to hand dirty pages over
 };
 
 // Counts one owed answer for as long as it lives.

@@ -270,7 +270,9 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   if (after.content == ContentState::kAdopting && offset < after.adopted_size) {
     DKFS_TRY_ASSIGN(secured, capture.Secure(inode, span.first, span.count));
   }
-  if (inode.has_capability != Inode::Known::kNo) DKFS_TRY(DropCapability(inode));
+  // What comes from the cache was written before: the kernel took the capability away then, and another may be set
+  // since.
+  if (!from_cache && inode.has_capability != Inode::Known::kNo) DKFS_TRY(DropCapability(inode));
 
   after.size = std::max(after.size, end);
   if (!(options.writeback_cache && from_cache)) after.mtime = after.ctime = WallNow();

@@ -131,7 +131,13 @@ class FileSystem {
   Result<size_t> Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append, bool kill_suidgid,
                        bool from_cache = false);
   Status Allocate(const Caller& caller, FileId file, int mode, uint64_t offset, uint64_t length);
-  Result<uint64_t> Seek(FileId file, uint64_t offset, int whence);  // SEEK_DATA, SEEK_HOLE
+  // SEEK_DATA and SEEK_HOLE, by what the daemon has: the answer rests on [hole, hole_end) being a hole (empty: on
+  // none), in which pages may be dirty that the kernel has not handed over. `size` is that of the file.
+  struct Sought {
+    Result<uint64_t> at = Status::Error(ENXIO);
+    uint64_t hole = 0, hole_end = 0, size = 0;
+  };
+  Result<Sought> Seek(FileId file, uint64_t offset, int whence);
   // At most 1 MiB a call (one record); a short count is legal.
   Result<size_t> CopyRange(const Caller& caller, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
                            size_t length);

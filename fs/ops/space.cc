@@ -24,6 +24,9 @@ InodeState Touched(const Caller& caller, const InodeState& state) {
 }
 
 constexpr size_t kMaxCopy = 1 << 20;  // one record
+// Where the store is asked for the end of data, block by block: more in a row are taken for data to the end of the
+// file.
+constexpr uint64_t kMaxSeekBlocks = 1 << 12;
 
 }  // namespace
 
@@ -112,28 +115,38 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
   return Status::Ok();
 }
 
-Result<uint64_t> FileSystem::Seek(FileId file, uint64_t offset, int whence) {
+Result<uint64_t> FileSystem::Impl::NextEdge(Inode& inode, uint64_t offset, int whence) {
+  const InodeState& state = inode.state;
+  if (offset >= state.size) return Status::Error(ENXIO);
+  if (inode.presence == Presence::kPresent) {
+    const off_t at = lseek(inode.backing.get(), static_cast<off_t>(offset), whence);
+    return at >= 0 ? Result<uint64_t>(static_cast<uint64_t>(at)) : Status::FromErrno("lseek on the backing file");
+  }
+  uint64_t block = offset >> state.block_shift;
+  Result<uint64_t> data = store->NextData(inode.id, state, block);
+  if (whence == SEEK_DATA) {
+    if (!data.ok()) return data.status();
+    const uint64_t at = std::max(offset, *data << state.block_shift);
+    return at < state.size ? Result<uint64_t>(at) : Status::Error(ENXIO);
+  }
+  for (const uint64_t from = block; data.ok() && *data == block && block << state.block_shift < state.size;) {
+    if (++block - from == kMaxSeekBlocks) return state.size;
+    data = store->NextData(inode.id, state, block);
+  }
+  if (!data.ok() && data.code() != ENXIO) return data.status();
+  return std::min(std::max(offset, block << state.block_shift), state.size);
+}
+
+Result<FileSystem::Sought> FileSystem::Seek(FileId file, uint64_t offset, int whence) {
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return Status::Error(EINVAL);
-  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<uint64_t> {
-    const InodeState& state = inode.state;
-    if (offset >= state.size) return Status::Error(ENXIO);
-    if (inode.presence == Presence::kPresent) {
-      const off_t at = lseek(inode.backing.get(), static_cast<off_t>(offset), whence);
-      if (at < 0) return Status::FromErrno("lseek on the backing file");
-      return static_cast<uint64_t>(at);
-    }
-    uint64_t block = offset >> state.block_shift;
-    Result<uint64_t> data = impl_->store->NextData(file, state, block);
-    if (whence == SEEK_DATA) {
-      if (!data.ok()) return data.status();
-      const uint64_t at = std::max(offset, *data << state.block_shift);
-      return at < state.size ? Result<uint64_t>(at) : Status::Error(ENXIO);
-    }
-    while (data.ok() && *data == block && block << state.block_shift < state.size) {
-      data = impl_->store->NextData(file, state, ++block);
-    }
-    if (!data.ok() && data.code() != ENXIO) return data.status();
-    return std::min(std::max(offset, block << state.block_shift), state.size);
+  return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<Sought> {
+    Sought sought{.at = impl_->NextEdge(inode, offset, whence), .size = inode.state.size};
+    if (!sought.at.ok() && sought.at.code() != ENXIO) return sought.at.status();
+    if (offset >= sought.size) return sought;
+    sought.hole = whence == SEEK_DATA ? offset : *sought.at;
+    Result<uint64_t> data = whence == SEEK_DATA ? sought.at : impl_->NextEdge(inode, sought.hole, SEEK_DATA);
+    sought.hole_end = data.ok() ? *data : sought.size;
+    return sought;
   });
 }
 

@@ -219,10 +219,10 @@ Status FileSystem::Allocate(const Caller&, FileId file, int, uint64_t, uint64_t)
   std::lock_guard lock(World().mutex);
   return Find(file).status();
 }
-Result<uint64_t> FileSystem::Seek(FileId file, uint64_t offset, int) {
+Result<FileSystem::Sought> FileSystem::Seek(FileId file, uint64_t offset, int) {
   std::lock_guard lock(World().mutex);
   DKFS_TRY(Find(file).status());
-  return offset + 1;
+  return Sought{.at = offset + 1};
 }
 Result<size_t> FileSystem::CopyRange(const Caller&, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
                                      size_t length) {

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import mmap
 import os
 import select
 import socket
@@ -144,6 +145,23 @@ def test_capabilities_go_with_a_write_a_cut_and_a_new_owner(d):
         assert os.getxattr(p, "security.capability") == value
         change(p)
         assert code_of(os.getxattr, p, "security.capability") == "ENODATA"
+
+
+def test_a_capability_set_after_the_write_stays(d):
+    """Though the page it was written to is handed over, or back, later."""
+    import struct
+    value = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+    fd = os.open(d / "written", os.O_CREAT | os.O_RDWR, 0o755)
+    os.write(fd, b"program" * 1000)
+    os.setxattr(fd, "security.capability", value)
+    os.fsync(fd)
+    os.close(fd)
+    assert os.getxattr(d / "written", "security.capability") == value
+    with open(creat(d / "mapped", 0o755, bytes(4096)), "r+b") as f, mmap.mmap(f.fileno(), 4096) as m:
+        m[0:4] = b"prog"
+        os.setxattr(f.fileno(), "security.capability", value)
+        m.flush()
+    assert os.getxattr(d / "mapped", "security.capability") == value
 
 
 def test_xattrs_at_their_limits(d):

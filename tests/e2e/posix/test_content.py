@@ -143,6 +143,24 @@ def test_holes_are_found_and_cost_nothing(d):
         assert extents(f.fileno(), 200 * MIB) == [(a, a + 8192) for a in (0, 100 * MIB)]
 
 
+def test_dirty_mapped_pages_are_no_hole(d):
+    with opened(d / "f") as f:
+        os.ftruncate(f.fileno(), 4 * MIB)
+        with mmap.mmap(f.fileno(), 4 * MIB) as m:
+            m[MIB:MIB + 4] = b"data"
+            if not WRITEBACK:
+                assert extents(f.fileno(), 4 * MIB) == [(MIB, MIB + 4096)]
+            m[3 * MIB:3 * MIB + 4] = b"more"
+            assert os.lseek(f.fileno(), MIB, os.SEEK_HOLE) >= MIB + 4096
+            subprocess.run(["cp", "--sparse=auto", d / "f", d / "copy"], check=True)
+            m[0:4] = b"last"
+            with opened(d / "ranged") as to:
+                assert os.copy_file_range(f.fileno(), to.fileno(), MIB, 0, 0) == MIB
+                assert os.pread(to.fileno(), 4, 0) == b"last"
+    want = bytes(MIB) + b"data" + bytes(2 * MIB - 4) + b"more" + bytes(MIB - 4)
+    assert (d / "copy").read_bytes() == want
+
+
 def test_allocation_in_all_its_modes(d):
     data = os.urandom(65536)
     with opened(d / "f") as f:
