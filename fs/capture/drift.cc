@@ -26,9 +26,22 @@ Result<std::vector<StoredEntry>> StoredNames(Store* store, FileId dir) {
   return names;
 }
 
+// One of several names of the file goes. In memory too: the kernel may know it by another. The only locks of two inodes
+// at once out of FileId order; whoever else takes two holds the tree lock exclusively, as our caller does.
+Status LoseName(Store* store, Inode& inode, RecordBuilder* record) {
+  ExclusiveLock l(inode.lock);
+  InodeState after = inode.state;
+  --after.nlink;
+  record->Inode(inode.id, after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(*record));
+  inode.state = after;
+  inode.last_seq = seq.value;
+  return Status::Ok();
+}
+
 // Records that the name, and everything below it, ended while DIR was not mounted. Children first, so that a reader of
 // any prefix finds no name without its inode.
-Status EndName(Store* store, FileId parent, const StoredEntry& gone) {
+Status EndName(Store* store, InodeTable* inodes, FileId parent, const StoredEntry& gone) {
   struct Step {
     FileId parent;
     StoredEntry entry;
@@ -47,13 +60,13 @@ Status EndName(Store* store, FileId parent, const StoredEntry& gone) {
     }
     RecordBuilder record;
     record.NameGone(step.parent, step.entry.entry, step.entry.value.name);
-    DKFS_TRY_ASSIGN(InodeState state, store->GetInode(file));
+    DKFS_TRY_ASSIGN(const InodeState state, store->GetInode(file));
     if (step.entry.value.type != DT_DIR && state.nlink > 1) {
-      --state.nlink;
-      record.Inode(file, state);
-    } else {
-      record.InodeGone(file);
+      DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
+      DKFS_TRY(LoseName(store, *ref, &record));
+      continue;
     }
+    record.InodeGone(file);
     if (step.entry.value.type == DT_DIR) {  // in one record, so that every prefix counts right
       DKFS_TRY_ASSIGN(InodeState above, store->GetInode(step.parent));
       --above.nlink;
@@ -65,7 +78,8 @@ Status EndName(Store* store, FileId parent, const StoredEntry& gone) {
 }
 
 // Names of the directory that went and came. Fills `nlink` with the links the directory has afterwards.
-Status CompareNames(Store* store, Backing* backing, FileId dir, const std::string& path, uint32_t* nlink) {
+Status CompareNames(Store* store, Backing* backing, InodeTable* inodes, FileId dir, const std::string& path,
+                    uint32_t* nlink) {
   DKFS_TRY_ASSIGN(const std::vector<std::string> listed, backing->List(path));
   std::set<std::string> there(listed.begin(), listed.end());
   DKFS_TRY_ASSIGN(const std::vector<StoredEntry> stored, StoredNames(store, dir));
@@ -80,7 +94,7 @@ Status CompareNames(Store* store, Backing* backing, FileId dir, const std::strin
         continue;
       }
     }
-    DKFS_TRY(EndName(store, dir, entry));
+    DKFS_TRY(EndName(store, inodes, dir, entry));
   }
   if (there.empty()) return Status::Ok();
   AdoptWalk walk(store, backing);
@@ -95,33 +109,85 @@ Status CompareNames(Store* store, Backing* backing, FileId dir, const std::strin
 
 }  // namespace
 
+Result<Drift::Found> Drift::Look(const std::string& path) {
+  Result<struct stat> st = backing_->Stat(path);
+  if (st.ok()) return Found{path, *st};
+  return st.status().IsNotFound() || st.code() == ENOTDIR ? Result<Found>(Found{path, std::nullopt}) : st.status();
+}
+
+Result<Drift::Found> Drift::Find(Inode& inode, const std::string& path) {
+  DKFS_TRY_ASSIGN(Found found, Look(path));
+  {
+    SharedLock l(inode.lock);
+    if (found.st || S_ISDIR(inode.state.mode) || inode.state.nlink < 2) return found;
+  }
+  DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store_->Links(inode.id));
+  for (const LinkName& link : links) {
+    DKFS_TRY_ASSIGN(const std::string parent, store_->PathOf(link.parent));
+    DKFS_TRY_ASSIGN(Found other, Look(Join(parent, link.name)));
+    if (other.st) return other;
+  }
+  return found;
+}
+
+// Of several names those end that are gone or lead to another file by now, which is adopted. The file is where its
+// recorded inode number is, else stays where it was found.
+Status Drift::CompareLinks(Inode& inode, Found* found) {
+  DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store_->Links(inode.id));
+  if (links.size() < 2) return Status::Ok();
+  Result<Fingerprint> recorded = store_->GetFingerprint(inode.id);
+  std::vector<Found> there;
+  for (const LinkName& link : links) {
+    DKFS_TRY_ASSIGN(const std::string parent, store_->PathOf(link.parent));
+    DKFS_TRY_ASSIGN(there.emplace_back(), Look(Join(parent, link.name)));
+    if (there.back().st && recorded.ok() && there.back().st->st_ino == recorded->inode) *found = there.back();
+  }
+  for (size_t i = 0; i < links.size(); ++i) {
+    const LinkName& link = links[i];
+    if (there[i].st && there[i].st->st_ino == found->st->st_ino) continue;
+    RecordBuilder record;
+    record.NameGone(link.parent, link.entry, link.name);
+    DKFS_TRY(LoseName(store_, inode, &record));
+    if (!there[i].st) continue;
+    AdoptWalk walk(store_, backing_);
+    DKFS_TRY_ASSIGN(InodeState above, store_->GetInode(link.parent));
+    DKFS_TRY(walk.Entry(there[i].path, link.parent, &above, link.name));
+    DKFS_TRY(walk.Finish());
+  }
+  return Status::Ok();
+}
+
 Result<bool> Drift::IsUnchanged(Inode& inode, const std::string& path) {
+  DKFS_TRY_ASSIGN(const Found found, Find(inode, path));
+  return IsUnchanged(inode, found);
+}
+
+Result<bool> Drift::IsUnchanged(Inode& inode, const Found& found) {
   Result<Fingerprint> recorded = store_->GetFingerprint(inode.id);
   if (!recorded.ok() && !recorded.status().IsNotFound()) return recorded.status();
-  Result<struct stat> st = backing_->Stat(path);
-  if (!st.ok() && !st.status().IsNotFound()) return st.status();
   ExclusiveLock l(inode.lock);
   if (inode.compared) return true;  // what was seen above may be what this mount has changed since
   // Without an entry its name went too: comparing the directory it was in records that.
-  inode.compared = !st.ok() || (recorded.ok() && *recorded == Backing::FingerprintOf(*st));
+  inode.compared = !found.st || (recorded.ok() && *recorded == Backing::FingerprintOf(*found.st));
   return inode.compared;
 }
 
-Status Drift::Compare(Inode& inode, const std::string& path) {
-  DKFS_TRY_ASSIGN(const bool unchanged, IsUnchanged(inode, path));
+Status Drift::Compare(Inode& inode, const std::string& hint) {
+  DKFS_TRY_ASSIGN(Found found, Find(inode, hint));
+  DKFS_TRY_ASSIGN(const bool unchanged, IsUnchanged(inode, found));
   if (unchanged) return Status::Ok();
-  DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
+  if (!S_ISDIR(found.st->st_mode)) DKFS_TRY(CompareLinks(inode, &found));
+  const std::string& path = found.path;
+  const struct stat& st = *found.st;
   const Fingerprint now = Backing::FingerprintOf(st);
   ExclusiveLock l(inode.lock);
-  Result<InodeState> found = ReadBackingState(*backing_, path, st);
-  if (!found.ok()) return found.status();
-  InodeState after = *found;
+  DKFS_TRY_ASSIGN(InodeState after, ReadBackingState(*backing_, path, st));
   after.nlink = inode.state.nlink;
   after.btime = inode.state.btime;
   after.layout = inode.state.layout;
   after.block_shift = inode.state.block_shift;
   after.policy = inode.state.policy;
-  if (S_ISDIR(after.mode)) DKFS_TRY(CompareNames(store_, backing_, inode.id, path, &after.nlink));
+  if (S_ISDIR(after.mode)) DKFS_TRY(CompareNames(store_, backing_, inodes_, inode.id, path, &after.nlink));
   if (S_ISREG(after.mode)) {
     // A new layout: no version of the old content is in force, all is believed from the backing file until captured.
     after.layout = LayoutId{inode.state.layout.value + 1};

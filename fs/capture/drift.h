@@ -7,6 +7,9 @@
 // for neither. Thread-safety: as the functions say.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <optional>
 #include <string>
 
 #include "fs/backing/backing.h"
@@ -17,10 +20,11 @@ namespace dkfs {
 
 class Drift {
  public:
-  Drift(Store* store, Backing* backing) : store_(store), backing_(backing) {}
+  Drift(Store* store, Backing* backing, InodeTable* inodes) : store_(store), backing_(backing), inodes_(inodes) {}
 
-  // Whether nothing is to be recorded of the inode, whose backing entry is at `path`; sets inode.compared then. So it
-  // is with nearly all, and nobody has to wait for it. REQUIRES: the tree lock, shared or not, no inode lock.
+  // Whether nothing is to be recorded of the inode, whose backing entry is at `path` (or, if that is gone, at another
+  // of its names); sets inode.compared then. So it is with nearly all, and nobody has to wait for it. REQUIRES: the
+  // tree lock, shared or not, no inode lock.
   Result<bool> IsUnchanged(Inode& inode, const std::string& path);
 
   // Compares the inode with its backing entry at `path`, and a directory's names with those of the backing directory.
@@ -28,8 +32,18 @@ class Drift {
   Status Compare(Inode& inode, const std::string& path);
 
  private:
+  struct Found {
+    std::string path;
+    std::optional<struct stat> st;  // none: no name of it is there
+  };
+  Result<Found> Look(const std::string& path);
+  Result<Found> Find(Inode& inode, const std::string& path);
+  Result<bool> IsUnchanged(Inode& inode, const Found& found);
+  Status CompareLinks(Inode& inode, Found* found);
+
   Store* const store_;
   Backing* const backing_;
+  InodeTable* const inodes_;
 };
 
 }  // namespace dkfs

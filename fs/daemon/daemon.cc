@@ -207,7 +207,7 @@ Failure Daemon::Assemble() {
   ApplyTestKnobs(&hydrate.defer);
   hydrate.start_warmer = [this] { return MountWarmer::Start(places_.dir); };
   hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
-  if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get());
+  if (adopted_ && hydrate.trusted) drift_ = std::make_unique<Drift>(store_.get(), backing_.get(), inodes_.get());
   FileSystemOptions file_system;
   file_system.writeback_cache = options_.order == Order::kFsync;
   ShareDescriptors(&file_system);

@@ -205,6 +205,42 @@ def test_drift_is_captured_while_all_is_in_use(fs):
     assert {name: name.read_bytes() for name in names} == want
 
 
+@pytest.mark.parametrize("first", ["a/x", "b/x", "z/x", "a"])
+def test_drift_of_one_of_several_names(fs, first):
+    """Removed, replaced, and by another name than the first one changed; whatever is looked at first."""
+    fs.mount()
+    for folder in "az":
+        (fs.dir / folder).mkdir()
+    (fs.dir / "z/x").write_text("as it was")  # has a lower number than the folders it comes to be in
+    for folder in "bcd":
+        (fs.dir / folder).mkdir()
+    for folder in "abcd":
+        os.link(fs.dir / "z/x", fs.dir / folder / "x")
+    fs.unmount()
+    (fs.dir / "b/x").unlink()
+    (fs.dir / "c/new").write_text("another file")
+    os.rename(fs.dir / "c/new", fs.dir / "c/x")
+    (fs.dir / "z/x").unlink()
+    (fs.dir / "d/x").unlink()
+    (fs.dir / "d/x").mkdir()
+    with open(fs.dir / "a/x", "a") as f:
+        f.write(", and more")
+    want = tree(fs.dir, times=False)
+    fs.mount()
+    fs.dir.joinpath(first).exists()
+    assert_same(tree(fs.dir, times=False), want)
+    with open(fs.dir / "a/x") as f:
+        (fs.dir / "a/x").unlink()
+        assert f.read() == "as it was, and more"
+    want = tree(fs.dir, times=False)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir, times=False), want)
+    fs.unmount()
+    assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
+
+
 def test_nothing_changed_is_no_drift(fs):
     fs.mount()
     populate(fs.dir)
@@ -396,3 +432,23 @@ def test_a_running_program_is_adopted(fs):
     fs.lose_dir()
     fs.mount()
     assert (fs.dir / "program").read_bytes() == Path("/bin/sleep").read_bytes() + b"x"
+
+
+def test_an_attribute_too_large_for_the_disk_is_refused_at_once(fs):
+    """Though nothing was prepared yet: later it would stand in the way of all use of the file."""
+    paths = [fs.dir / f"f{i:04}" for i in range(2000)]
+    for path in paths:
+        path.write_bytes(b"content")
+    (fs.dir / "native").write_bytes(b"")
+    try:
+        os.setxattr(fs.dir / "native", "user.large", bytes(5000))
+        pytest.skip("the disk takes it")
+    except OSError as e:
+        code = e.errno
+    fs.mount()
+    for path in paths[-20:]:
+        with pytest.raises(OSError) as refused:
+            os.setxattr(path, "user.large", bytes(5000))
+        assert refused.value.errno == code
+        path.write_bytes(b"new content")
+    fs.wait_adopted()
