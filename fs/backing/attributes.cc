@@ -94,6 +94,11 @@ Status Backing::SetXattr(const std::string& path, std::string_view name, std::st
   return Failed("set an extended attribute of", path);
 }
 
+Status Backing::SetXattrFd(int fd, std::string_view name, std::string_view value) {
+  if (::fsetxattr(fd, std::string(name).c_str(), value.data(), value.size(), 0) == 0) return Status::Ok();
+  return Status::FromErrno("set an extended attribute of a file without a name");
+}
+
 Status Backing::RemoveXattr(const std::string& path, std::string_view name) {
   DKFS_TRY_ASSIGN(Place place, Find(path));
   if (::lremovexattr(ProcPath(place.dir, place.leaf).c_str(), std::string(name).c_str()) == 0) return Status::Ok();

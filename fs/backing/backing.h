@@ -74,6 +74,7 @@ class Backing {
   Status ApplyTimes(const std::string& path, const InodeState& state);
   Status ApplyTimesFd(int fd, const InodeState& state);
   Status SetXattr(const std::string& path, std::string_view name, std::string_view value);
+  Status SetXattrFd(int fd, std::string_view name, std::string_view value);  // O_TMPFILE
   Status RemoveXattr(const std::string& path, std::string_view name);
   Result<std::vector<std::pair<std::string, std::string>>> ListXattrs(const std::string& path);  // user-visible ones
 

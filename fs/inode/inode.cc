@@ -58,20 +58,24 @@ Status InodeTable::Load(Inode& inode) {
 }
 
 InodeRef InodeTable::Add(FileId file, const InodeState& state) {
-  auto made = std::make_unique<Inode>(file);
-  Inode* inode = made.get();
+  Shard& shard = ShardOf(file);
+  Inode* inode;
   {
-    ExclusiveLock l(inode->lock);
+    MutexLock l(shard.mutex);
+    std::unique_ptr<Inode>& slot = shard.inodes[file];
+    if (!slot) slot = std::make_unique<Inode>(file);
+    inode = slot.get();
+    ++inode->refs_;
+    ++inode->grants_;
+  }
+  InodeRef ref(this, inode);
+  ExclusiveLock l(inode->lock);
+  if (!inode->loaded) {
     inode->state = state;
     inode->loaded = inode->exists = true;
+    inode->ready_.store(true, std::memory_order_release);
   }
-  inode->ready_.store(true, std::memory_order_release);
-  inode->refs_ = inode->grants_ = 1;
-  Shard& shard = ShardOf(file);
-  MutexLock l(shard.mutex);
-  const bool fresh = shard.inodes.emplace(file, std::move(made)).second;
-  DKFS_CHECK(fresh);
-  return InodeRef(this, inode);
+  return ref;
 }
 
 InodeRef InodeTable::Peek(FileId file) {

@@ -136,7 +136,8 @@ class InodeTable {
   // The inode, its state loaded. ENOENT when the store knows none, ESTALE when it is gone. O(1) when in memory, and
   // then no inode lock is taken. REQUIRES otherwise: this inode's lock is not held.
   Result<InodeRef> Get(FileId file);
-  // A new inode made by the caller (create, mkdir, ...): enters with this state. REQUIRES: no such id before.
+  // A new inode made by the caller (create, mkdir, ...), recorded with this state. Whoever walks the store may have
+  // asked for it already, and found the same. REQUIRES: the tree lock exclusively since the record was appended.
   InodeRef Add(FileId file, const InodeState& state);
   // Only if it is in memory; state may be not loaded.
   InodeRef Peek(FileId file);

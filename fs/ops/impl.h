@@ -69,6 +69,8 @@ class FileSystem::Impl {
 
   Result<Attr> LookupSelf(FileId file) EXCLUDES(tree);
 
+  // So that an attribute too large for the backing file system is refused when it is set: hydration could not do it.
+  void PrepareForXattrs(FileId file) EXCLUDES(tree);
   // An extended attribute; ENOENT, mostly without asking the store, when there is none.
   Result<std::string> Xattr(Inode& inode, std::string_view name) REQUIRES_SHARED(inode.lock);
 
@@ -89,8 +91,8 @@ class FileSystem::Impl {
       REQUIRES_SHARED(dir.lock);
   Status LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name, const std::string& old_path,
                     const std::string& path);  // REQUIRES: tree, and the locks of both inodes
-  // What was recorded of an O_TMPFILE before it had a name.
-  Status CarryXattrs(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  // Gives an O_TMPFILE its first name, with `state` and all that was recorded of it before.
+  Status Name(Inode& inode, const InodeState& state, const std::string& path) REQUIRES(inode.lock);
   Status MakeBacking(const std::string& path, const NewInode& spec, const Inherited& made, UniqueFd* fd);
 
   // --- removing names (remove.cc, rename.cc) ---

@@ -247,10 +247,12 @@ Result<Attr> FileSystem::Link(const Caller& caller, FileId file, FileId new_pare
   return fs.Answer(inode);
 }
 
-Status FileSystem::Impl::CarryXattrs(Inode& inode, const std::string& path) {
+Status FileSystem::Impl::Name(Inode& inode, const InodeState& state, const std::string& path) {
+  const int fd = inode.backing.get();
+  DKFS_TRY(backing->ApplyOwnerAndModeFd(fd, path, state));
   DKFS_TRY_ASSIGN(auto all, store->ListXattrs(inode.id));
-  for (auto& [name, value] : all) DKFS_TRY(backing->SetXattr(path, name, value));
-  return Status::Ok();
+  for (auto& [name, value] : all) DKFS_TRY(backing->SetXattrFd(fd, name, value));
+  return backing->LinkFd(fd, path);  // last: a name that the store does not know would stay in the way
 }
 
 Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& inode, std::string_view name,
@@ -269,9 +271,7 @@ Status FileSystem::Impl::LinkLocked(const Caller& caller, Inode& dir, Inode& ino
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
   Status linked = Fault::Pass("ops.recorded");
   if (linked.ok() && tmpfile) {
-    linked = backing->LinkFd(inode.backing.get(), path);
-    if (linked.ok()) linked = backing->ApplyOwnerAndMode(path, after);
-    if (linked.ok()) linked = CarryXattrs(inode, path);
+    linked = Name(inode, after, path);
   } else if (linked.ok() && inode.presence != Presence::kPartial) {
     linked = backing->Link(old_path, path);
     // A backing file that hydration has not made yet gets all its names when it is.

@@ -31,7 +31,11 @@ Status CheckXattrName(std::string_view name) {
 // The backing entry of a hydrated inode gets (or with null loses) the attribute.
 Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const std::string* value) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
-  if (inode.presence == Presence::kUnknown || inode.state.nlink == 0) return Status::Ok();
+  if (inode.presence == Presence::kUnknown) return Status::Ok();
+  if (inode.state.nlink == 0) {  // it may get a name yet, if it never had one, and must not fail then
+    return value != nullptr && inode.backing.valid() ? backing->SetXattrFd(inode.backing.get(), name, *value)
+                                                     : Status::Ok();
+  }
   std::string path = Backing::PartialPath(inode.id);
   if (inode.presence == Presence::kPresent) {
     DKFS_TRY_ASSIGN(path, PathOf(inode));
@@ -39,6 +43,21 @@ Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const 
   if (value != nullptr) return backing->SetXattr(path, name, *value);
   Status s = backing->RemoveXattr(path, name);
   return s.code() == ENODATA ? Status::Ok() : s;
+}
+
+void FileSystem::Impl::PrepareForXattrs(FileId file) {
+  constexpr std::string_view kLater = "hydration meets it again";
+  Result<InodeRef> ref = Get(file);
+  if (!ref.ok()) return;
+  bool is_dir;
+  {
+    SharedLock l((*ref)->lock);
+    is_dir = IsDir((*ref)->state);
+    if ((*ref)->presence != Presence::kUnknown || (!is_dir && !IsRegular((*ref)->state))) return;
+  }
+  if (!is_dir) return WithContent(file, [](Inode&) { return Status::Ok(); }).Ignore(kLater);
+  ExclusiveLock t(tree);
+  DirectoryForChange(file).status().Ignore(kLater);
 }
 
 Result<std::string> FileSystem::Impl::Xattr(Inode& inode, std::string_view name) {
@@ -76,6 +95,7 @@ Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view 
   Impl& fs = *impl_;
   DKFS_TRY(CheckXattrName(name));
   if (value.size() > kMaxXattrBytes) return Status::Error(E2BIG);
+  fs.PrepareForXattrs(file);
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
   Inode& inode = *ref;
   SharedLock t(fs.tree);

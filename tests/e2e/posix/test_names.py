@@ -226,6 +226,21 @@ def test_symlinks_of_4095_bytes_and_loops(d):
     assert code_of(os.stat, d / "l39") == "ok" and code_of(os.stat, d / "l40") == "ELOOP"
 
 
+def test_tmpfile_gets_a_name_with_what_it_could_take_of_xattrs(d):
+    fd = os.open(d, O_TMPFILE | os.O_RDWR, 0o600)
+    os.setxattr(fd, "user.small", b"1")
+    large = code_of(os.setxattr, fd, "user.large", bytes(5000), 0)  # ext4 keeps them in one block
+    os.fchown(fd, 7, 8)
+    os.fchmod(fd, 0o640)
+    linkat(AT_FDCWD, f"/proc/self/fd/{fd}", d / "named", AT_SYMLINK_FOLLOW)
+    os.close(fd)
+    assert sorted(os.listxattr(d / "named")) == (["user.large", "user.small"] if large == "ok" else ["user.small"])
+    st = os.stat(d / "named")
+    assert (st.st_uid, st.st_gid, st.st_mode & 0o7777, st.st_nlink) == (7, 8, 0o640, 1)
+    os.unlink(d / "named")
+    creat(d / "named", 0o600)
+
+
 def test_tmpfile_gets_a_name_once_unless_exclusive(d):
     fd = os.open(d, O_TMPFILE | os.O_RDWR, 0o604)
     os.write(fd, b"unnamed")

@@ -77,6 +77,22 @@ TEST_F(InodeTest, UnknownIsNotFoundAndLeavesNothingBehind) {
   EXPECT_EQ(table_->size(), 0u);
 }
 
+TEST_F(InodeTest, WhatIsAddedMayHaveBeenAskedForAlready) {
+  const FileId file = Put(5);
+  InodeRef early = Get(file);
+  InodeState state;
+  {
+    SharedLock l(early->lock);
+    state = early->state;
+  }
+  InodeRef added = table_->Add(file, state);
+  EXPECT_EQ(added.get(), early.get());
+  EXPECT_EQ(SizeOf(*added), 5u);
+  early.reset();
+  added.reset();
+  EXPECT_EQ(table_->size(), 0u);
+}
+
 TEST_F(InodeTest, GoneIsStaleOrNotFound) {
   const FileId file = Put(1);
   RecordBuilder record;
