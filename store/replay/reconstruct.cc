@@ -192,24 +192,34 @@ Status Reconstructor::Bottom(const Place& place, const BlockEntry& entry, int de
 
 Status Reconstructor::Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out) {
   if (depth >= kMaxUnitDepth) return Status::Corruption("units stand on units too deep");
+  UnitCache::Ref unit = units_.Find(entry.location);
+  if (unit == nullptr) {
+    DKFS_TRY_ASSIGN(unit, DecodeWhole(entry, depth));
+    units_.Insert(entry.location, unit);
+  }
+  const uint64_t first = place.block << place.shift;
+  if (first < unit->first || first >= unit->first + unit->bytes.size())
+    return Status::Corruption("block is not in its unit");
+  Bytes mine = Bytes(unit->bytes).subspan(first - unit->first);
+  mine = mine.first(std::min(mine.size(), out.size()));
+  Zero(out);
+  std::memcpy(out.data(), mine.data(), mine.size());
+  return Status::Ok();
+}
+
+Result<UnitCache::Ref> Reconstructor::DecodeWhole(const BlockEntry& entry, int depth) {
   if (entry.version.stored_bytes > kMaxRecordBytes) return Status::Corruption("unit larger than a record");
   std::vector<std::byte> payload(entry.version.stored_bytes);
   DKFS_TRY(reader_->ReadToVerify(entry.location, payload));
   UnitHeader header;
   Bytes delta;
   DKFS_TRY(DecodeUnit(payload, &header, &delta));
-  const uint64_t first = place.block << place.shift;
-  if (first < header.first || first >= header.first + header.bytes)
-    return Status::Corruption("block is not in its unit");
-  std::vector<std::byte> base(header.base_bytes), bytes(header.bytes);
+  std::vector<std::byte> base(header.base_bytes);
   DKFS_TRY(Region(header.base_file, header.base_layout, header.base_shift, header.base_first, header.base_seq,
                   depth + 1, base));
-  DKFS_TRY(codec::RsyncPatch(base, delta, bytes));
-  Bytes mine = Bytes(bytes).subspan(first - header.first);
-  mine = mine.first(std::min(mine.size(), out.size()));
-  Zero(out);
-  std::memcpy(out.data(), mine.data(), mine.size());
-  return Status::Ok();
+  auto unit = std::make_shared<DecodedUnit>(DecodedUnit{header.first, std::vector<std::byte>(header.bytes)});
+  DKFS_TRY(codec::RsyncPatch(base, delta, unit->bytes));
+  return UnitCache::Ref(std::move(unit));
 }
 
 // Bytes of another file as of `at`, from a block's beginning on.

@@ -22,6 +22,7 @@
 #include "store/index/index.h"
 #include "store/replay/buffer_pool.h"
 #include "store/replay/segment_reader.h"
+#include "store/replay/unit_cache.h"
 
 namespace dkfs {
 
@@ -95,10 +96,12 @@ class Reconstructor {
   Status PatchChain(const Place& place, const std::vector<BlockEntry>& chain, int depth, MutableBytes out);
   Status Bottom(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
   Status Unit(const Place& place, const BlockEntry& entry, int depth, MutableBytes out);
+  Result<UnitCache::Ref> DecodeWhole(const BlockEntry& entry, int depth);
   Status Region(FileId file, LayoutId layout, uint8_t shift, uint64_t first_byte, Seq at, int depth, MutableBytes out);
   Index* index_;
   SegmentReader* reader_;
   BufferPool buffers_;
+  UnitCache units_;  // their payloads may be damaged: blocks of them are checked as any other (R1)
 };
 
 // The checksum of a block of zeros.

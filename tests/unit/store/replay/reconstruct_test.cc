@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "store/base/hash.h"
 #include "store/codec/codec.h"
@@ -18,6 +19,15 @@ namespace {
 constexpr FileId kFile{5}, kBase{6};
 constexpr LayoutId kLayout{1};
 constexpr size_t kBytes = size_t{1} << kMinBlockShift;
+
+uint64_t BytesReadByThisProcess() {
+  std::ifstream io("/proc/self/io");
+  std::string name;
+  uint64_t bytes = 0;
+  io >> name >> bytes;
+  EXPECT_EQ(name, "rchar:");
+  return bytes;
+}
 
 class ReconstructTest : public testing::Test {
  protected:
@@ -223,6 +233,44 @@ TEST_F(ReconstructTest, AUnitIsPatchedFromTheFileItReplaced) {
   EXPECT_EQ(Read(11, 9), "base two");
   EXPECT_EQ(Read(12, 9), "tail");
   EXPECT_EQ(Runs(9, 14, 9), "9+1 hole; 10+3 data; 13+1 hole; ");
+}
+
+// Files as temp and rename leave them, each packed by itself: all but the first stand on their predecessor.
+TEST_F(ReconstructTest, UnitsThatStandOnUnitsAreDecodedOnce) {
+  constexpr uint64_t kBlocks = 64;
+  std::string content;
+  for (uint64_t i = 0; i < kBlocks; ++i) {
+    const std::string block = Block("block " + std::to_string(i));
+    Put(FileId{10}, i, 1, BlockKind::kBaseline, block, block);
+    content += block;
+  }
+  for (uint64_t depth = 1; depth < kMaxUnitDepth; ++depth) {
+    const FileId file = depth + 1 == kMaxUnitDepth ? kFile : FileId{10 + depth};
+    const std::string base = content;
+    content.replace(depth * kBytes, 3, "new");
+    const auto bytes = static_cast<uint32_t>(content.size());
+    std::string payload;
+    EncodeUnitHeader({FileId{9 + depth}, kLayout, kMinBlockShift, Seq{depth}, 0, bytes, 0, bytes}, &payload);
+    ASSERT_TRUE(codec::RsyncDelta(AsBytes(base), AsBytes(content), &payload).ok());
+    const Location place{SegmentId{1}, 0, static_cast<uint32_t>(segment_.size())};
+    segment_ += payload;
+    for (uint64_t i = 0; i < kBlocks; ++i) {
+      const uint64_t checksum = Hash64(AsBytes(content.substr(i * kBytes, kBytes)));
+      const auto stored_bytes = static_cast<uint32_t>(payload.size());
+      PutEntry(file, i, depth + 1, {{BlockKind::kUnit, 0, stored_bytes, checksum, Seq{}}, place});
+    }
+  }
+  PutFile(dir_ / SegmentName(SegmentId{1}, SegmentKind::kJournal), segment_);
+  SegmentReader reader(dir_.path());
+  Reconstructor reconstructor(index_.get(), &reader);
+  const uint64_t before = BytesReadByThisProcess();
+  std::string block(kBytes, '?');
+  const MutableBytes out{reinterpret_cast<std::byte*>(block.data()), kBytes};
+  for (uint64_t i = 0; i < kBlocks; ++i) {
+    ASSERT_TRUE(reconstructor.Block(kFile, state_, i, Seq{9}, out).ok());
+    ASSERT_EQ(block, content.substr(i * kBytes, kBytes)) << i;
+    ASSERT_LT(BytesReadByThisProcess() - before, 2 * segment_.size()) << i;
+  }
 }
 
 TEST_F(ReconstructTest, AUnitThatStandsOnItselfIsDamage) {
