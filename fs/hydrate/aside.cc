@@ -135,7 +135,7 @@ Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
   DKFS_TRY(Fault::Pass("aside.move"));
   MutexLock l(mutex_);
   if (copied_ + data.size() > budget_bytes_)
-    return Status::Error(EDQUOT, "keep unexplained bytes of \"" + path + "\" aside");
+    return Status::Error(kOverBudget, "keep unexplained bytes of \"" + path + "\" aside");
   DKFS_TRY(Locate());
   if (!copy_.valid() || copy_path_ != path) {
     std::string leaf;

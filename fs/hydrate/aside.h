@@ -8,6 +8,8 @@
 // Thread-safe.
 #pragma once
 
+#include <errno.h>
+
 #include <string>
 #include <vector>
 
@@ -24,7 +26,8 @@ class Aside {
   // `as` is the path it gets in the set.
   Status MoveName(const std::string& path, const std::string& as);
   Status MoveName(const std::string& path) { return MoveName(path, path); }
-  // Keeps a copy of the bytes at `offset` of the file at `path`, synced on return. EDQUOT: over the budget.
+  // Keeps a copy of the bytes at `offset` of the file at `path`, synced on return. kOverBudget: that, and nothing else.
+  static constexpr int kOverBudget = EXFULL;  // no file system answers so
   Status CopyBytes(const std::string& path, uint64_t offset, Bytes data);
 
   uint64_t bytes() const;  // moved and copied since construction

@@ -63,7 +63,7 @@ Status Hydrator::Impl::MakePresent(Inode& inode, uint64_t first, uint64_t count,
     }
     const uint64_t stop = inode.absent_blocks.NextOutside(at, std::min(end, at + span));
     Status filled = FillSpan(inode, at, stop - at, wanted);
-    if (filled.code() == EDQUOT && !swapped) {
+    if (filled.code() == Aside::kOverBudget && !swapped) {
       DKFS_TRY(SwapAside(inode, DisplayPath(store, inode.id)));
       swapped = true;
       at = first;

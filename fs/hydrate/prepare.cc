@@ -147,7 +147,7 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
   const bool lost = backing->Stat(LostPath(inode.id)).ok();
   inode.believed_bytes = lost ? 0 : static_cast<uint64_t>(now.st_size);
   Status cut = CutTail(inode, fd.get(), static_cast<uint64_t>(now.st_size), path);
-  if (cut.code() == EDQUOT) return SwapAside(inode, path);
+  if (cut.code() == Aside::kOverBudget) return SwapAside(inode, path);
   DKFS_TRY(std::move(cut));
   if (static_cast<uint64_t>(now.st_size) != inode.state.size) {
     DKFS_TRY(file::Truncate(fd.get(), inode.state.size, partial));

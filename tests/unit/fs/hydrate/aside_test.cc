@@ -68,7 +68,7 @@ TEST_F(AsideTest, BytesAreKeptAtTheirPlaceWithinTheBudget) {
   const std::string data(4096, 'd');
   ASSERT_TRUE(aside.CopyBytes("a/f", 1 << 20, AsBytes(data)).ok());
   ASSERT_TRUE(aside.CopyBytes("a/f", 8192, AsBytes(data)).ok());
-  EXPECT_EQ(aside.CopyBytes("a/f", 0, AsBytes(data)).code(), EDQUOT);
+  EXPECT_EQ(aside.CopyBytes("a/f", 0, AsBytes(data)).code(), Aside::kOverBudget);
   const std::string kept = Slurp(OnlySet(root_ + "/store/aside") / "a/f");
   EXPECT_EQ(kept.size(), (1u << 20) + 4096);
   EXPECT_EQ(kept.substr(8192, 4096), data);

@@ -339,6 +339,18 @@ TEST_F(HydratorTest, BeyondTheBudgetTheWholeFileGoesAside) {
   EXPECT_THAT(m_->AsideFiles(), Contains("a/big"));
 }
 
+TEST_F(HydratorTest, AFullDiskIsNoReasonToMoveTheWholeFileAside) {
+  MakeTree();
+  m_->FillDir();
+  m_->Damage("a/big", 40960, std::string(512, '!'));
+  m_->Start(false);
+  ASSERT_TRUE(Fault::Arm("aside.move=EDQUOT@1").ok());
+  EXPECT_EQ(m_->Read("a/big", 40960, 4096).code(), EDQUOT);
+  EXPECT_EQ(m_->hydrator->progress().aside_entries, 0u);
+  EXPECT_EQ(m_->Read("a/big", 40960, 4096).value(), m_->tree["a/big"].content.substr(40960, 4096));
+  FinishAndExpect();
+}
+
 TEST_F(HydratorTest, OneBackingInodeServesOneFile) {
   m_->MakeFile("x", Filled(9000, 'x'));
   m_->MakeFile("y", Filled(9000, 'x'));
