@@ -27,11 +27,13 @@ Status Hydrator::Impl::Finish(const std::function<bool()>& cancel) {
   DKFS_TRY_ASSIGN(const Plan plan, MakePlan());
   Status ran = RunPlan(plan, Haste::kFull, cancel);
   if (ran.code() == ECANCELED) return ran;
-  DKFS_TRY(SweepPartial());
+  Status swept = SweepPartial();
+  if (swept.code() != EAGAIN) DKFS_TRY(std::move(swept));
   DKFS_TRY(backing->RemovePartialDirIfEmpty());
   NoteTouched(kRootFile);  // the partial directory came and went in it
   DKFS_TRY(WriteTimesAndFingerprints());
   DKFS_TRY(std::move(ran));
+  DKFS_TRY(std::move(swept));
   MutexLock l(mutex);
   counts.done = true;
   return Status::Ok();
@@ -42,10 +44,16 @@ Status Hydrator::Impl::SweepPartial() {
   ExclusiveLock t(tree);
   Result<std::vector<std::string>> names = backing->List(std::string(kPartialDir));
   if (!names.ok()) return names.status().IsNotFound() ? Status::Ok() : names.status();
+  Status incomplete;
   for (const std::string& name : *names) {
-    if (name != "aside") DKFS_TRY(SweepOne(name));
+    if (name == "aside") continue;
+    Status swept = SweepOne(name);
+    if (swept.code() == EAGAIN)
+      incomplete = std::move(swept);
+    else
+      DKFS_TRY(std::move(swept));
   }
-  return Status::Ok();
+  return incomplete;
 }
 
 Status Hydrator::Impl::SweepOne(const std::string& name) {
@@ -55,7 +63,7 @@ Status Hydrator::Impl::SweepOne(const std::string& name) {
   Result<InodeState> state = store->GetInode(file);
   const bool known = state.ok() && state->mode != 0;
   if (!state.ok() && !state.status().IsNotFound() && state.code() != ESTALE) return state.status();
-  if (known && state->nlink > 0 && !KnownPresent(file)) return Status::Ok();  // absent blocks are left: it is in use
+  if (known && state->nlink > 0 && !KnownPresent(file)) return Status::Error(EAGAIN, path + " is not complete");
   DKFS_TRY_ASSIGN(const struct stat st, backing->Stat(path));
   // Of an orphan, or one more name of a settled file, or without content: nothing is lost with it.
   if (known || st.st_blocks == 0 || name.size() > 12) return backing->Unlink(path);

@@ -162,7 +162,7 @@ class Hydrator::Impl {
 
   // --- finish.cc ---
   Status Finish(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);
-  Status SweepPartial() EXCLUDES(tree);
+  Status SweepPartial() EXCLUDES(tree);  // EAGAIN: some file in use is not complete
   Status SweepOne(const std::string& name) REQUIRES(tree);
   Status WriteTimesAndFingerprints() EXCLUDES(tree, mutex);
   Result<bool> WriteOne(FileId file, Fingerprint* print) EXCLUDES(tree, mutex);
@@ -183,6 +183,7 @@ class Hydrator::Impl {
   Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
   std::atomic<bool> warned_xattr{false};
+  std::atomic<uint64_t> swaps{0};  // SwapAside: what was present of a file is absent again
   std::atomic<uint64_t> deferred_bytes{0};
   std::atomic<bool> takes_deferred{false};  // the background waits for them
   std::atomic<bool> refuses_deferred{false};

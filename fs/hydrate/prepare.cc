@@ -282,6 +282,7 @@ Status Hydrator::Impl::SwapAside(Inode& inode, const std::string& path) {
   inode.backing.reset();
   const std::string partial = Backing::PartialPath(inode.id);
   DKFS_TRY(aside.MoveName(partial, path.empty() ? partial : path));
+  swaps.fetch_add(1, std::memory_order_relaxed);
   return StartFresh(inode);
 }
 

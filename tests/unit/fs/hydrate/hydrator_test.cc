@@ -339,6 +339,16 @@ TEST_F(HydratorTest, BeyondTheBudgetTheWholeFileGoesAside) {
   EXPECT_THAT(m_->AsideFiles(), Contains("a/big"));
 }
 
+// What was made of the file before is absent again then.
+TEST_F(HydratorTest, BeyondTheBudgetInTheMiddleOfAFileAllOfItIsMade) {
+  MakeTree();
+  m_->FillDir();
+  m_->Damage("a/big", 1'000'000, std::string(500'000, '?'));
+  m_->Start(false, 10'000);
+  FinishAndExpect();
+  EXPECT_THAT(m_->AsideFiles(), Contains("a/big"));
+}
+
 TEST_F(HydratorTest, AFullDiskIsNoReasonToMoveTheWholeFileAside) {
   MakeTree();
   m_->FillDir();
