@@ -297,7 +297,10 @@ void Hydrator::Impl::NoteDamage(Inode& inode, uint64_t block, const Status& why)
 }
 
 void Hydrator::Impl::NoteComplete(Inode& inode) {
-  if (inode.presence != Presence::kPartial || inode.absent_blocks.count() > 0) return;
+  if (inode.presence == Presence::kPartial && inode.absent_blocks.count() == 0) NoteToFill(inode);
+}
+
+void Hydrator::Impl::NoteToFill(Inode& inode) {
   MutexLock l(mutex);
   complete.push_back(inode.id);
   wake.SignalAll();

@@ -47,9 +47,7 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
     }
   }
   inode.absent_blocks.Add(first, end);
-  MutexLock l(impl_->mutex);
-  impl_->complete.push_back(inode.id);
-  impl_->wake.SignalAll();
+  impl_->NoteToFill(inode);
 }
 
 void Hydrator::MarkUnknown(Inode& inode) {

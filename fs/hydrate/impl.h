@@ -89,6 +89,7 @@ class Hydrator::Impl {
   Status Uncaptured(Inode& inode, uint64_t block) REQUIRES(inode.lock);
   void NoteDamage(Inode& inode, uint64_t block, const Status& why) REQUIRES(inode.lock);
   void NoteComplete(Inode& inode) REQUIRES(inode.lock);
+  void NoteToFill(Inode& inode) REQUIRES(inode.lock);  // whatever the plan has done already
 
   // --- directory.cc ---
   Status PrepareDirectory(Inode& dir, const std::string& path) REQUIRES(tree);
@@ -182,8 +183,8 @@ class Hydrator::Impl {
   uint64_t throttle_until_ns = 0;   // the background thread's own
   Pace pace{[] { return false; }};  // likewise: what is not hot gives way while others wait for the CPUs
   std::atomic<uint64_t> reconstructed{0}, verified{0};
-  std::atomic<bool> warned_xattr{false};
   std::atomic<uint64_t> swaps{0};  // SwapAside: what was present of a file is absent again
+  std::atomic<bool> warned_xattr{false};
   std::atomic<uint64_t> deferred_bytes{0};
   std::atomic<bool> takes_deferred{false};  // the background waits for them
   std::atomic<bool> refuses_deferred{false};

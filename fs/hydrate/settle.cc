@@ -57,6 +57,11 @@ Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) 
   } else {
     DKFS_TRY(Fault::Pass("hydrate.publish"));
     DKFS_TRY(Prepare(inode, links[0].path));
+    if (inode.presence != Presence::kPartial) return Status::Ok();
+    if (inode.absent_blocks.count() > 0) {  // it had vanished, and was made anew
+      NoteToFill(inode);
+      return Status::Ok();
+    }
     DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(inode.backing.get(), partial));
     Result<struct stat> at_partial = backing->Stat(partial);
     bool has_partial = at_partial.ok() && at_partial->st_ino == st.st_ino;

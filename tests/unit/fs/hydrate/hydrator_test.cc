@@ -477,6 +477,19 @@ TEST_F(HydratorTest, FailedSettlingOfHardLinksIsTakenUpAgain) {
   EXPECT_THAT(m_->AsideFiles(), IsEmpty());
 }
 
+TEST_F(HydratorTest, AFileThatVanishedBeforeItGotItsNameIsMadeAgain) {
+  m_->MakeFile("f", Filled(20'000, 'f'));
+  m_->Start(false);
+  ASSERT_TRUE(m_->Read("f", 0, 20'000).ok());
+  {
+    InodeRef ref = m_->Get("f");
+    ExclusiveLock l(ref->lock);
+    ref->backing.reset();
+  }
+  std::filesystem::remove(m_->PathIn(Backing::PartialPath(m_->tree["f"].id)));
+  FinishAndExpect();
+}
+
 TEST_F(HydratorTest, BackingErrorsComeBackAsTheyAre) {
   MakeTree();
   m_->Start(false);
