@@ -267,7 +267,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   if (head != 0) DKFS_TRY(MakePresent(inode, offset - head, 1));
   if (end % block_size != 0 && end < after.size) DKFS_TRY(MakePresent(inode, end, 1));
   Seq secured;
-  if (after.content == ContentState::kAdopting && offset < after.adopted_size) {
+  if (after.content == ContentState::kAdopting && offset < RoundUp(after.adopted_size, block_size)) {
     DKFS_TRY_ASSIGN(secured, capture.Secure(inode, span.first, span.count));
   }
   // What comes from the cache was written before: the kernel took the capability away then, and another may be set

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dkfs import BIN, PATIENCE, SLACK, assert_same, is_mounted, run, tree
+from dkfs import BIN, PATIENCE, SLACK, assert_same, is_mounted, run, tree, wait_until
 from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
 from test_recovery import populate
 
@@ -49,6 +49,28 @@ def test_changes_while_content_is_not_captured_yet(fs):
     fs.lose_dir()
     fs.mount()
     assert_same(tree(d), want)
+
+
+def test_an_append_before_it_is_captured_keeps_what_was_adopted(fs):
+    (fs.dir / "first").write_text("captured first")
+    (fs.dir / "d").mkdir()
+    (fs.dir / "d/log").write_text("adopted\n")
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # with this the background gives up
+    fs.mount()
+    wait_until(lambda: "adopt_contents_failed" in (fs.store / "dkfs.log").read_text(), "the background goes on")
+    before = fs.status()["seq"]["appended"]
+    with open(fs.dir / "d/log", "a") as f:
+        f.write("appended\n")
+    fs.env.pop("DKFS_FAULTS")
+    fs.unmount()
+    fs.mount()
+    fs.wait_adopted()
+    fs.unmount()
+    for at, want in [(f"seq:{before}", "adopted\n"), ("latest", "adopted\nappended\n")]:
+        out = fs.base / at
+        moment = ["--at", at] if at != "latest" else []
+        run(BIN / "dkfs-replay", "restore", "--store", fs.store, "--to", out, *moment)
+        assert (out / "d/log").read_text() == want
 
 
 def test_killed_during_adoption(fs):
