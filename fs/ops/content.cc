@@ -151,6 +151,15 @@ Status FileSystem::Impl::MakePresent(Inode& inode, uint64_t offset, uint64_t len
   return hydrator->MakePresent(inode, span.first, span.count);
 }
 
+Status FileSystem::Impl::MakeEndsPresent(Inode& inode, uint64_t offset, uint64_t end, uint64_t size) {
+  const uint64_t in_block = (uint64_t{1} << inode.state.block_shift) - 1;
+  const bool front = (offset & in_block) != 0, back = (end & in_block) != 0 && end < size;
+  if (front) DKFS_TRY(MakePresent(inode, offset, 1));
+  if (back) DKFS_TRY(MakePresent(inode, end, 1));
+  // The whole backing file may have gone aside for the last block, and with it the first.
+  return front && back ? MakePresent(inode, offset, 1) : Status::Ok();
+}
+
 Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) {
   Impl& fs = *impl_;
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
@@ -263,9 +272,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   DKFS_TRY(MakeWritable(inode));
 
   // What a block keeps of its old content must be there: the front of the first block, the back of the last.
-  const uint64_t head = offset % block_size;
-  if (head != 0) DKFS_TRY(MakePresent(inode, offset - head, 1));
-  if (end % block_size != 0 && end < after.size) DKFS_TRY(MakePresent(inode, end, 1));
+  DKFS_TRY(MakeEndsPresent(inode, offset, end, after.size));
   Seq secured;
   if (after.content == ContentState::kAdopting && offset < RoundUp(after.adopted_size, block_size)) {
     DKFS_TRY_ASSIGN(secured, capture.Secure(inode, span.first, span.count));

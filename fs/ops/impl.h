@@ -129,6 +129,8 @@ class FileSystem::Impl {
   bool CloseFront(size_t enough) EXCLUDES(open_order_mutex);  // the one opened first; false: no more than enough
   bool CloseUnused(Inode& inode) EXCLUDES(inode.lock);        // false: it is in use
   Status MakePresent(Inode& inode, uint64_t offset, uint64_t length) REQUIRES(inode.lock);
+  // Of a change of [offset, end) in `size` bytes: the blocks it covers in part, which keep some of what they had.
+  Status MakeEndsPresent(Inode& inode, uint64_t offset, uint64_t end, uint64_t size) REQUIRES(inode.lock);
   Result<size_t> WriteLocked(const Caller& caller, Inode& inode, Bytes data, uint64_t offset, bool kill_suidgid,
                              bool from_cache) REQUIRES(inode.lock);
   // The whole blocks of a long write into a hole that may be left to the background (Hydrator::Defer); often none.

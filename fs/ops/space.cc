@@ -90,8 +90,7 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
   const uint64_t zero_length = zero_end > offset ? zero_end - offset : 0;
   Seq secured;
   if (zero_length > 0) {
-    if (offset % block_size != 0) DKFS_TRY(MakePresent(inode, offset, 1));
-    if (zero_end % block_size != 0) DKFS_TRY(MakePresent(inode, zero_end, 1));
+    DKFS_TRY(MakeEndsPresent(inode, offset, zero_end, RoundUp(old_size, block_size)));
     const uint64_t first = offset / block_size;
     if (inode.state.content == ContentState::kAdopting) {
       DKFS_TRY_ASSIGN(secured, capture.Secure(inode, first, (zero_end - 1) / block_size - first + 1));

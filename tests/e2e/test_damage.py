@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from dkfs import BIN, PATIENCE, Dkfs, assert_same, run, tree, wait_until
+from dkfs import BIN, PATIENCE, Dkfs, assert_same, drop_caches, run, tree, wait_until
+from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
 from test_recovery import populate
 
 
@@ -274,3 +275,35 @@ def test_newer_format_is_refused_and_nothing_is_changed(fs):
     assert result.returncode == 5 and "newer" in result.stderr, result
     assert len(result.stderr.strip().splitlines()) == 1, result
     assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("change", ["write", "punch"])
+def test_a_file_moved_aside_between_the_ends_of_a_change_keeps_both(fs, change):
+    """What stands at its end cannot be kept alone: the whole file is made anew, also what was there for its beginning."""
+    block, begin, length = 8192, 100, 8192
+    fs.mount()
+    (fs.dir / "a").write_bytes(os.urandom(1 << 20))  # with this the background is busy for days
+    want = bytearray(os.urandom(3 * block))
+    (fs.dir / "f").write_bytes(want)
+    fs.ctl("sync", fs.dir)
+    fs.kill()
+    fs.detach()
+    with open(fs.dir / "f", "r+b") as f:
+        f.seek(block)
+        f.write(b"?" * block)
+    fs.env["DKFS_FAULTS"] = "aside.move=EXFULL@1"  # as beyond the budget
+    fs.mount("--hydrate-rate", "1", "--hotness", "off")
+    want[begin:begin + length] = bytes(length) if change == "punch" else b"w" * length
+    with open(fs.dir / "f", "r+b", buffering=0) as f:
+        if change == "punch":
+            fallocate(f.fileno(), FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE, begin, length)
+        else:
+            os.pwrite(f.fileno(), want[begin:begin + length], begin)
+    assert "f" in fs.ctl("aside", "list", fs.dir).stdout
+    drop_caches()
+    assert (fs.dir / "f").read_bytes() == want
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert (fs.dir / "f").read_bytes() == want
