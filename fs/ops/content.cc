@@ -172,9 +172,12 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
       if (offset >= inode.state.size) return size_t{0};
       const size_t n = std::min<uint64_t>(out.size(), inode.state.size - offset);
       const BlockSpan span = SpanOf(inode.state, offset, n);
-      if (Hydrator::IsPresent(inode, span.first, span.count))
-        return ReadBacking(inode.backing.get(), out.first(n), offset);
-      absent = span;
+      if (Hydrator::IsPresent(inode, span.first, span.count)) {
+        Result<size_t> read = ReadBacking(inode.backing.get(), out.first(n), offset);
+        if (read.ok()) return read;
+      } else {
+        absent = span;
+      }
     }
   }
   Hydrator::Made made;
@@ -191,7 +194,8 @@ Result<size_t> FileSystem::Read(FileId file, MutableBytes out, uint64_t offset) 
   fs.Refused(read.status()).Ignore("only the status shows it, if the store can answer");
   SharedLock l(inode.lock);
   if (!IsRegular(inode.state)) return read;
-  return fs.ReadFromStore(inode, out, offset);
+  Result<size_t> stored = fs.ReadFromStore(inode, out, offset);
+  return stored.code() == ENODATA ? read : stored;  // it is only in the backing file
 }
 
 BlockSpan FileSystem::Impl::DeferrableBlocks(const Inode& inode, Bytes data, uint64_t offset) {

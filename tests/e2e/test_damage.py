@@ -307,3 +307,21 @@ def test_a_file_moved_aside_between_the_ends_of_a_change_keeps_both(fs, change):
     fs.lose_dir()
     fs.mount()
     assert (fs.dir / "f").read_bytes() == want
+
+
+@pytest.mark.short
+def test_reads_of_an_open_file_go_on_without_its_backing_file(fs):
+    raw = fs.base / "raw"
+    raw.mkdir()
+    run("mount", "--bind", fs.dir, raw)
+    try:
+        fs.mount()
+        content = os.urandom(100_000)
+        with open(fs.dir / "f", "w+b", buffering=0) as f:
+            f.write(content)
+            drop_caches()
+            os.truncate(raw / "f", 0)  # as a disk that reads no more
+            assert os.pread(f.fileno(), 100_000, 0) == content
+        assert fs.ctl("status", fs.dir, check=False).returncode == 1  # degraded
+    finally:
+        run("umount", "-l", raw, check=False)
