@@ -318,9 +318,8 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
       Store::Newest newest;
       const Status described = store_->DescribeBlock(inode.id, state, block, kLatest, &newest);
       if (!described.ok() && described.code() != ENODATA) return described;
-      // Beyond what stood there at this mount the content was lost before it was captured: it stays uncaptured, an
-      // error.
-      if (described.ok() || block * block_size >= inode.believed_bytes) continue;
+      // Beyond what stood there the content was lost before it was captured: it stays uncaptured, an error.
+      if (described.ok() || !inode.Believes(block)) continue;
       MutableBytes bytes = scratch.Take(block_size);
       DKFS_TRY(ReadBacking(inode, block, block_size, bytes));
       scratch.versions.clear();

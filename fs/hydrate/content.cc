@@ -275,7 +275,7 @@ Status Hydrator::Impl::PutRun(Inode& inode, const Store::BlockRun& run, Bytes be
 
 // A block that is only in the backing file: Ok when that file is the one that was adopted.
 Status Hydrator::Impl::Uncaptured(Inode& inode, uint64_t block) {
-  if ((block << inode.state.block_shift) < inode.believed_bytes) return Status::Ok();
+  if (inode.Believes(block)) return Status::Ok();
   Status lost = Status::Corruption("\"" + DisplayPath(store, inode.id) + "\" block " + std::to_string(block) +
                                    ": lost with the backing directory before it was captured");
   NoteDamage(inode, block, lost);

@@ -11,12 +11,12 @@ constexpr size_t kPrintBatch = 1024;
 
 TimeSpec MtimeOf(const struct stat& st) { return {st.st_mtim.tv_sec, static_cast<uint32_t>(st.st_mtim.tv_nsec)}; }
 
-// "00000000002a" or "00000000002a.lost"; 0 when it is neither.
+// "00000000002a", or what stands beside it; 0 when it is neither.
 FileId ParsePartialName(const std::string& name) {
   if (name.size() < 12 || name.substr(0, 12).find_first_not_of("0123456789abcdef") != std::string::npos)
     return FileId{};
   const std::string rest = name.substr(12);
-  if (!rest.empty() && rest != ".lost" && rest != ".copy") return FileId{};
+  if (!rest.empty() && rest != ".lost" && rest != ".lost.tmp" && rest != ".copy") return FileId{};
   return FileId{::strtoull(name.substr(0, 12).c_str(), nullptr, 16)};
 }
 

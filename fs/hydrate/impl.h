@@ -58,7 +58,10 @@ class Hydrator::Impl {
   Result<bool> FingerprintMatches(FileId file, const std::string& path);
   // Its attributes were recorded in this mount before the backing entry was looked at.
   bool OwesAttributes(const Inode& inode) REQUIRES_SHARED(inode.lock) EXCLUDES(mutex);
-  static std::string LostPath(FileId file);  // marks a partial file that was begun without the believed content
+  // Beside a partial file that has less than was adopted: how many bytes of that, in decimal; empty: none.
+  static std::string LostPath(FileId file);
+  // Of a partial file of `size` bytes, those that are adopted content; remembered, since it may be made longer now.
+  Result<uint64_t> Believe(const Inode& inode, uint64_t size) REQUIRES(inode.lock);
 
   // --- prepare.cc ---
   Status Prepare(Inode& inode, const std::string& path) REQUIRES(inode.lock);

@@ -8,6 +8,7 @@
 //   otherwise                        a new partial file                                           -> kPartial
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -144,8 +145,7 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
 
   DKFS_TRY_ASSIGN(UniqueFd fd, OpenRegular(*backing, partial));
   DKFS_TRY_ASSIGN(const struct stat now, file::StatFd(fd.get(), partial));
-  const bool lost = backing->Stat(LostPath(inode.id)).ok();
-  inode.believed_bytes = lost ? 0 : static_cast<uint64_t>(now.st_size);
+  DKFS_TRY_ASSIGN(inode.believed_bytes, Believe(inode, static_cast<uint64_t>(now.st_size)));
   Status cut = CutTail(inode, fd.get(), static_cast<uint64_t>(now.st_size), path);
   if (cut.code() == Aside::kOverBudget) return SwapAside(inode, path);
   DKFS_TRY(std::move(cut));
@@ -156,6 +156,20 @@ Status Hydrator::Impl::BeginPartial(Inode& inode, const std::string& path) {
   presence::Begin(inode, presence::BlocksOf(inode.state), true);
   NoteComplete(inode);
   return Status::Ok();
+}
+
+Result<uint64_t> Hydrator::Impl::Believe(const Inode& inode, uint64_t size) {
+  if (inode.state.content != ContentState::kAdopting) return size;
+  const std::string path = LostPath(inode.id);
+  uint64_t before = kEndOfFile;
+  Result<std::string> mark = file::ReadAll(backing->root(), path);
+  if (mark.ok()) before = ::strtoull(mark->c_str(), nullptr, 10);
+  if (!mark.ok() && !mark.status().IsNotFound()) return mark.status();
+  const uint64_t believed = std::min(before, size);
+  if (believed < std::min(before, std::min(inode.state.size, inode.state.adopted_size))) {
+    DKFS_TRY(file::ReplaceDurably(backing->root(), path, std::to_string(believed)));
+  }
+  return believed;
 }
 
 // Moves the file at one of the inode's names to its partial name, and takes its other names away (H1). False: there is
@@ -243,7 +257,7 @@ Status Hydrator::Impl::StartFresh(Inode& inode) {
   const std::string partial = Backing::PartialPath(inode.id);
   inode.believed_bytes = 0;
   if (inode.state.content == ContentState::kAdopting) {
-    Status marked = backing->Open(LostPath(inode.id), O_RDWR | O_CREAT, 0600).status();
+    Status marked = backing->Open(LostPath(inode.id), O_RDWR | O_CREAT | O_TRUNC, 0600).status();
     if (!marked.ok()) return marked;
   }
   DKFS_TRY_ASSIGN(UniqueFd fd, backing->Open(partial, O_RDWR | O_CREAT | O_EXCL, 0600));

@@ -3,6 +3,7 @@
 // Nothing here is needed by a successor: an Inode is rebuilt from the store when it is asked for again.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -58,6 +59,10 @@ class Inode {
   // kAdopting: uncaptured content is in the backing file below this offset; at or beyond it, it is lost (kPartial
   // only).
   uint64_t believed_bytes GUARDED_BY(lock) = ~uint64_t{0};
+  // All that was adopted of a block is there. What is left of one that is not cannot be told from zeros.
+  bool Believes(uint64_t block) const REQUIRES_SHARED(lock) {
+    return std::min((block + 1) << state.block_shift, state.adopted_size) <= believed_bytes;
+  }
   UniqueFd backing GUARDED_BY(lock);                // read-write; opened by Hydrator::Prepare when needed
   bool backing_read_only GUARDED_BY(lock) = false;  // `backing` could only be opened for reading
   bool times_dirty GUARDED_BY(lock) = false;        // the backing file's times are not the recorded ones yet

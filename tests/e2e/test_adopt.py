@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dkfs import BIN, PATIENCE, SLACK, assert_same, is_mounted, run, tree, wait_until
-from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fallocate
+from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fails_with, fallocate
 from test_recovery import populate
 
 pytestmark = pytest.mark.short
@@ -86,6 +86,32 @@ def test_killed_during_adoption(fs):
     fs.lose_dir()
     fs.mount()
     assert_same(tree(fs.dir), want)
+
+
+def test_what_a_loss_of_power_cut_off_before_it_was_captured_is_an_error_for_ever(fs):
+    content = os.urandom(30_000)
+    (fs.dir / "f").write_bytes(content)
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # with this the background gives up
+    for kept in (30_000, 20_000):  # the second mount makes it as long as it was
+        os.truncate(fs.dir / "f", kept)
+        fs.mount()
+        assert (fs.dir / "f").stat().st_size == 30_000
+        with open(fs.dir / "f", "rb") as f:
+            assert os.pread(f.fileno(), 10, 0) == content[:10]
+        fs.kill()
+        fs.detach()
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    wait_until(lambda: "adopt_file_failed" in (fs.store / "dkfs.log").read_text(), "the loss is not told")
+    for lost_dir in (False, True):
+        with open(fs.dir / "f", "rb", buffering=0) as f:
+            assert os.pread(f.fileno(), 16_384, 0) == content[:16_384]
+            for at in (16_384, 20_000, 24_576, 29_999):
+                fails_with(errno.EIO, os.pread, f.fileno(), 1, at)
+        if not lost_dir:
+            fs.kill()
+            fs.lose_dir()
+            fs.mount()
 
 
 def test_what_cannot_be_captured_is_never_called_protected(fs):

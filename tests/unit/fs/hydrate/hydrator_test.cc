@@ -454,6 +454,23 @@ TEST_F(HydratorTest, LostAdoptedContentIsDamageNeverZeros) {
   EXPECT_FALSE(std::filesystem::exists(m_->PathIn("f")));  // H1
 }
 
+TEST_F(HydratorTest, AdoptedContentFoundShorterIsDamageInEachMount) {
+  const std::string content = Filled(20'000, 'c');
+  m_->MakeFile("f", content, true);
+  m_->FillDir();
+  std::filesystem::resize_file(m_->PathIn("f"), 9000);  // inside of block 2
+  for (int mount = 0; mount < 3; ++mount) {
+    m_->Start(false);
+    EXPECT_EQ(*m_->Read("f", 0, 8192), content.substr(0, 8192));
+    EXPECT_TRUE(m_->Read("f", 8192, 10).status().IsCorruption()) << mount;
+    EXPECT_TRUE(m_->Read("f", 16384, 10).status().IsCorruption()) << mount;
+  }
+  EXPECT_TRUE(m_->Finish().IsCorruption());
+  std::filesystem::remove(m_->PathIn(Backing::PartialPath(m_->tree["f"].id)));
+  m_->Start(false);
+  EXPECT_TRUE(m_->Read("f", 0, 10).status().IsCorruption());  // that is lost, too
+}
+
 TEST_F(HydratorTest, DroppedAnywhereItGoesOnFromWhatIsThere) {
   MakeTree();
   for (int n = 1; n < 12; ++n) {
