@@ -30,6 +30,16 @@ Status Adopter::AdoptNames(const std::function<void(uint64_t)>& progress) {
   return Status::Ok();
 }
 
+Status Adopter::RefuseUnfinished() {
+  Result<std::vector<std::string>> names = backing_->List(std::string(kPartialDir));
+  if (!names.ok()) return names.status().IsNotFound() ? Status::Ok() : names.status();
+  std::erase(*names, "aside");
+  if (names->empty()) return Status::Ok();
+  return Status::Error(EEXIST, backing_->display() + "/" + std::string(kPartialDir) +
+                                   " holds files that a mount with another store left unfinished: mount with that " +
+                                   "store, or, if it is lost, move the folder elsewhere");
+}
+
 namespace {
 
 // Others may go on without this one.

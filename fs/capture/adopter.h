@@ -36,6 +36,9 @@ class Adopter {
   static Result<bool> IsComplete(Store* store);
   // Records all names and attributes, synced on return. REQUIRES: not mounted yet.
   Status AdoptNames(const std::function<void(uint64_t inodes)>& progress);
+  // EEXIST when a mount with another store left files unfinished: their names, and what they lack, only that store
+  // knows.
+  Status RefuseUnfinished();
   // Who holds something below the directory open for writing: a process, as "PID (NAME) PATH", or a loop device;
   // nullopt when there is nobody. `dir` is the absolute path of DIR.
   static std::optional<std::string> FindWriter(const std::string& dir);

@@ -271,6 +271,8 @@ Failure Daemon::Adopt() {
     return Failure::Environment(places_.dir + " is open for writing by " + *writer +
                                 "; stop it before the first mount");
   }
+  Status alone = adopted_ ? Status::Ok() : adopter_->RefuseUnfinished();
+  if (!alone.ok()) return Failure::Environment(alone);
   Status identified = backing_->WriteIdentity(store_->uuid());  // first: a directory that refuses it is not adopted
   if (!identified.ok()) return Failure::Environment(identified);
   if (adopted_) return Failure::None();

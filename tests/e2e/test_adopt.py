@@ -185,6 +185,28 @@ def test_refuses_while_a_loop_device_writes(fs):
     fs.mount()
 
 
+def test_refuses_what_another_store_left_unfinished(fs):
+    fs.mount()
+    content = os.urandom(1_000_000)
+    (fs.dir / "f").write_bytes(content)
+    fs.ctl("sync", fs.dir)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount("--hydrate-rate", "1")
+    assert (fs.dir / "f").read_bytes()[:1000] == content[:1000]
+    fs.kill()
+    fs.detach()
+    unfinished = sorted((fs.dir / ".dkfs-partial").iterdir())
+    assert unfinished
+    first, fs.store = fs.store, fs.base / "another"
+    result = fs.mount(check=False)
+    assert result.returncode == 3 and ".dkfs-partial holds files" in result.stderr, result.stderr
+    assert sorted((fs.dir / ".dkfs-partial").iterdir()) == unfinished
+    fs.store = first  # as it says
+    fs.mount()
+    assert (fs.dir / "f").read_bytes() == content
+
+
 def test_many_files_are_adopted_in_seconds(fs):
     for i in range(200):
         os.mkdir(fs.dir / f"d{i}")
