@@ -63,7 +63,7 @@ void SegmentSupply::Run() {
   Rest();
   for (;;) {
     while (!stop_ && !HasWork()) {
-      const bool short_of_space = spare_ == nullptr || reserve_ < limits_.reserve_bytes;
+      const bool short_of_space = !plain_.ok() || spare_ == nullptr || reserve_ < limits_.reserve_bytes;
       if (!short_of_space) {
         work_.Wait(mutex_);
       } else if (!work_.WaitFor(mutex_, kRetry)) {
@@ -225,38 +225,44 @@ Result<SegmentSupply::Segment> SegmentSupply::MakeOfReserve(uint64_t bytes, Seq 
   return segment;
 }
 
+// A spare gives way only to another one: that of the reserve may be all there is.
 void SegmentSupply::Prepare(const Attempt& attempt) {
   MutexLock work(work_mutex_);
-  bool need;
+  Status plain, urgent;
+  if (!HasSpare(attempt.bytes, false)) {
+    plain = urgent = SetSpare(MakeSpare(attempt.bytes));
+    if (!plain.ok() && attempt.urgent) {
+      urgent = HasSpare(attempt.bytes, true) ? Status::Ok() : SetSpare(MakeOfReserve(attempt.bytes, Seq{}));
+    }
+  }
   {
     MutexLock lock(mutex_);
-    if (spare_ != nullptr && (spare_->from_reserve || spare_->size() < RoomFor(attempt.bytes))) {
-      sealing_.push_back(std::exchange(spare_, nullptr));  // too small: an empty segment
-    }
-    need = spare_ == nullptr;
-  }
-  Status plain, urgent;
-  if (need) {
-    Result<Segment> made = MakeSpare(attempt.bytes);
-    plain = urgent = made.status();
-    if (!made.ok() && attempt.urgent) {
-      made = MakeOfReserve(attempt.bytes, Seq{});
-      urgent = made.status();
-    }
-    MutexLock lock(mutex_);
-    if (made.ok()) spare_ = *made;
     if (!plain.ok() && plain_.ok()) {
       Log(LogLevel::kWarn, "no_journal_segment", {{"error", plain.ToString()}, {"hint", "free space for the store"}});
     }
-  }
-  {
-    MutexLock lock(mutex_);
     plain_ = plain;
-    urgent_ = urgent;
+    if (plain.ok() || attempt.urgent) urgent_ = urgent;
     attempted_ = attempt.ticket;
     done_.SignalAll();
   }
   if (plain.ok()) MakeReserveLocked().Ignore("tried again while it is missing; status shows DiskBytes");
+}
+
+bool SegmentSupply::HasSpare(uint64_t bytes, bool urgent) const {
+  MutexLock lock(mutex_);
+  return SpareServes(bytes, urgent);
+}
+
+bool SegmentSupply::SpareServes(uint64_t bytes, bool urgent) const {
+  return spare_ != nullptr && spare_->size() >= RoomFor(bytes) && (urgent || !spare_->from_reserve);
+}
+
+Status SegmentSupply::SetSpare(Result<Segment> made) {
+  DKFS_TRY(made.status());
+  MutexLock lock(mutex_);
+  if (spare_ != nullptr) sealing_.push_back(std::move(spare_));  // an empty segment
+  spare_ = std::move(*made);
+  return Status::Ok();
 }
 
 Status SegmentSupply::MakeReserve() {
@@ -322,7 +328,7 @@ Result<SegmentSupply::Segment> SegmentSupply::BeginOnReserve(Seq first) {
 
 SegmentSupply::Segment SegmentSupply::TryTake(uint64_t bytes, bool urgent) {
   MutexLock lock(mutex_);
-  if (spare_ == nullptr || spare_->size() < RoomFor(bytes) || (spare_->from_reserve && !urgent)) return nullptr;
+  if (!SpareServes(bytes, urgent)) return nullptr;
   work_.Signal();  // the next one
   return std::exchange(spare_, nullptr);
 }

@@ -78,6 +78,9 @@ class SegmentSupply {
   bool HoldBack() EXCLUDES(mutex_);
   bool PutBack(const Attempt& attempt) EXCLUDES(mutex_);
   void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
+  bool HasSpare(uint64_t bytes, bool urgent) const EXCLUDES(mutex_);
+  bool SpareServes(uint64_t bytes, bool urgent) const REQUIRES(mutex_);
+  Status SetSpare(Result<Segment> made) EXCLUDES(mutex_);
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfKept(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
@@ -108,7 +111,7 @@ class SegmentSupply {
   Attempt wanted_ GUARDED_BY(mutex_);
   uint64_t attempted_ GUARDED_BY(mutex_) = 0;  // the highest ticket that has been tried for
   Status plain_ GUARDED_BY(mutex_);            // how the last attempt ended for records that are not urgent
-  Status urgent_ GUARDED_BY(mutex_);           // and for those that are
+  Status urgent_ GUARDED_BY(mutex_);           // and for those that are, where it was made for them
   bool stop_ GUARDED_BY(mutex_) = false;
   uint64_t said_held_ns_ = 0;  // of the thread: when the log was last told that writers wait
   std::thread thread_;

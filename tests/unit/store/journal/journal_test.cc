@@ -279,6 +279,36 @@ TEST_F(JournalTest, TheReserveTakesUrgentRecordsOnly) {
   EXPECT_EQ(fs::file_size(rig.path + "/reserve"), rig.options.reserve_bytes);
 }
 
+// Until the thread of this process sleeps.
+void AwaitAsleep(pid_t thread) {
+  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+  while (ReadWhole(path).find(") S ") == std::string::npos) std::this_thread::yield();
+}
+
+TEST_F(JournalTest, AnOrdinaryWriterDoesNotSpendTheReserve) {
+  rig.FillSegment();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  while (rig.Append(std::string(60000, 'n')).ok()) continue;
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*,journal.roll=pause@1").ok());
+  std::thread urgent([&] { EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok()); });
+  Fault::AwaitPasses("journal.roll", 1);  // the reserve is about to become a spare
+  std::atomic<pid_t> id = 0;
+  std::thread ordinary([&] {
+    id = ::gettid();
+    std::string body(60000, 'o');
+    const struct iovec part = {body.data(), body.size()};
+    const Journal::Body record{
+        .parts = &part, .count = 1, .bytes = 60000, .items = 1, .checksum = Hash64(AsBytes(body))};
+    EXPECT_EQ(rig.journal->Append(record, 0, false, nullptr).status().code(), ENOSPC);
+  });
+  while (id == 0) std::this_thread::yield();
+  AwaitAsleep(id);  // it asked for a spare too
+  Fault::Release("journal.roll");
+  urgent.join();
+  ordinary.join();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok()) << i;
+}
+
 TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
   ASSERT_TRUE(rig.Append("a").ok());
   rig.journal.reset();
