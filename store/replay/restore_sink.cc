@@ -71,12 +71,13 @@ Status RestoreSink::MakeLink(int root, const std::string& path, int parent, cons
 }
 
 Status RestoreSink::SetXattrs(const std::string& path, const Xattrs& xattrs, bool acls) const {
+  Status first;
   for (const auto& [name, value] : xattrs) {
     if (IsAcl(name) != acls || (IsPrivileged(name) && !root_)) continue;
-    if (lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0)
-      return Status::FromErrno("set " + name);
+    if (lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) != 0 && first.ok())
+      first = Status::FromErrno("set " + name);
   }
-  return Status::Ok();
+  return first;
 }
 
 Status RestoreSink::Dress(int fd, int parent, const std::string& name, const InodeState& state,
@@ -86,16 +87,20 @@ Status RestoreSink::Dress(int fd, int parent, const std::string& name, const Ino
     return Status::FromErrno("chown");
   // By the directory's descriptor the last component is not followed, whatever it is.
   const std::string path = ProcPath(parent) + "/" + name;
-  DKFS_TRY(SetXattrs(path, xattrs, false));
+  Status first = SetXattrs(path, xattrs, false);
   if (!symlink) {
-    const int changed =
-        fd >= 0 ? fchmod(fd, state.mode & 07777) : fchmodat(parent, name.c_str(), state.mode & 07777, 0);
-    if (changed != 0) return Status::FromErrno("chmod");
-    DKFS_TRY(SetXattrs(path, xattrs, true));
+    const auto change_mode = [&](mode_t mode) {
+      return (fd >= 0 ? fchmod(fd, mode) : fchmodat(parent, name.c_str(), mode, 0)) == 0;
+    };
+    if (!change_mode(state.mode & 07777)) return Status::FromErrno("chmod");
+    Status acls = SetXattrs(path, xattrs, true);
+    // The group bits are an ACL's mask: without the ACL they may give the group more than it had.
+    if (!acls.ok() && !change_mode(state.mode & 07707)) return Status::FromErrno("chmod");
+    if (first.ok()) first = std::move(acls);
   }
   const struct timespec times[2] = {ToTimespec(state.atime), ToTimespec(state.mtime)};
   if (utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) return Status::FromErrno("set times");
-  return Status::Ok();
+  return first;
 }
 
 }  // namespace dkfs

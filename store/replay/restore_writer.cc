@@ -127,7 +127,8 @@ Status RestoreWriter::Other(const RestoreStep& step) {
 }
 
 Status RestoreWriter::DressRoot(const InodeState& state, const RestoreSink::Xattrs& xattrs) {
-  return sink_.Dress(dir(), dir(), ".", state, xattrs);
+  const Status dressed = sink_.Dress(dir(), dir(), ".", state, xattrs);
+  return dressed.ok() ? dressed : Problem(dressed, "");
 }
 
 }  // namespace dkfs

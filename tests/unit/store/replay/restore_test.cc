@@ -233,6 +233,24 @@ TEST_F(RestoreTest, WhatCannotBeMadeIsOneProblemAndTheRestIsWritten) {
   EXPECT_EQ(result_.files, 3u) << "a directory that could not be made counts once, with all below it";
 }
 
+TEST_F(RestoreTest, WhereAttributesCannotBeSetModeAndTimesAre) {
+  const FileId file = Make(kRootFile, "file", S_IFREG | 0640);
+  record_.Xattr(file, "nobody.knows", "what");
+  record_.Xattr(kRootFile, "nobody.knows", "what");
+  Append();
+  const FileId acl = Make(kRootFile, "acl", S_IFREG | 0675);
+  record_.Xattr(acl, "system.posix_acl_access", "no ACL");
+  Append();
+  RestoreOptions options;
+  options.keep_going = true;
+  EXPECT_FALSE(Restore(dir_ / "out", options).ok());
+  EXPECT_EQ(problems_.size(), 3u);
+  EXPECT_EQ(Stat(dir_ / "out").st_mode & 07777, 0750u);
+  EXPECT_EQ(Stat(dir_ / "out/file").st_mode & 07777, 0640u);
+  EXPECT_EQ(Stat(dir_ / "out/acl").st_mode & 07777, 0605u) << "without its ACL the group gets nothing";
+  for (const char* path : {"out/file", "out/acl"}) EXPECT_EQ(Stat(dir_ / path).st_mtim.tv_nsec, 22) << path;
+}
+
 TEST_F(RestoreTest, ALinkInTheTreeIsNeverFollowed) {
   fs::create_directory(dir_ / "outside");
   const FileId link = store_->NewFile();
