@@ -13,8 +13,6 @@
 namespace dkfs {
 namespace {
 
-constexpr size_t kBatchBytes = 256 << 10;
-
 uint8_t TypeOf(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
 
 }  // namespace

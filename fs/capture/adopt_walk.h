@@ -18,6 +18,8 @@ namespace dkfs {
 
 class AdoptWalk {
  public:
+  static constexpr size_t kBatchBytes = 256 << 10;  // a record that is so long is not made longer
+
   AdoptWalk(Store* store, Backing* backing, std::function<void(uint64_t inodes)> progress = nullptr)
       : store_(store), backing_(backing), progress_(std::move(progress)) {}
 

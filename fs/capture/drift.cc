@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 
+#include <map>
 #include <set>
 #include <vector>
 
@@ -107,6 +108,27 @@ Status CompareNames(Store* store, Backing* backing, InodeTable* inodes, FileId d
   return walk.Finish();
 }
 
+// Adds the extended attributes that differ. Where there are more than a record holds, the first go into records of
+// their own: should the last, with the inode, never come, then what it was compared with stays in force but for those,
+// each of which is whole.
+Status CompareXattrs(Store* store, Backing* backing, FileId file, const std::string& path, RecordBuilder* record) {
+  DKFS_TRY_ASSIGN(const auto now, backing->ListXattrs(path));
+  DKFS_TRY_ASSIGN(const auto stored, store->ListXattrs(file));
+  std::map<std::string, std::string> before(stored.begin(), stored.end());
+  for (const auto& [name, value] : now) {
+    const auto known = before.find(name);
+    const bool same = known != before.end() && known->second == value;
+    if (known != before.end()) before.erase(known);
+    if (same) continue;
+    record->Xattr(file, name, value);
+    if (record->bytes() < AdoptWalk::kBatchBytes) continue;
+    DKFS_TRY(store->Append(*record).status());
+    record->Clear();
+  }
+  for (const auto& [name, value] : before) record->XattrGone(file, name);
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<Drift::Found> Drift::Look(const std::string& path) {
@@ -194,19 +216,10 @@ Status Drift::Compare(Inode& inode, const std::string& hint) {
     if (inode.state.size > 0 && after.size > 0) after.replaced = inode.id;
   }
   RecordBuilder record;
+  inode.has_xattrs = Inode::Known::kUnknown;
+  DKFS_TRY(CompareXattrs(store_, backing_, inode.id, path, &record));
   record.Inode(inode.id, after);
   DKFS_TRY(RecordHoles(*backing_, path, st, inode.id, after, &record));
-  inode.has_xattrs = Inode::Known::kUnknown;
-  DKFS_TRY_ASSIGN(const auto xattrs_now, backing_->ListXattrs(path));
-  DKFS_TRY_ASSIGN(const auto xattrs_before, store_->ListXattrs(inode.id));
-  std::set<std::string> kept;
-  for (const auto& [name, value] : xattrs_now) {
-    record.Xattr(inode.id, name, value);
-    kept.insert(name);
-  }
-  for (const auto& [name, value] : xattrs_before) {
-    if (!kept.contains(name)) record.XattrGone(inode.id, name);
-  }
   DKFS_TRY(Fault::Pass("drift.capture"));
   DKFS_TRY_ASSIGN(const Seq seq, store_->Append(record));
   if (after.replaced) after.replaced_at = seq;

@@ -189,13 +189,16 @@ Status Journal::Impl::Write(const RecordHeader& header, const Body& body) {
 Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append) {
   DKFS_CHECK(body.count <= kMaxParts);
   const uint64_t length = RoundUp(kRecordHeaderBytes + uint64_t{body.bytes}, 8);
-  if (length > kMaxRecordBytes) return Status::Error(E2BIG, "append a record of " + std::to_string(length) + " bytes");
+  const uint64_t expanded = body.flags != 0 ? body.expanded_bytes : body.bytes;
+  if (const uint64_t most = std::max(length, expanded); most > kMaxRecordBytes) {
+    return Status::Error(E2BIG, "append a record of " + std::to_string(most) + " bytes");
+  }
   MutexLock lock(mutex_);
   DKFS_TRY(MakeRoom(static_cast<uint32_t>(length), urgent));
   RecordHeader header;
   header.length = static_cast<uint32_t>(length);
   header.stored_bytes = body.bytes;
-  header.body_bytes = body.flags != 0 ? body.expanded_bytes : body.bytes;
+  header.body_bytes = static_cast<uint32_t>(expanded);
   header.flags = body.flags;
   header.item_count = body.items;
   header.body_checksum = body.checksum;

@@ -101,7 +101,8 @@ class Journal {
   ~Journal();
 
   // One record whose stored body is the parts in order; zeros pad it to a multiple of 8. `urgent` may use the reserve
-  // (G8). ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes. The parts stay as they are.
+  // (G8). ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes, as it is stored or expanded. The parts
+  // stay as they are.
   // `on_append` runs under the journal's mutex, so callbacks come in Seq order; it must be short and not call back.
   struct Body {
     const struct iovec* parts = nullptr;

@@ -20,6 +20,18 @@ def small_disk(base, name, mib):
 
 
 @contextmanager
+def tmpfs(base, name):
+    """A file system in memory, which takes what ext4 has no place for."""
+    point = base / name
+    point.mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", point)
+    try:
+        yield point
+    finally:
+        run("umount", "-l", point, check=False)
+
+
+@contextmanager
 def dir_on_small_disk(base, mib=64):
     """A dkfs, not mounted yet, whose DIR is on a disk of its own; its store is beside it in `base`."""
     with small_disk(base, "disk", mib) as disk:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dkfs import BIN, PATIENCE, SLACK, assert_same, is_mounted, run, tree, wait_until
+from dkfs import BIN, PATIENCE, SLACK, Dkfs, assert_same, is_mounted, run, tree, wait_until
+from disks import tmpfs
 from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fails_with, fallocate
 from test_recovery import populate
 
@@ -240,6 +241,35 @@ def test_drift_is_captured(fs):
     fs.lose_dir()
     fs.mount()
     assert_same(tree(d), want)
+
+
+def test_drift_of_more_attributes_than_a_record_holds(base):
+    with tmpfs(base, "disk") as disk:
+        fs = Dkfs(base)
+        fs.dir = disk / "data"
+        fs.dir.mkdir()
+        file = fs.dir / "file"
+
+        def attributes():
+            return {name: hash(os.getxattr(file, name)) for name in os.listxattr(file)}
+
+        try:
+            fs.mount()
+            file.write_bytes(b"content")
+            os.setxattr(file, "user.gone", b"soon")
+            fs.unmount()
+            for i in range(140):
+                os.setxattr(file, f"user.{i}", bytes([i]) * 65536)
+            os.removexattr(file, "user.gone")
+            want = attributes()
+            fs.mount()
+            fs.wait_adopted()
+            fs.kill()
+            fs.lose_dir()
+            fs.mount()
+            assert attributes() == want
+        finally:
+            fs.close()
 
 
 def test_drift_is_captured_while_all_is_in_use(fs):

@@ -127,6 +127,16 @@ TEST_F(JournalTest, ARecordMayBeLargerThanASegment) {
   EXPECT_EQ(rig.journal->appended(), Seq(2));
 }
 
+TEST_F(JournalTest, ACompressedRecordIsBoundedByWhatItExpandsTo) {
+  std::string body = "little";
+  const struct iovec part = {body.data(), body.size()};
+  Journal::Body record{.parts = &part, .count = 1, .bytes = 6, .items = 1, .checksum = Hash64(AsBytes(body))};
+  record.flags = kRecordLz4;
+  record.expanded_bytes = kMaxRecordBytes + 1;
+  EXPECT_EQ(rig.journal->Append(record, 0, false, nullptr).status().code(), E2BIG);
+  EXPECT_EQ(rig.journal->appended(), Seq(0));
+}
+
 TEST_F(JournalTest, SyncCoversAllSegmentsSoFar) {
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(rig.Append(std::string(60000, 's')).ok());
   ASSERT_TRUE(rig.journal->Sync(kLatest).ok());
