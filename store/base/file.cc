@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -266,6 +268,13 @@ Status Allocate(int fd, uint64_t size, std::string_view what) {
 bool IsHole(int fd, uint64_t offset, uint64_t length) {
   const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
   return data < 0 ? errno == ENXIO : static_cast<uint64_t>(data) >= offset + length;
+}
+
+void KeepInPlace(int fd) {
+  int flags = 0;
+  if (::ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0) return;
+  flags |= FS_NOCOW_FL;
+  (void)::ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
 void DropCached(int fd) { (void)::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }

@@ -42,7 +42,9 @@ Status Truncate(int fd, uint64_t size, std::string_view what);
 Status Allocate(int fd, uint64_t size, std::string_view what);  // fallocate(0, 0, size)
 // Nothing was written there, or it lies behind the end. A file system that cannot tell says no.
 bool IsHole(int fd, uint64_t offset, uint64_t length);
-void DropCached(int fd);  // lets its clean pages leave memory: a wish
+// Of a file that is still empty: what is written over needs no new place on a file system that copies on write (btrfs).
+void KeepInPlace(int fd);  // a wish
+void DropCached(int fd);   // lets its clean pages leave memory: a wish
 Status Rename(int dirfd, const std::string& from, const std::string& to);
 Status Unlink(int dirfd, const std::string& path);
 Status MakeDir(int dirfd, const std::string& path, mode_t mode = 0700);

@@ -65,6 +65,7 @@ class Journal::Impl {
   std::vector<SegmentInfo> Sealed() const EXCLUDES(mutex_);
   uint64_t DiskBytes() const EXCLUDES(mutex_);
   Status error() const EXCLUDES(mutex_);
+  Status shortage() const EXCLUDES(mutex_);
 
   const uint64_t epoch;
   std::atomic<uint64_t> appended;
@@ -79,6 +80,7 @@ class Journal::Impl {
   void ChooseZeros(uint32_t length, bool urgent) REQUIRES(mutex_);
   void Roll(Segment next) REQUIRES(mutex_);
   Status Write(const RecordHeader& header, const Body& body) REQUIRES(mutex_);
+  Status TakeBack() REQUIRES(mutex_);
   void Fail(const Status& error) REQUIRES(mutex_);
   Result<Seq> Flush() EXCLUDES(mutex_);
   void OnSealed(const Segment& segment, const Status& status) EXCLUDES(mutex_);
@@ -91,8 +93,9 @@ class Journal::Impl {
   std::vector<Segment> closing_ GUARDED_BY(mutex_);     // rolled, not sealed yet; oldest first
   std::vector<SegmentInfo> sealed_ GUARDED_BY(mutex_);  // in id order
   Status error_ GUARDED_BY(mutex_);
-  std::vector<Segment> flushing_;  // of the thread in Flush
-  uint64_t last_sync_ns_ = 0;      // the same
+  Status full_ GUARDED_BY(mutex_);  // why the last record was not written
+  std::vector<Segment> flushing_;   // of the thread in Flush
+  uint64_t last_sync_ns_ = 0;       // the same
 
  public:
   SegmentSupply supply;  // its thread calls OnSealed: destroyed before what that uses
@@ -186,6 +189,18 @@ Status Journal::Impl::Write(const RecordHeader& header, const Body& body) {
   return file::WriteVectorAt(active_->fd(), vector.parts, vector.count, active_->end, active_->name());
 }
 
+// What there is of a record that was not written to its end goes, and durably: the next one may stand in another
+// segment, which recovery takes for the next only where this one ends in zeros. Behind them the rest stays: no more
+// bare.
+Status Journal::Impl::TakeBack() {
+  std::array<std::byte, kRecordHeaderBytes> head;
+  DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(active_->fd(), head, active_->end, active_->name()));
+  if (IsAllZero(Bytes(head).first(n))) return Status::Ok();
+  active_->bare = false;
+  DKFS_TRY(file::WriteAt(active_->fd(), {kZeros, n}, active_->end, active_->name()));
+  return active_->Datasync();
+}
+
 Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append) {
   DKFS_CHECK(body.count <= kMaxParts);
   const uint64_t length = RoundUp(kRecordHeaderBytes + uint64_t{body.bytes}, 8);
@@ -207,9 +222,12 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
   header.time = options_.clock.wall();
   header.request = request;
   if (Status written = Write(header, body); !written.ok()) {
-    Fail(written);
+    const bool full = written.code() == ENOSPC || written.code() == EDQUOT;
+    if (Status back = full ? TakeBack() : written; !back.ok()) Fail(back);
+    full_ = written;
     return written;
   }
+  if (!full_.ok()) full_ = Status::Ok();
   const Appended at = AppendedAt(header, active_->header().id, active_->end);
   if (!active_->first) active_->first = header.seq;
   active_->last = header.seq;
@@ -331,6 +349,12 @@ Status Journal::Impl::error() const {
   return error_;
 }
 
+Status Journal::Impl::shortage() const {
+  DKFS_TRY(supply.shortage());
+  MutexLock lock(mutex_);
+  return full_;
+}
+
 Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const Uuid& uuid, JournalPosition from,
                                                const JournalOptions& options, const Replay& replay) {
   DKFS_TRY(file::MakeDirs(path));
@@ -365,7 +389,7 @@ Status Journal::Sync(Seq seq) { return impl_->commit.Sync(std::min(seq, appended
 Seq Journal::appended() const { return Seq(impl_->appended.load(std::memory_order_acquire)); }
 Seq Journal::synced() const { return impl_->commit.synced(); }
 Status Journal::error() const { return impl_->error(); }
-Status Journal::shortage() const { return impl_->supply.shortage(); }
+Status Journal::shortage() const { return impl_->shortage(); }
 uint64_t Journal::epoch() const { return impl_->epoch; }
 std::vector<SegmentInfo> Journal::SealedSegments() const { return impl_->Sealed(); }
 Status Journal::Delete(SegmentId id, bool keep_file) { return impl_->Delete(id, keep_file); }

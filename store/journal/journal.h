@@ -8,7 +8,8 @@
 //   J3  synced() never exceeds what fdatasync has covered in every segment up to it.
 //   J4  A failed write or sync of a segment is sticky: every later Append, Sync and Barrier that asks for more than
 //       synced() answers that error, and nothing unsynced is ever answered as synced. (Failing to prepare a segment is
-//       not: no record is touched, that Append fails, mostly with ENOSPC, and the next one tries again.)
+//       not: no record is touched, that Append fails, mostly with ENOSPC, and the next one tries again. Nor is a write
+//       into one that finds no space, as where the file system copies on write: what it left is taken back.)
 //   J5  After recovery the last segment is cut to its last whole record and everything kept is synced; what came after
 //       a gap is removed for good; only then a new segment is begun, with a higher epoch and its first Seq in the
 //       header. So a header that tells its first Seq proves that every record before was synced.
@@ -123,10 +124,11 @@ class Journal {
   Status BarrierAndWait(Seq seq);
   Status Sync(Seq seq);  // the same, for what is no barrier of an application
 
-  Seq appended() const;     // survives a kill
-  Seq synced() const;       // survives loss of power
-  Status error() const;     // the sticky error, or Ok
-  Status shortage() const;  // why the last segment could not be prepared (ENOSPC, ...); Ok when one can be had again
+  Seq appended() const;  // survives a kill
+  Seq synced() const;    // survives loss of power
+  Status error() const;  // the sticky error, or Ok
+  Status shortage()
+      const;  // why no segment could be prepared, or no record written (ENOSPC, ...); Ok when it can again
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
   // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record

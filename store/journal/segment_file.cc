@@ -66,6 +66,7 @@ Status SegmentFile::Seal() {
 
 Result<UniqueFd> PrepareFile(int dirfd, const std::string& name, uint64_t bytes, bool zero) {
   DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(dirfd, name, O_RDWR | O_CREAT | O_TRUNC));
+  file::KeepInPlace(fd.get());
   Status filled = FillPrepared(fd.get(), name, bytes, zero);
   if (filled.ok()) return fd;
   file::Unlink(dirfd, name).Ignore("a leftover is removed at the next open");

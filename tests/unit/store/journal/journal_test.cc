@@ -9,7 +9,7 @@
 
 #include "store/base/file.h"
 #include "store/journal/segment_file.h"
-#include "tests/unit/store/journal/rig.h"
+#include "tests/unit/store/journal/image.h"
 
 namespace dkfs {
 namespace {
@@ -234,6 +234,58 @@ TEST_F(JournalTest, AFailedWriteIsSticky) {
   EXPECT_EQ(rig.journal->synced(), Seq(1));
   ASSERT_TRUE(rig.Open().ok());
   EXPECT_EQ(rig.journal->appended(), Seq(2));
+}
+
+// Until nothing is prepared any more, so that each write is an append's.
+void AwaitSpare(const Rig& rig) {
+  const uint64_t all = rig.options.segment_bytes / 8 + rig.options.segment_bytes + rig.options.reserve_bytes;
+  while (rig.journal->DiskBytes() < all) std::this_thread::yield();
+}
+
+// What a file system that copies on write may answer in a segment that was allocated: before anything was written, in
+// the middle of the record, and in the zeros behind it.
+TEST_F(JournalTest, NoSpaceWithinASegmentEndsWhenSpaceReturns) {
+  for (const char* fault : {"journal.append=ENOSPC@1", "journal.append=EDQUOT@1", "file.write=ENOSPC@1",
+                            "file.write=ENOSPC@2,file.write=short@*", "file.write=ENOSPC@4,file.write=short@*",
+                            "file.write=ENOSPC@10,file.write=short@*"}) {
+    ASSERT_TRUE(rig.Open().ok());
+    AwaitSpare(rig);
+    ASSERT_TRUE(rig.Append("before").ok());
+    ASSERT_TRUE(Fault::Arm(fault).ok());
+    const int code = rig.Append(std::string(20'000, 'l')).code();
+    EXPECT_TRUE(code == ENOSPC || code == EDQUOT) << fault;
+    ASSERT_TRUE(Fault::Arm("").ok());
+    EXPECT_TRUE(rig.journal->error().ok()) << fault;
+    EXPECT_EQ(rig.journal->shortage().code(), code) << fault;
+    Rig killed(rig.path + "_killed");
+    CopyImage(rig.path, killed.path);
+    killed.model = rig.model;
+    ASSERT_TRUE(killed.Open().ok()) << fault;
+    EXPECT_EQ(killed.journal->appended(), rig.journal->appended()) << fault << ": what was refused came back";
+    EXPECT_TRUE(rig.Append("after").ok());
+    EXPECT_TRUE(rig.journal->shortage().ok()) << fault;
+    const size_t before = rig.model.size();
+    ASSERT_TRUE(rig.Open().ok()) << fault;
+    EXPECT_EQ(rig.journal->appended().value, before) << fault;
+  }
+}
+
+TEST_F(JournalTest, WhatFollowsATornRecordIsFoundAfterAKill) {
+  for (const bool rolls : {false, true}) {
+    ASSERT_TRUE(rig.Open().ok());
+    AwaitSpare(rig);
+    ASSERT_TRUE(rig.Append("before").ok());
+    ASSERT_TRUE(Fault::Arm("file.write=short@1,file.write=short@2,file.write=ENOSPC@3,journal.seal=pause@*").ok());
+    EXPECT_EQ(rig.Append(std::string(20'000, 't')).code(), ENOSPC);
+    ASSERT_TRUE(rig.Append(rolls ? std::string(200'000, 'r') : "shorter").ok());
+    ASSERT_TRUE(rig.Append("next").ok());
+    Rig killed(rig.path + "_killed");
+    CopyImage(rig.path, killed.path);
+    ASSERT_TRUE(Fault::Arm("").ok());
+    killed.model = rig.model;
+    ASSERT_TRUE(killed.Open().ok());
+    EXPECT_EQ(killed.model.size(), rig.model.size()) << rolls;
+  }
 }
 
 TEST_F(JournalTest, AFailedSyncIsStickyAndAnswersNothingAsSynced) {
