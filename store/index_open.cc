@@ -6,6 +6,7 @@
 
 #include "store/base/file.h"
 #include "store/base/log.h"
+#include "store/journal/recovery.h"
 #include "store/rebuild.h"
 
 namespace dkfs {
@@ -64,6 +65,15 @@ Status PutBrokenAside(const StoreDir& dir) {
   return file::SyncDir(dir.fd(), ".");
 }
 
+Status LeaveMemoryAll(const std::string& journal) {
+  DKFS_TRY_ASSIGN(const std::vector<ListedSegment> segments, ListSegments(journal));
+  DKFS_TRY_ASSIGN(const UniqueFd fd, file::Open(AT_FDCWD, journal, O_RDONLY | O_DIRECTORY));
+  for (const ListedSegment& segment : segments) {
+    if (segment.kind == SegmentKind::kJournal) DKFS_TRY(LeaveMemory(fd.get(), segment.name));
+  }
+  return Status::Ok();
+}
+
 Result<OpenedIndex> Rebuild(const StoreDir& dir, const Status& why) {
   Log(LogLevel::kWarn, "index_rebuild",
       {{"store", dir.path()}, {"reason", why.ToString()}, {"hint", "nothing to do; this reads all segments once"}});
@@ -72,6 +82,7 @@ Result<OpenedIndex> Rebuild(const StoreDir& dir, const Status& why) {
   out.rebuilding = true;
   DKFS_TRY(OpenAt(dir, dir.path() + "/" + kIndex, true, &out));
   TailEnd end;
+  DKFS_TRY(LeaveMemoryAll(dir.path() + "/journal"));
   DKFS_TRY(RebuildIndex(dir.path() + "/journal", dir.uuid(), out.index.get(), &end));
   DKFS_TRY(end.damage.Prefix("the index is lost and cannot be rebuilt"));
   out.tail = end.position;

@@ -9,6 +9,8 @@
 // Then it is damage (G6), and Open fails naming segment, offset and Seq. The order of repair makes it repeatable:
 // leftovers behind the gap go first, newest first, so that what is left is judged the same way again; the cut, the
 // syncs, and only then (by the caller) a new segment.
+//
+// All that may hold the tail leaves memory before it is read: the tail is judged by what the disk holds.
 #include "store/journal/recovery.h"
 
 #include <fcntl.h>
@@ -110,7 +112,9 @@ Status Recovery::List() {
     if (name == kSpareName || name == kReserveTempName || IsReuseName(name)) DKFS_TRY(file::RemoveTree(dirfd_, name));
     if (!ParseSegmentName(name, &id, &kind).ok()) continue;
     next_id_ = std::max(next_id_, SegmentId(id.value + 1));
-    if (kind == SegmentKind::kJournal) DKFS_TRY(Add(name));
+    if (kind != SegmentKind::kJournal) continue;
+    if (id >= from_.segment) DKFS_TRY(LeaveMemory(dirfd_, name));
+    DKFS_TRY(Add(name));
   }
   return Status::Ok();
 }
@@ -307,6 +311,13 @@ Recovered Recovery::Report() const {
 }
 
 }  // namespace
+
+Status LeaveMemory(int dirfd, const std::string& name) {
+  DKFS_TRY_ASSIGN(const UniqueFd fd, file::OpenRegular(dirfd, name));
+  DKFS_TRY(file::Sync(fd.get(), name));
+  file::DropCached(fd.get());
+  return Status::Ok();
+}
 
 Result<Recovered> RecoverJournal(int dirfd, const Uuid& uuid, JournalPosition from, const Journal::Replay& replay) {
   return Recovery(dirfd, uuid, from, replay).Run();

@@ -16,6 +16,10 @@ struct Recovered {
   std::vector<SegmentId> blanks = {};    // without a record; to be removed once a newer segment is durable
 };
 
+// Syncs a segment, then lets its pages leave memory, so that what is read is what the disk holds: what the kernel could
+// not write it keeps as if it had been written, and a later sync of it succeeds.
+Status LeaveMemory(int dirfd, const std::string& name);
+
 // Reads the tail after `from`, calls `replay` for each of its records, cuts, removes and syncs. May be killed anywhere
 // and run again. Errors as for Journal::Open.
 Result<Recovered> RecoverJournal(int dirfd, const Uuid& uuid, JournalPosition from, const Journal::Replay& replay);

@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import os
+import shutil
 
 import pytest
 
 from disks import dir_on_small_disk, small_disk
-from dkfs import Dkfs, assert_same, run, tree, wait_until
+from dkfs import Dkfs, assert_same, drop_caches, run, tree, wait_until
 
 
 def write_until_error(path, block=1 << 16, limit=1 << 31):
@@ -51,6 +52,42 @@ def test_store_disk_full_and_space_returns(base):
             made.lose_dir()
             made.mount()
             assert_same(tree(made.dir), want)
+        finally:
+            made.close()
+
+
+@pytest.mark.parametrize("index", ["there", "lost"])
+def test_what_the_disk_lost_is_not_taken_from_memory(base, index):
+    """After a failed sync the kernel holds pages as if they had been written."""
+    with small_disk(base, "disk", 192) as disk:
+        made = Dkfs(base)
+        made.store = disk / "store"
+        lost = os.urandom(100_000)
+        try:
+            made.mount()
+            with open(made.dir / "synced", "wb") as f:
+                f.write(b"s" * 100_000)
+                f.flush()
+                os.fsync(f.fileno())
+            (made.dir / "file").write_bytes(lost)
+            made.kill()
+            run("sync", "-f", disk)
+            with open(base / "disk.img", "r+b") as image:
+                at = image.read().find(lost[:4096])
+                assert at > 0
+                os.pwrite(image.fileno(), bytes(4096), at)
+            made.detach()
+            if index == "lost":
+                shutil.rmtree(made.store / "index")
+            made.mount()
+            assert (made.dir / "synced").read_bytes() == b"s" * 100_000
+            assert (made.dir / "file").read_bytes() == b""
+            made.kill()
+            made.lose_dir()
+            drop_caches()
+            made.mount()
+            assert (made.dir / "synced").read_bytes() == b"s" * 100_000
+            assert (made.dir / "file").read_bytes() == b""
         finally:
             made.close()
 
