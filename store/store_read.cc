@@ -1,3 +1,4 @@
+#include <bit>
 #include <set>
 
 #include "store/moments.h"
@@ -5,12 +6,6 @@
 #include "store/store_impl.h"
 
 namespace dkfs {
-namespace {
-
-constexpr int kMaxPathDepth = 4096;
-
-}  // namespace
-
 Result<InodeState> Store::GetInode(FileId file, Seq at) { return impl_->index->Inode(file, at); }
 
 Result<NameValue> Store::Lookup(FileId parent, std::string_view name, Seq at) {
@@ -30,15 +25,21 @@ Result<bool> Store::IsEmptyDir(FileId dir, Seq at) {
 Result<std::vector<LinkName>> Store::Links(FileId child, Seq at) { return impl_->index->Links(child, at); }
 
 Result<std::string> Store::PathOf(FileId file, Seq at) {
-  std::string path;
-  for (int depth = 0; file != kRootFile; ++depth) {
-    if (depth == kMaxPathDepth)
-      return Status::Corruption("file " + std::to_string(file.value) + ": its path has no end");
+  std::vector<std::string> names;
+  // A damaged store may lead in a circle: that comes past a file remembered after 1, 2, 4, ... steps.
+  FileId remembered = file;
+  for (size_t steps = 1; file != kRootFile; ++steps) {
     DKFS_TRY_ASSIGN(std::vector<LinkName> links, Links(file, at));
     if (links.empty()) return Status::Error(ENOENT);
-    path = path.empty() ? links.front().name : links.front().name + "/" + path;
+    names.push_back(std::move(links.front().name));
     file = links.front().parent;
+    if (file == remembered) {
+      return Status::Corruption("file " + std::to_string(file.value) + ": its path has no end");
+    }
+    if (std::has_single_bit(steps)) remembered = file;
   }
+  std::string path;
+  for (; !names.empty(); names.pop_back()) path += (path.empty() ? "" : "/") + names.back();
   return path;
 }
 

@@ -298,6 +298,42 @@ TEST_F(StoreTest, PathsAndLinksAreFound) {
   EXPECT_EQ(*store_->PathOf(file, Seq{gone.value - 1}), "dir/file");
 }
 
+TEST_F(StoreTest, APathMayHaveAnyNumberOfLevels) {
+  Open();
+  RecordBuilder record;
+  FileId at = kRootFile;
+  std::string path;
+  for (int i = 0; i < 5000; ++i) {
+    const FileId below = store_->NewFile();
+    record.Name(at, store_->NewEntry(), "d", below, DT_DIR);
+    path += i == 0 ? "d" : "/d";
+    at = below;
+  }
+  ASSERT_TRUE(store_->Append(record).ok());
+  const Result<std::string> found = store_->PathOf(at);
+  ASSERT_TRUE(found.ok()) << found.status().ToString();
+  EXPECT_EQ(*found, path);
+}
+
+TEST_F(StoreTest, APathThatLeadsInACircleIsDamage) {
+  Open();
+  for (const int length : {1, 2, 3, 100}) {
+    RecordBuilder record;
+    const FileId first = store_->NewFile();
+    FileId at = first;
+    for (int i = 1; i < length; ++i) {
+      const FileId below = store_->NewFile();
+      record.Name(at, store_->NewEntry(), "d", below, DT_DIR);
+      at = below;
+    }
+    record.Name(at, store_->NewEntry(), "d", first, DT_DIR);
+    const FileId below = store_->NewFile();
+    record.Name(at, store_->NewEntry(), "below", below, DT_DIR);
+    ASSERT_TRUE(store_->Append(record).ok());
+    for (const FileId file : {first, at, below}) EXPECT_EQ(store_->PathOf(file).status().code(), EUCLEAN) << length;
+  }
+}
+
 TEST_F(StoreTest, FingerprintsLastOverMarkClean) {
   Open();
   AppendInode(kRootFile, FileState());
