@@ -3,8 +3,9 @@
 // What comes out: types, names, contents with holes, hard links, symlinks, fifos, sockets, devices, modes, times to the
 // nanosecond, extended attributes with ACLs, and owners when run as root. Names from the store are checked and every
 // step goes by directory descriptors that never follow a link, so nothing can be written outside the output directory.
-// The output is not synced. Memory is bounded but for one entry for each inode with several names. A thread reads and
-// checks ahead while the caller's writes; what is written, reported and counted is the same each time.
+// The output is not synced. Trees may have any depth. Memory is bounded but for one entry for each directory and each
+// inode with several names. A thread reads and checks ahead while the caller's writes; what is written, reported and
+// counted is the same each time.
 #pragma once
 
 #include <functional>

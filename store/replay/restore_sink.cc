@@ -7,18 +7,32 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <climits>
+
 #include "store/base/file.h"
 
 namespace dkfs {
 namespace {
 
-Result<UniqueFd> OpenBeneath(int dirfd, const std::string& path, uint64_t flags) {
+Result<UniqueFd> OpenPart(int dirfd, const std::string& path, uint64_t flags) {
   struct open_how how {};
   how.flags = flags | O_CLOEXEC | O_NOFOLLOW;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   const long fd = syscall(SYS_openat2, dirfd, path.c_str(), &how, sizeof how);
   if (fd < 0) return Status::FromErrno(path);
   return UniqueFd(static_cast<int>(fd));
+}
+
+// A path that is longer than the kernel takes is walked in parts.
+Result<UniqueFd> OpenBeneath(int dirfd, std::string path, uint64_t flags) {
+  UniqueFd above;
+  while (path.size() >= PATH_MAX) {
+    const size_t slash = path.rfind('/', PATH_MAX - 1);
+    if (slash == std::string::npos) return Status::Error(ENAMETOOLONG);
+    DKFS_TRY_ASSIGN(above, OpenPart(above ? above.get() : dirfd, path.substr(0, slash), O_PATH | O_DIRECTORY));
+    path.erase(0, slash + 1);
+  }
+  return OpenPart(above ? above.get() : dirfd, path, flags);
 }
 
 bool IsAcl(std::string_view name) { return name.starts_with("system.posix_acl_"); }

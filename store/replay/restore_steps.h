@@ -27,7 +27,7 @@ struct RestoreStep {
     kProblem,  // something else that cannot be restored, and why
   };
   Kind kind = Kind::kProblem;
-  std::string name, path;  // in its directory; below the root. Data and damage have none
+  std::string name;  // in the newest directory entered. Data and damage have none, nor a problem with the directory
   Status status;
   InodeState state;
   RestoreSink::Xattrs xattrs;

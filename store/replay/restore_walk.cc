@@ -2,21 +2,19 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 namespace dkfs {
 namespace {
 
 using Kind = RestoreStep::Kind;
 
 constexpr size_t kEntriesAtOnce = 1024;
-constexpr int kMaxDepth = 1000;  // the writer holds a descriptor for each directory above
 
-std::string Below(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
-
-RestoreStep Named(Kind kind, const std::string& name, const std::string& path) {
+RestoreStep Named(Kind kind, const std::string& name) {
   RestoreStep step;
   step.kind = kind;
   step.name = name;
-  step.path = path;
   return step;
 }
 
@@ -43,80 +41,104 @@ Status RestoreWalk::Want(const std::vector<std::string>& paths) {
 }
 
 void RestoreWalk::Run() {
-  if (Children(kRootFile, "", wanted_, 0)) queue_.Finish();
+  entered_.insert(kRootFile);
+  levels_.push_back({.dir = kRootFile, .wanted = &wanted_});
+  for (bool going = true; going;) {
+    Level& level = levels_.back();
+    if (!level.page.empty()) {
+      const auto [name, child] = std::move(level.page.back());
+      level.page.pop_back();
+      static const Wanted everything{true, {}};
+      going = Child(child, name, level.wanted->all ? everything : level.wanted->names.at(name));
+    } else if (level.more) {
+      going = NextPage(&level);
+    } else if (levels_.size() > 1) {
+      going = Leave();
+    } else {
+      return queue_.Finish();
+    }
+  }
 }
 
-bool RestoreWalk::Problem(Kind kind, const std::string& path, Status status) {
-  RestoreStep step = Named(kind, "", path);
+std::string RestoreWalk::PathTo(const std::string& name) const {
+  std::string path;
+  for (size_t i = 1; i < levels_.size(); ++i) path += levels_[i].name + "/";
+  return path + name;
+}
+
+bool RestoreWalk::Problem(Kind kind, const std::string& name, Status status) {
+  RestoreStep step = Named(kind, name);
   step.status = std::move(status);
   return queue_.Push(std::move(step));
 }
 
-bool RestoreWalk::Children(FileId dir, const std::string& path, const Wanted& wanted, int depth) {
-  if (depth == kMaxDepth) return Problem(Kind::kProblem, path, Status::Error(ELOOP, "too deep"));
-  if (wanted.all) return AllChildren(dir, path, depth);
-  for (const auto& [name, below] : wanted.names) {
-    const std::string child_path = Below(path, name);
-    Result<NameValue> found = store_.Lookup(dir, name, at_);
-    const bool more = found.ok() ? Child(found->child, name, child_path, below, depth)
-                                 : Problem(Kind::kProblem, child_path, found.status());
-    if (!more) return false;
+bool RestoreWalk::NextPage(Level* level) {
+  if (!level->wanted->all) return WantedNames(level);
+  Status listed = store_.List(level->dir, level->after, at_, [&](EntryId entry, const EntryValue& value) {
+    level->page.emplace_back(value.name, value.child);
+    level->after = entry;
+    return level->page.size() < kEntriesAtOnce;
+  });
+  level->more = level->page.size() == kEntriesAtOnce;
+  std::reverse(level->page.begin(), level->page.end());
+  return listed.ok() || Problem(Kind::kProblem, "", listed.Prefix("listing"));
+}
+
+bool RestoreWalk::WantedNames(Level* level) {
+  level->more = false;
+  for (const auto& [name, below] : level->wanted->names) {
+    Result<NameValue> found = store_.Lookup(level->dir, name, at_);
+    if (found.ok()) level->page.emplace_back(name, found->child);
+    if (!found.ok() && !Problem(Kind::kProblem, name, found.status())) return false;
   }
+  std::reverse(level->page.begin(), level->page.end());
   return true;
 }
 
-bool RestoreWalk::AllChildren(FileId dir, const std::string& path, int depth) {
-  static const Wanted everything{true, {}};
-  std::vector<std::pair<std::string, FileId>> page;
-  EntryId after;
-  do {
-    page.clear();
-    Status listed = store_.List(dir, after, at_, [&](EntryId entry, const EntryValue& value) {
-      page.emplace_back(value.name, value.child);
-      after = entry;
-      return page.size() < kEntriesAtOnce;
-    });
-    if (!listed.ok() && !Problem(Kind::kProblem, path, listed.Prefix("listing"))) return false;
-    for (const auto& [name, child] : page) {
-      if (!Child(child, name, Below(path, name), everything, depth)) return false;
-    }
-  } while (page.size() == kEntriesAtOnce);
-  return true;
-}
-
-bool RestoreWalk::Child(FileId file, const std::string& name, const std::string& path, const Wanted& wanted,
-                        int depth) {
+bool RestoreWalk::Child(FileId file, const std::string& name, const Wanted& wanted) {
   if (!IsValidName(name)) {
-    return Problem(Kind::kProblem, path, Status::Corruption("name that may not stand in a directory"));
+    return Problem(Kind::kProblem, name, Status::Corruption("name that may not stand in a directory"));
   }
   Result<InodeState> state = store_.GetInode(file, at_);
   if (!state.ok()) {
-    return Problem(Kind::kFailed, path,
+    return Problem(Kind::kFailed, name,
                    state.status().IsNotFound() ? Status::Corruption("its inode is missing") : state.status());
   }
-  if (!S_ISDIR(state->mode)) {
-    if (!wanted.all) return Problem(Kind::kProblem, path, Status::Error(ENOENT, "nothing lies below it"));
-    return NonDirectory(file, *state, name, path);
-  }
-  return queue_.Push(Named(Kind::kEnter, name, path)) && Children(file, path, wanted, depth + 1) &&
-         End(file, *state, Status::Ok(), Named(Kind::kEnd, name, path));
+  if (S_ISDIR(state->mode)) return Enter(file, *state, name, wanted);
+  if (!wanted.all) return Problem(Kind::kProblem, name, Status::Error(ENOENT, "nothing lies below it"));
+  return NonDirectory(file, *state, name);
 }
 
-bool RestoreWalk::NonDirectory(FileId file, const InodeState& state, const std::string& name, const std::string& path) {
+bool RestoreWalk::Enter(FileId dir, const InodeState& state, const std::string& name, const Wanted& wanted) {
+  if (!entered_.insert(dir).second) {
+    return Problem(Kind::kFailed, name, Status::Corruption("the directory has another name"));
+  }
+  levels_.push_back({.dir = dir, .state = state, .name = name, .wanted = &wanted});
+  return queue_.Push(Named(Kind::kEnter, name));
+}
+
+bool RestoreWalk::Leave() {
+  const Level level = std::move(levels_.back());
+  levels_.pop_back();
+  return End(level.dir, level.state, Status::Ok(), Named(Kind::kEnd, level.name));
+}
+
+bool RestoreWalk::NonDirectory(FileId file, const InodeState& state, const std::string& name) {
   if (state.nlink > 1) {
-    auto [first, fresh] = links_.try_emplace(file, path);
+    auto [first, fresh] = links_.try_emplace(file);
     if (!fresh) {
-      RestoreStep link = Named(Kind::kLink, name, path);
+      RestoreStep link = Named(Kind::kLink, name);
       link.target = first->second;
       return queue_.Push(std::move(link));
     }
+    first->second = PathTo(name);
   }
-  if (!S_ISREG(state.mode)) return End(file, state, Status::Ok(), Named(Kind::kOther, name, path));
-  RestoreStep begin = Named(Kind::kFile, name, path);
+  if (!S_ISREG(state.mode)) return End(file, state, Status::Ok(), Named(Kind::kOther, name));
+  RestoreStep begin = Named(Kind::kFile, name);
   begin.state = state;
   Status status;
   return queue_.Push(std::move(begin)) && Content(file, state, &status) &&
-         End(file, state, std::move(status), Named(Kind::kEnd, name, path));
+         End(file, state, std::move(status), Named(Kind::kEnd, name));
 }
 
 bool RestoreWalk::Content(FileId file, const InodeState& state, Status* status) {

@@ -1,10 +1,16 @@
 #include "store/replay/restore_writer.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "store/base/file.h"
 
 namespace dkfs {
+namespace {
+
+constexpr size_t kMostOpen = 256;  // directories above the last one, so that trees may be of any depth
+
+}  // namespace
 
 using Kind = RestoreStep::Kind;
 
@@ -14,16 +20,23 @@ Status RestoreWriter::Open(const std::string& out) {
   return Status::Ok();
 }
 
-Status RestoreWriter::Problem(const Status& status, const std::string& path) {
-  const Status full = status.Prefix((path.empty() ? "." : path) + " as of seq " + std::to_string(at_.value));
+std::string RestoreWriter::PathTo(const std::string& name) const {
+  std::string path;
+  for (size_t i = 1; i < levels_.size(); ++i) path += (i == 1 ? "" : "/") + levels_[i].name;
+  if (path.empty()) return name.empty() ? "." : name;
+  return name.empty() ? path : path + "/" + name;
+}
+
+Status RestoreWriter::Problem(const Status& status, const std::string& name) {
+  const Status full = status.Prefix(PathTo(name) + " as of seq " + std::to_string(at_.value));
   ++result_.problems;
   options_.on_problem(full.ToString());
   if (first_.ok() || (full.IsCorruption() && !first_.IsCorruption())) first_ = full;
   return options_.keep_going ? Status::Ok() : first_;
 }
 
-Status RestoreWriter::Count(const Status& status, const std::string& path) {
-  if (!status.ok()) DKFS_TRY(Problem(status, path));
+Status RestoreWriter::Count(const Status& status, const std::string& name) {
+  if (!status.ok()) DKFS_TRY(Problem(status, name));
   ++result_.files;
   options_.on_progress(result_.files, result_.bytes);
   return Status::Ok();
@@ -47,26 +60,47 @@ Status RestoreWriter::Do(const RestoreStep& step) {
     case Kind::kDamage:
       return Damage(step);
     case Kind::kLink:
-      return Count(sink_.MakeLink(levels_.front().fd.get(), step.target, dir(), step.name), step.path);
+      return Count(sink_.MakeLink(levels_.front().fd.get(), step.target, dir(), step.name), step.name);
     case Kind::kOther:
-      return Count(Other(step), step.path);
+      return Count(Other(step), step.name);
     case Kind::kFailed:
-      return Count(step.status, step.path);
+      return Count(step.status, step.name);
     default:
-      return Problem(step.status, step.path);
+      return Problem(step.status, step.name);
   }
 }
 
+Status RestoreWriter::CloseForNow(Level* level) {
+  DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(level->fd.get(), level->name));
+  level->dev = st.st_dev;
+  level->ino = st.st_ino;
+  level->fd.reset();
+  return Status::Ok();
+}
+
+Status RestoreWriter::OpenAgain(Level* level, int below) {
+  DKFS_TRY_ASSIGN(UniqueFd fd, file::Open(below, "..", O_RDONLY | O_DIRECTORY));
+  DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(fd.get(), level->name));
+  if (st.st_dev != level->dev || st.st_ino != level->ino) return Status::Error(ESTALE, "moved by somebody");
+  level->fd = std::move(fd);
+  return Status::Ok();
+}
+
 Status RestoreWriter::Enter(const RestoreStep& step) {
-  Level level{UniqueFd(), step.name};
+  Level level;
+  level.name = step.name;
   Status status;
   if (levels_.back().fd) {
     Result<UniqueFd> made = sink_.MakeDir(dir(), step.name);
     status = made.status();
     if (made.ok()) level.fd = std::move(*made);
-    if (!status.ok()) status = Count(status, step.path);
+    if (!status.ok()) status = Count(status, step.name);
   }
   levels_.push_back(std::move(level));
+  // The root stays open: links are made from there.
+  if (dir() >= 0 && levels_.size() > kMostOpen) {
+    if (Level& far = levels_[levels_.size() - kMostOpen]; far.fd) DKFS_TRY(CloseForNow(&far));
+  }
   return status;
 }
 
@@ -74,27 +108,28 @@ Status RestoreWriter::EndDirectory(const RestoreStep& step) {
   const Level level = std::move(levels_.back());
   levels_.pop_back();
   if (!level.fd) return Status::Ok();  // counted when it failed
+  if (!levels_.back().fd) DKFS_TRY(OpenAgain(&levels_.back(), level.fd.get()).Prefix(PathTo("")));
   Status status = step.status;
   if (status.ok()) status = sink_.Dress(level.fd.get(), dir(), step.name, step.state, step.xattrs);
-  return Count(status, step.path);
+  return Count(status, step.name);
 }
 
 Status RestoreWriter::Begin(const RestoreStep& step) {
   in_file_ = true;
-  file_path_ = step.path;
+  file_name_ = step.name;
   if (!levels_.back().fd) return Status::Ok();
   Result<UniqueFd> made = sink_.MakeFile(dir(), step.name, step.state.size);
-  if (!made.ok()) return Count(made.status(), step.path);
+  if (!made.ok()) return Count(made.status(), step.name);
   file_ = std::move(*made);
   return Status::Ok();
 }
 
 Status RestoreWriter::Write(const RestoreStep& step) {
   if (!file_) return Status::Ok();
-  const Status written = file::WriteAt(file_.get(), step.data, step.offset, file_path_);
+  const Status written = file::WriteAt(file_.get(), step.data, step.offset, file_name_);
   if (!written.ok()) {
     file_.reset();
-    return Count(written, file_path_);
+    return Count(written, file_name_);
   }
   result_.bytes += step.data.size();
   return Status::Ok();
@@ -104,7 +139,7 @@ Status RestoreWriter::Damage(const RestoreStep& step) {
   if (!file_) return Status::Ok();
   const Status why =
       step.status.code() == ENODATA ? Status::Error(ENODATA, "its content was never captured") : step.status;
-  return Problem(why.Prefix("at offset " + std::to_string(step.offset)), file_path_);
+  return Problem(why.Prefix("at offset " + std::to_string(step.offset)), file_name_);
 }
 
 Status RestoreWriter::EndFile(const RestoreStep& step) {
@@ -113,7 +148,7 @@ Status RestoreWriter::EndFile(const RestoreStep& step) {
   Status status = step.status;
   if (status.ok()) status = sink_.Dress(file_.get(), dir(), step.name, step.state, step.xattrs);
   file_.reset();
-  return Count(status, step.path);
+  return Count(status, step.name);
 }
 
 Status RestoreWriter::Other(const RestoreStep& step) {

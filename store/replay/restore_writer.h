@@ -1,6 +1,8 @@
 // RestoreWriter: carries out the steps of a restore and counts what became of them. Not thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -23,16 +25,22 @@ class RestoreWriter {
   const Status& first_problem() const { return first_; }
 
  private:
-  // A directory being filled. `fd` is not valid for one that could not be made: nothing below it is tried.
+  // A directory being filled. `fd` is not valid for one that could not be made: nothing below it is tried. That of one
+  // far above the last is closed, and opened again when it is the last.
   struct Level {
     UniqueFd fd;
     std::string name;
+    dev_t dev = 0;
+    ino_t ino = 0;  // of one that is closed
   };
   int dir() const { return levels_.back().fd.get(); }
-  // Notes a problem: Ok when restoring goes on.
-  Status Problem(const Status& status, const std::string& path);
+  static Status CloseForNow(Level* level);
+  static Status OpenAgain(Level* level, int below);
+  // Notes a problem with an entry of the last directory: Ok when restoring goes on.
+  Status Problem(const Status& status, const std::string& name);
   // One entry is over; a bad `status` is a problem.
-  Status Count(const Status& status, const std::string& path);
+  Status Count(const Status& status, const std::string& name);
+  std::string PathTo(const std::string& name) const;
   Status Enter(const RestoreStep& step);
   Status Begin(const RestoreStep& step);
   Status Write(const RestoreStep& step);
@@ -48,7 +56,7 @@ class RestoreWriter {
   std::vector<Level> levels_;  // the root first
   bool in_file_ = false;
   UniqueFd file_;  // not valid in a file: it failed, the rest of it is passed over
-  std::string file_path_;
+  std::string file_name_;
   Status first_;
 };
 

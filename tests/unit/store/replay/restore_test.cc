@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 
@@ -249,6 +250,50 @@ TEST_F(RestoreTest, WhereAttributesCannotBeSetModeAndTimesAre) {
   EXPECT_EQ(Stat(dir_ / "out/file").st_mode & 07777, 0640u);
   EXPECT_EQ(Stat(dir_ / "out/acl").st_mode & 07777, 0605u) << "without its ACL the group gets nothing";
   for (const char* path : {"out/file", "out/acl"}) EXPECT_EQ(Stat(dir_ / path).st_mtim.tv_nsec, 22) << path;
+}
+
+TEST_F(RestoreTest, TreesMayHaveAnyDepth) {
+  constexpr int kLevels = 5000;
+  FileId at = kRootFile;
+  for (int i = 0; i < kLevels; ++i) {
+    const FileId below = store_->NewFile();
+    record_.Name(at, store_->NewEntry(), "d", below, DT_DIR);
+    record_.Inode(below, State(S_IFDIR | 0750, 3));
+    at = below;
+  }
+  Append();
+  const FileId file = Make(at, "file", S_IFREG | 0640, 2, 4);
+  Write(file, 0, "deep");
+  record_.Name(kRootFile, store_->NewEntry(), "link", file, DT_REG);  // listed behind "d", so it is the link
+  Append();
+  const std::string out = dir_ / "out";
+  ASSERT_TRUE(Restore(out).ok()) << testing::PrintToString(problems_);
+  EXPECT_EQ(result_.files, kLevels + 2u);
+  EXPECT_EQ(ContentOf(out + "/link"), "deep");
+  EXPECT_EQ(Stat(out + "/link").st_nlink, 2u);
+  std::string path = out;
+  for (int i = 0; i < 500; ++i) {
+    path += "/d";
+    ASSERT_EQ(Stat(path).st_mode, static_cast<mode_t>(S_IFDIR | 0750)) << i;
+    ASSERT_EQ(Stat(path).st_mtim.tv_nsec, 22) << i;
+  }
+  EXPECT_EQ(std::system(("rm -rf '" + out + "'").c_str()), 0);  // too deep for TempDir
+}
+
+TEST_F(RestoreTest, ADirectoryWithTwoNamesIsDamage) {
+  const FileId dir = Make(kRootFile, "dir", S_IFDIR | 0700, 2);
+  record_.Name(dir, store_->NewEntry(), "one", dir, DT_DIR);
+  record_.Name(dir, store_->NewEntry(), "two", dir, DT_DIR);
+  record_.Name(dir, store_->NewEntry(), "three", kRootFile, DT_DIR);
+  Append();
+  Make(dir, "file", S_IFREG | 0600);
+  RestoreOptions options;
+  options.keep_going = true;
+  EXPECT_EQ(Restore(dir_ / "out", options).code(), EUCLEAN);
+  ASSERT_EQ(problems_.size(), 3u);
+  EXPECT_NE(problems_[0].find("dir/one as of"), std::string::npos) << problems_[0];
+  EXPECT_TRUE(fs::exists(dir_ / "out/dir/file"));
+  EXPECT_FALSE(fs::exists(dir_ / "out/dir/one"));
 }
 
 TEST_F(RestoreTest, ALinkInTheTreeIsNeverFollowed) {
