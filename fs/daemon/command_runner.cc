@@ -34,8 +34,13 @@ bool Ended(int wait_status) { return WIFEXITED(wait_status) || WIFSIGNALED(wait_
 
 }  // namespace
 
-CommandRunner::CommandRunner(pid_t daemon, std::string dir, std::vector<std::string> command, std::string cwd)
-    : daemon_(daemon), dir_(std::move(dir)), command_(std::move(command)), cwd_(std::move(cwd)) {}
+CommandRunner::CommandRunner(pid_t daemon, std::string dir, std::string store, std::vector<std::string> command,
+                             std::string cwd)
+    : daemon_(daemon),
+      dir_(std::move(dir)),
+      store_(std::move(store)),
+      command_(std::move(command)),
+      cwd_(std::move(cwd)) {}
 
 void CommandRunner::HoldSignals() {
   sigset_t set = HeldSignals();
@@ -55,7 +60,7 @@ int CommandRunner::Run() {
     if (signal > 0 && signal != SIGCHLD && !own) PassOn(signal, info.si_code == SI_KERNEL);
   }
   if (!daemon_lost_) return FinishDaemon(ExitStatusOf(child_status_));
-  Detach(dir_).Ignore("what the dead daemon left; perhaps nothing");
+  Detach(dir_, store_).Ignore("what the dead daemon left; perhaps nothing");
   return kExitWithCommand;
 }
 

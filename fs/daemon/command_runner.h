@@ -15,7 +15,7 @@ namespace dkfs {
 class CommandRunner {
  public:
   // `cwd`: where COMMAND starts, looked up anew through the mount.
-  CommandRunner(pid_t daemon, std::string dir, std::vector<std::string> command, std::string cwd);
+  CommandRunner(pid_t daemon, std::string dir, std::string store, std::vector<std::string> command, std::string cwd);
 
   // Blocks the signals that are passed on. To be called before the daemon is forked, so that none is lost.
   static void HoldSignals();
@@ -31,7 +31,7 @@ class CommandRunner {
   int FinishDaemon(int status);
 
   const pid_t daemon_;
-  const std::string dir_;
+  const std::string dir_, store_;
   const std::vector<std::string> command_;
   const std::string cwd_;
   pid_t child_ = -1;

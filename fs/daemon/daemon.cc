@@ -102,7 +102,8 @@ Daemon::Daemon(const Options& options, Places places)
 Daemon::~Daemon() = default;
 
 Failure Daemon::Run(Readiness* ready) {
-  ending_ = std::make_unique<Ending>(places_.dir, options_.has_command ? kCommandPatience : Ending::Patience{});
+  ending_ = std::make_unique<Ending>(places_.dir, places_.store,
+                                     options_.has_command ? kCommandPatience : Ending::Patience{});
   ending_->Start();
   Failure failure = Start();
   if (!failure.failed()) failure = BeginChanges();
@@ -114,7 +115,7 @@ Failure Daemon::Run(Readiness* ready) {
   Status served = session_->Run([&] { OnReady(ready); });
   fuse_switch_.reset();
   ending_->SessionEnded();
-  if (StillCovered()) Detach(places_.dir).Ignore("gone already: somebody unmounted it at the same time");
+  Detach(places_.dir, places_.store).Ignore("gone already, unless the session was told to end");
   if (!served.ok()) {
     failure = Failure::Environment(served);
     ready->Failed(failure);
@@ -300,7 +301,7 @@ Failure Daemon::Cover() {
   if (session.writeback_cache) RaiseDirtyLimit(places_.dir);
   auto made = Session::Create(std::move(connection), file_system_.get(), session);
   if (!made.ok()) {
-    Detach(places_.dir).Ignore("the failure that led here is the one to report");
+    Detach(places_.dir, places_.store).Ignore("the failure that led here is the one to report");
     return Failure::Environment(made.status());
   }
   session_ = std::move(made).value();
@@ -337,7 +338,10 @@ Failure Daemon::BeginChanges() {
 // meanwhile, and the mark holds for the last one.)
 void Daemon::LeaveAsFound() {
   fuse_switch_.reset();
-  if (session_ != nullptr && StillCovered()) Detach(places_.dir).Ignore("the failure that led here is reported");
+  ending_->SessionEnded();
+  if (session_ != nullptr) {
+    Detach(places_.dir, places_.store).Ignore("the failure that led here is reported");
+  }
   if (!trusted_) return;
   auto adopted = Adopter::IsComplete(store_.get());
   if (!adopted.ok() || !*adopted) return;  // the next mount begins again
@@ -458,13 +462,6 @@ Status Daemon::CompleteBacking() {
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());
   DKFS_TRY(backing_->SyncAll());
   return store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
-}
-
-bool Daemon::StillCovered() const {
-  auto mounts = ReadMountInfo();
-  if (!mounts.ok()) return false;
-  auto mount = MountAt(*mounts, places_.dir);
-  return mount && mount->type == kMountType && mount->source == places_.store;
 }
 
 DaemonReport Daemon::Report() const {

@@ -107,7 +107,6 @@ class Daemon {
   void StopBackground();
   Failure Finish();
   Status CompleteBacking();
-  bool StillCovered() const;
 
   const Options options_;
   const Places places_;

@@ -50,7 +50,7 @@ void Ending::WatchSignals() {
       if (stopping_) return;
       if (signal == SIGUSR2) continue;
       ++signals_;
-      start = mounted_ && !remover_.joinable();
+      start = mounted_ && !ended_ && !remover_.joinable();
       hurry = signals_ > 1;
       changed_.SignalAll();
     }
@@ -82,7 +82,7 @@ Status Ending::UnmountNow() {
     MutexLock lock(mutex_);
     if (ended_) return Status::Ok();
   }
-  return Unmount(dir_);
+  return Unmount(dir_, store_);
 }
 
 bool Ending::requested() const {
@@ -107,10 +107,10 @@ bool Ending::WaitEnded(std::chrono::milliseconds limit) {
 }
 
 void Ending::TakeMountAway() {
-  Status status = Unmount(dir_);
+  Status status = Unmount(dir_, store_);
   for (auto waited = kRetry; status.code() == EBUSY && waited < patience_.grace && !hurried(); waited += kRetry) {
     if (WaitEnded(kRetry)) return;
-    status = Unmount(dir_);
+    status = Unmount(dir_, store_);
   }
   if (status.ok()) return;
   if (status.code() == EBUSY) {
@@ -118,9 +118,10 @@ void Ending::TakeMountAway() {
         {{"dir", dir_},
          {"hint", "detached: it is served until the last user closes; a second signal ends it at once"}});
   }
-  status = Detach(dir_);
+  status = Detach(dir_, store_);
   if (!status.ok() && status.code() != EINVAL) {  // EINVAL: somebody else has unmounted it
-    Log(LogLevel::kError, "detach_failed", {{"error", status.ToString()}, {"hint", "umount -l " + dir_}});
+    Log(LogLevel::kError, "detach_failed",
+        {{"error", status.ToString()}, {"hint", "umount " + dir_ + " until nothing is mounted there"}});
   }
   if (patience_.linger.count() > 0 && !WaitEnded(patience_.linger)) ExitSession();
 }

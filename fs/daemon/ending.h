@@ -23,7 +23,9 @@ class Ending {
     std::chrono::milliseconds grace{0};   // how long a signal waits for users of the mount before it is detached
     std::chrono::milliseconds linger{0};  // how long a detached mount is served; 0: until the last user closes
   };
-  Ending(std::string dir, Patience patience) : dir_(std::move(dir)), patience_(patience) {}
+  // `store` is the source of the mount.
+  Ending(std::string dir, std::string store, Patience patience)
+      : dir_(std::move(dir)), store_(std::move(store)), patience_(patience) {}
   ~Ending();
 
   // Blocks these signals, and no other, in the calling thread, to be inherited by all made later, and starts the thread
@@ -32,7 +34,7 @@ class Ending {
   // The mount is there now; `exit_session` makes Session::Run return early and must stay callable as long as this
   // lives.
   void Mounted(std::function<void()> exit_session) EXCLUDES(mutex_);
-  // The session has ended: nothing is left to unmount.
+  // The session has ended, or will not begin: nothing is left to unmount.
   void SessionEnded() EXCLUDES(mutex_);
 
   // For the control socket: EBUSY when somebody uses the mount.
@@ -46,7 +48,7 @@ class Ending {
   bool WaitEnded(std::chrono::milliseconds limit) EXCLUDES(mutex_);
   void ExitSession() EXCLUDES(mutex_);
 
-  const std::string dir_;
+  const std::string dir_, store_;
   const Patience patience_;
   std::thread watcher_, remover_;
 

@@ -136,7 +136,7 @@ int Detached(const Options& options, const Places& places) {
   }
   if (!options.has_command) return kExitOk;
   if (::chdir("/") != 0) return ReportFailure(Failure::Environment(Status::FromErrno("/")), true);
-  return CommandRunner(daemon, places.dir, options.command, cwd).Run();
+  return CommandRunner(daemon, places.dir, places.store, options.command, cwd).Run();
 }
 
 int RunRemount(const Remount& remount) {

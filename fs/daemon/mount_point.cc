@@ -7,11 +7,13 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "store/base/file.h"
 #include "store/base/hash.h"
 #include "store/base/log.h"
+#include "store/base/mutex.h"
 #include "store/format/ids.h"
 
 namespace dkfs {
@@ -48,6 +50,28 @@ void SplitLast(std::string path, std::string* parent, std::string* name) {
 bool IsDead(const std::string& path) {
   struct statfs st;
   return ::statfs(path.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+// From the look at the table to the call: two threads that both saw the mount would also take what is below it.
+Mutex unmounting;
+
+// umount(2) takes whatever is on top, which may be the volume that DIR is.
+Status CheckOnTop(const std::string& dir, const std::string& source) {
+  DKFS_TRY_ASSIGN(const std::vector<MountEntry> mounts, ReadMountInfo());
+  const auto ours = [&](const MountEntry& mount) {
+    return mount.mount_point == dir && mount.type == kMountType && mount.source == source;
+  };
+  const auto top = MountAt(mounts, dir);
+  if (top && ours(*top)) return Status::Ok();
+  if (std::none_of(mounts.begin(), mounts.end(), ours)) return Status::Error(EINVAL, dir + " is not mounted any more");
+  return Status::Error(EBUSY, "something else is mounted over " + dir);
+}
+
+Status TakeAway(const std::string& dir, const std::string& source, int flags) {
+  DKFS_TRY(CheckOnTop(dir, source));  // without the lock: who has taken it away may still wait for its last writes
+  MutexLock lock(unmounting);
+  DKFS_TRY(CheckOnTop(dir, source));
+  return ::umount2(dir.c_str(), flags | UMOUNT_NOFOLLOW) == 0 ? Status::Ok() : Status::FromErrno(dir);
 }
 
 }  // namespace
@@ -116,7 +140,7 @@ Failure ClearMountPoint(const std::string& dir) {
       return ours ? Failure::Environment(dir + " is already mounted (store " + mount->source + ")") : Failure::None();
     }
     if (!ours) return Failure::Environment(dir + " is the dead mount of another file system; unmount it first");
-    Status detached = Detach(dir);
+    Status detached = Detach(dir, mount->source);
     if (!detached.ok()) return Failure::Environment(detached.Prefix("removing the dead mount"));
   }
 }
@@ -162,14 +186,12 @@ void RaiseDirtyLimit(const std::string& dir) {
   Log(LogLevel::kDebug, "dirty_limit_not_raised", {{"dir", dir}});
 }
 
-Status Unmount(const std::string& dir) {
-  if (::umount2(dir.c_str(), UMOUNT_NOFOLLOW) != 0) return Status::FromErrno("unmounting " + dir);
-  return Status::Ok();
+Status Unmount(const std::string& dir, const std::string& source) {
+  return TakeAway(dir, source, 0).Prefix("unmounting");
 }
 
-Status Detach(const std::string& dir) {
-  if (::umount2(dir.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return Status::FromErrno("detaching " + dir);
-  return Status::Ok();
+Status Detach(const std::string& dir, const std::string& source) {
+  return TakeAway(dir, source, MNT_DETACH).Prefix("detaching");
 }
 
 }  // namespace dkfs

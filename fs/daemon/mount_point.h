@@ -39,8 +39,10 @@ Failure ChangeMountFlags(const std::string& dir, unsigned long flags);
 // Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may
 // fail.
 void RaiseDirtyLimit(const std::string& dir);
-// EBUSY: somebody uses it. EINVAL: it is not mounted any more.
-Status Unmount(const std::string& dir);
-Status Detach(const std::string& dir);  // gone for new users at once, served until the last user closes
+// Take away the dkfs mount of `source` at `dir`, and nothing else that stands there. EBUSY: somebody uses it, or
+// something else is mounted over it. EINVAL: it is not mounted any more.
+Status Unmount(const std::string& dir, const std::string& source);
+// Gone for new users at once, served until the last user closes.
+Status Detach(const std::string& dir, const std::string& source);
 
 }  // namespace dkfs

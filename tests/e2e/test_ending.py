@@ -1,0 +1,66 @@
+"""How a mount ends: only what dkfs mounted is taken away, whatever else stands at DIR."""
+
+import os
+import signal
+
+import pytest
+
+from dkfs import PATIENCE, is_mounted, run, wait_until
+from test_command import with_command
+
+pytestmark = pytest.mark.short
+
+
+def types_at(path):
+    """Of the mounts at exactly this path, the lowest first."""
+    words = [line.split() for line in open("/proc/self/mountinfo")]
+    return [w[w.index("-") + 1] for w in words if w[4] == str(path)]
+
+
+def logged(fs, event):
+    return (fs.store / "dkfs.log").read_text().count(f"event={event} ")
+
+
+def signal_daemon(fs):
+    """And waits until it says that it has it."""
+    before = logged(fs, "signal")
+    os.kill(fs.pids()[0], signal.SIGTERM)
+    wait_until(lambda: logged(fs, "signal") > before, "the signal is not logged")
+
+
+@pytest.fixture
+def volume(fs):
+    """DIR is a mount point of its own."""
+    run("mount", "-t", "tmpfs", "none", fs.dir)
+    yield fs.dir
+    fs.close()
+
+
+def test_a_signal_while_it_finishes_leaves_the_volume_below(fs, volume):
+    fs.env["DKFS_FAULTS"] = "daemon.unmount=pause@1"
+    fs.mount()
+    run("umount", volume)
+    wait_until(lambda: logged(fs, "unmounted"), "it does not finish")
+    signal_daemon(fs)
+    signal_daemon(fs)
+    fs.kill()
+    assert types_at(volume) == ["tmpfs"]
+
+
+def test_a_signal_leaves_what_is_mounted_over_it(fs):
+    fs.mount()
+    run("mount", "-t", "tmpfs", "none", fs.dir)
+    signal_daemon(fs)
+    wait_until(lambda: logged(fs, "detach_failed"), "not told that something is mounted over it")
+    assert types_at(fs.dir) == ["fuse.dkfs", "tmpfs"]
+    run("umount", fs.dir)
+    fs.unmount()
+    assert (fs.store / "clean").exists()
+
+
+def test_a_daemon_that_ends_before_the_command_leaves_the_volume_below(fs, volume):
+    process = with_command(fs, "sh", "-c", "echo ready; exec sleep 1000", cwd="/")
+    assert process.stdout.readline() == "ready\n"
+    run("umount", volume)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 125 and types_at(volume) == ["tmpfs"]
