@@ -138,10 +138,10 @@ class Daemon {
   std::unique_ptr<FuseSwitch> fuse_switch_;  // until the protocol has been agreed on
   std::unique_ptr<Session> session_;
   std::unique_ptr<Ending> ending_;
+  std::unique_ptr<CpuLatency> cpu_latency_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<Upkeep> upkeep_;
-  std::unique_ptr<CpuLatency> cpu_latency_;
 };
 
 }  // namespace dkfs
