@@ -21,6 +21,7 @@
 #include "fs/daemon/test_knobs.h"
 #include "store/base/fault.h"
 #include "store/base/log.h"
+#include "store/base/standard_fds.h"
 #include "store/base/trace.h"
 
 namespace dkfs {
@@ -184,4 +185,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace dkfs
 
-int main(int argc, char** argv) { return dkfs::Main(argc, argv); }
+int main(int argc, char** argv) {
+  dkfs::FillStandardFds();
+  return dkfs::Main(argc, argv);
+}

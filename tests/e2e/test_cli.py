@@ -246,3 +246,13 @@ def test_read_only_mount(fs):
     assert (fs.dir / "f").read_text() == "x"
     with pytest.raises(OSError):
         (fs.dir / "g").write_text("x")
+
+
+def test_closed_standard_descriptors(fs):
+    """Their numbers would be given to the pipe that says ready, and to the lock of the store."""
+    mount = " ".join(str(word) for word in fs.command())
+    assert subprocess.run(["sh", "-c", f"exec {mount} <&- >&- 2>&-"], timeout=PATIENCE).returncode == 0
+    assert is_mounted(fs.dir) and fs.held()
+    (fs.dir / "f").write_text("x")
+    fs.unmount()
+    assert (fs.dir / "f").read_text() == "x"

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "store/base/standard_fds.h"
 #include "tools/dkfs-replay/commands.h"
 
 namespace dkfs::tool {
@@ -74,6 +75,7 @@ int Fail(const Status& status) {
 }  // namespace dkfs::tool
 
 int main(int argc, char** argv) {
+  dkfs::FillStandardFds();
   try {
     return dkfs::tool::Run({argv + 1, argv + argc});
   } catch (const dkfs::tool::UsageError& error) {

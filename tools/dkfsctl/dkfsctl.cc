@@ -18,6 +18,7 @@
 #include "fs/daemon/profile_report.h"
 #include "fs/daemon/status_report.h"
 #include "fs/daemon/units.h"
+#include "store/base/standard_fds.h"
 
 namespace dkfs {
 namespace {
@@ -250,4 +251,7 @@ int Run(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace dkfs
 
-int main(int argc, char** argv) { return dkfs::Run({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  dkfs::FillStandardFds();
+  return dkfs::Run({argv + 1, argv + argc});
+}
