@@ -78,7 +78,7 @@ Status AdoptWalk::AddInode(const std::string& path, FileId id, const InodeState&
   }
   ++inodes_;
   if (state.content == ContentState::kAdopting) bytes_ += state.size;
-  if (progress_ && inodes_ % 1024 == 0) progress_(inodes_);
+  if (progress_ && inodes_ % 1024 == 0 && !progress_(inodes_)) return Status::Error(ECANCELED);
   return FlushIfLarge();
 }
 

@@ -20,7 +20,8 @@ class AdoptWalk {
  public:
   static constexpr size_t kBatchBytes = 256 << 10;  // a record that is so long is not made longer
 
-  AdoptWalk(Store* store, Backing* backing, std::function<void(uint64_t inodes)> progress = nullptr)
+  // `progress` is called now and then; where it says false the walk ends with ECANCELED.
+  AdoptWalk(Store* store, Backing* backing, std::function<bool(uint64_t inodes)> progress = nullptr)
       : store_(store), backing_(backing), progress_(std::move(progress)) {}
 
   // Everything below the directory at `path`, whose FileId is `dir`; then the directory itself with `dir_names`
@@ -49,7 +50,7 @@ class AdoptWalk {
 
   Store* const store_;
   Backing* const backing_;
-  std::function<void(uint64_t)> progress_;
+  std::function<bool(uint64_t)> progress_;
   RecordBuilder record_;
   std::vector<std::pair<FileId, Fingerprint>> prints_;
   struct Linked {

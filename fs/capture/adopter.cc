@@ -21,7 +21,7 @@ Result<bool> Adopter::IsComplete(Store* store) {
   return root;
 }
 
-Status Adopter::AdoptNames(const std::function<void(uint64_t)>& progress) {
+Status Adopter::AdoptNames(const std::function<bool(uint64_t)>& progress) {
   AdoptWalk walk(store_, backing_, progress);
   DKFS_TRY(walk.Directory("", kRootFile));
   DKFS_TRY(walk.Finish());

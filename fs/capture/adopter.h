@@ -34,8 +34,8 @@ class Adopter {
 
   // False when the names have never been recorded in full: the store is fresh, or an earlier first mount was cut short.
   static Result<bool> IsComplete(Store* store);
-  // Records all names and attributes, synced on return. REQUIRES: not mounted yet.
-  Status AdoptNames(const std::function<void(uint64_t inodes)>& progress);
+  // Records all names and attributes, synced on return. REQUIRES: not mounted yet. ECANCELED: `progress` said false.
+  Status AdoptNames(const std::function<bool(uint64_t inodes)>& progress);
   // EEXIST when a mount with another store left files unfinished: their names, and what they lack, only that store
   // knows.
   Status RefuseUnfinished();

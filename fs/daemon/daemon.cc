@@ -105,6 +105,7 @@ Failure Daemon::Run(Readiness* ready) {
   ending_ = std::make_unique<Ending>(places_.dir, places_.store,
                                      options_.has_command ? kCommandPatience : Ending::Patience{});
   ending_->Start();
+  ready_ = ready;
   Failure failure = Start();
   if (!failure.failed()) failure = BeginChanges();
   if (failure.failed()) {
@@ -130,9 +131,19 @@ Failure Daemon::Start() {
                     &Daemon::MakeCpuLatency, &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
-    if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
+    failure = StillWanted();
+    if (failure.failed()) return failure;
   }
   return Failure::None();
+}
+
+// A mount that comes when nobody waits for it any more would cover what somebody has begun to use since.
+Failure Daemon::StillWanted() const {
+  if (ending_->requested()) return {kExitOther, "stopped by a signal before the mount was ready"};
+  if (ready_->awaited()) return Failure::None();
+  Log(LogLevel::kWarn, "not_mounted",
+      {{"dir", places_.dir}, {"hint", "whoever started dkfs was killed before the mount was ready; mount again"}});
+  return {kExitOther, "nobody waits for the mount any more"};
 }
 
 Failure Daemon::LoadHints() {
@@ -280,8 +291,10 @@ Failure Daemon::Adopt() {
   bool terminal = ::isatty(STDERR_FILENO) == 1;
   Status adopted = adopter_->AdoptNames([&](uint64_t inodes) {
     if (terminal) std::fprintf(stderr, "\rdkfs: recording names: %llu", static_cast<unsigned long long>(inodes));
+    return !ending_->requested() && ready_->awaited();
   });
   if (terminal) std::fprintf(stderr, "\r\033[K");
+  if (adopted.code() == ECANCELED) return StillWanted();
   return adopted.ok() ? Failure::None() : Failure::Environment(adopted.Prefix("adopting " + places_.dir));
 }
 
@@ -292,6 +305,8 @@ Failure Daemon::Cover() {
   control_ = std::move(control).value();
   SessionOptions session;
   Failure failure = HoldSwitch(&session);
+  if (failure.failed()) return failure;
+  failure = StillWanted();
   if (failure.failed()) return failure;
   UniqueFd connection;
   failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, &connection);

@@ -86,6 +86,7 @@ class Daemon {
 
  private:
   Failure Start();
+  Failure StillWanted() const;
   Failure OpenStore();
   Failure BeginAgainIfCutShort(const StoreOptions& store_options);
   Failure OpenDirectory();
@@ -111,6 +112,7 @@ class Daemon {
   const Options options_;
   const Places places_;
   const std::chrono::steady_clock::time_point started_;
+  const Readiness* ready_ = nullptr;   // while it starts
   bool adopted_ = false;               // the names of DIR are all in the store
   bool trusted_ = false;               // DIR was as the store says when this mount began
   Seq begun_at_;                       // the last record of the mounts before

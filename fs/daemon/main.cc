@@ -119,6 +119,7 @@ int Detached(const Options& options, const Places& places) {
     cwd = here;
     std::free(here);
   }
+  HoldStarterSignals();
   if (options.has_command) CommandRunner::HoldSignals();
   std::fflush(nullptr);
   pid_t daemon = ::fork();
@@ -129,7 +130,7 @@ int Detached(const Options& options, const Places& places) {
     BecomeDaemon(options, places, std::move(write_end));
   }
   write_end.reset();
-  Failure failure = AwaitReadiness(std::move(read_end));
+  Failure failure = AwaitReadiness(std::move(read_end), daemon);
   if (failure.failed()) {
     const int code = ReportFailure(failure, options.has_command);
     AwaitEnd(daemon);

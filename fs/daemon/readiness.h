@@ -1,6 +1,8 @@
 // Readiness: how a daemon tells the process that started it that the mount is ready, or why it never will be.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "fs/daemon/failure.h"
@@ -16,6 +18,7 @@ class Readiness {
   void Ready();
   void Failed(const Failure& failure);
   bool said() const { return said_; }
+  bool awaited() const;  // false: whoever waited is gone, and nothing was said yet
 
  private:
   void Say(const std::string& text);
@@ -23,8 +26,12 @@ class Readiness {
   bool said_ = false;
 };
 
-// The starter's end: waits. None when ready; a daemon that died without a word is a Failure too.
-Failure AwaitReadiness(UniqueFd pipe);
+// Blocks the signals that AwaitReadiness passes on: TERM, INT and HUP, as far as the caller does not ignore them. To be
+// called before the daemon is forked, so that it loses none.
+void HoldStarterSignals();
+// The starter's end: waits. None when ready; a daemon that died without a word is a Failure too, and so is one that was
+// passed a signal, even if it was ready before it had it: it ends.
+Failure AwaitReadiness(UniqueFd pipe, pid_t daemon);
 // A pipe with close-on-exec ends.
 Status MakePipe(UniqueFd* read_end, UniqueFd* write_end);
 

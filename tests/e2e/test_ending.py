@@ -1,7 +1,9 @@
 """How a mount ends: only what dkfs mounted is taken away, whatever else stands at DIR."""
 
+import fcntl
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -64,3 +66,42 @@ def test_a_daemon_that_ends_before_the_command_leaves_the_volume_below(fs, volum
     run("umount", volume)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 125 and types_at(volume) == ["tmpfs"]
+
+
+@pytest.fixture
+def starting(fs):
+    """The daemon waits for DIR: for a second, if it has to."""
+    held = os.open(fs.dir, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def end_with(process, number):
+        wait_until(fs.held, "it does not start")
+        process.send_signal(number)
+        if number == signal.SIGKILL:
+            process.wait()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        said = process.communicate(timeout=PATIENCE)[1]
+        wait_until(lambda: fs.gone() or is_mounted(fs.dir), "the daemon neither mounts nor ends")
+        assert not is_mounted(fs.dir)
+        return said
+    yield end_with
+    os.close(held)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_start(fs, starting, number):
+    process = subprocess.Popen([str(w) for w in fs.command()], stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    assert "stopped by a signal" in starting(process, number)
+    assert process.returncode == 1
+
+
+def test_a_start_that_nobody_waits_for_ends(fs, starting):
+    starting(subprocess.Popen([str(w) for w in fs.command()], stderr=subprocess.DEVNULL), signal.SIGKILL)
+    assert logged(fs, "not_mounted") and not logged(fs, "mounted")
+
+
+def test_a_signal_before_the_mount_is_ready_runs_no_command(fs, starting):
+    process = with_command(fs, "touch", fs.base / "ran")
+    assert "stopped by a signal" in starting(process, signal.SIGTERM)
+    assert process.returncode == 125 and not (fs.base / "ran").exists()
