@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <utility>
 
 #include "fs/daemon/control_socket.h"
 #include "fs/daemon/daemon.h"
@@ -15,6 +18,13 @@ namespace dkfs {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::chrono::milliseconds kRetry{100};
+
+void LogRefused(const Status& status) {
+  Log(LogLevel::kWarn, "control_refused",
+      {{"error", status.ToString()}, {"hint", "raise the limits of open files, threads and memory"}});
+}
 
 json AnswerOf(const Status& status) {
   if (status.ok()) return {{"ok", true}};
@@ -109,16 +119,31 @@ ControlServer::~ControlServer() {
 }
 
 void ControlServer::Accept() {
+  bool told = false;
   while (true) {
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket && (errno == EINTR || errno == ECONNABORTED)) continue;
-    if (!socket) return;
+    if (!socket && errno == EINVAL) return;  // the destructor
+    if (!socket) {
+      if (!std::exchange(told, true)) LogRefused(Status::FromErrno("accepting dkfsctl"));
+      std::this_thread::sleep_for(kRetry);
+      continue;
+    }
+    told = false;
     ReapClients(false);
     MutexLock lock(mutex_);
-    if (clients_.size() >= kMaxClients) continue;  // hung up: the client says so
-    Client& client = clients_.emplace_back();
-    client.socket = std::move(socket);
+    if (clients_.size() < kMaxClients) StartClient(std::move(socket));  // otherwise hung up: the client says so
+  }
+}
+
+void ControlServer::StartClient(UniqueFd socket) {
+  Client& client = clients_.emplace_back();
+  client.socket = std::move(socket);
+  try {
     client.thread = std::thread([this, &client] { Serve(&client); });
+  } catch (const std::system_error& error) {
+    LogRefused(Status::Error(error.code().value(), "starting a thread for dkfsctl"));
+    clients_.pop_back();
   }
 }
 

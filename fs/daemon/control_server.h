@@ -39,6 +39,7 @@ class ControlServer {
   };
   ControlServer(Daemon* daemon, UniqueFd listener);
   void Accept() EXCLUDES(mutex_);
+  void StartClient(UniqueFd socket) REQUIRES(mutex_);
   void Serve(Client* client) EXCLUDES(mutex_);
   nlohmann::json Answer(const nlohmann::json& request);
   void ReapClients(bool all) EXCLUDES(mutex_);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "store/base/file.h"
@@ -25,6 +26,10 @@ Result<UniqueFd> NewSocket() {
   return socket;
 }
 
+Status SocketError(const std::string& doing) {
+  return errno == EAGAIN ? Status::Error(ETIMEDOUT, "the daemon does not answer") : Status::FromErrno(doing);
+}
+
 }  // namespace
 
 Result<UniqueFd> ListenIn(const std::string& dir) {
@@ -42,12 +47,23 @@ Result<UniqueFd> ListenIn(const std::string& dir) {
   return socket;
 }
 
-Result<UniqueFd> ConnectIn(const std::string& dir) {
+Status SetPatience(int fd, std::chrono::milliseconds patience) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience);
+  const timeval limit{seconds.count(), std::chrono::microseconds(patience - seconds).count()};
+  if (::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
+      ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
+    return Status::FromErrno("limiting the wait for the control socket");
+  }
+  return Status::Ok();
+}
+
+Result<UniqueFd> ConnectIn(const std::string& dir, std::chrono::milliseconds patience) {
   DKFS_TRY_ASSIGN(UniqueFd dir_fd, file::Open(AT_FDCWD, dir, O_PATH | O_DIRECTORY));
   DKFS_TRY_ASSIGN(UniqueFd socket, NewSocket());
   DKFS_TRY_ASSIGN(sockaddr_un address, AddressIn(dir_fd.get()));
+  DKFS_TRY(SetPatience(socket.get(), patience));
   if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    return Status::FromErrno("no answer from the daemon of the store " + dir);
+    return SocketError("no answer from the daemon of the store " + dir);
   }
   return socket;
 }
@@ -58,7 +74,7 @@ Status WriteLine(int fd, const nlohmann::json& object) {
   for (size_t sent = 0; sent < line.size();) {
     ssize_t n = ::send(fd, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Status::FromErrno("writing to the control socket");
+    if (n < 0) return SocketError("writing to the control socket");
     sent += static_cast<size_t>(n);
   }
   return Status::Ok();
@@ -77,7 +93,7 @@ Result<std::optional<nlohmann::json>> LineReader::Next() {
     char part[4096];
     ssize_t n = ::recv(fd_, part, sizeof part, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Status::FromErrno("reading from the control socket");
+    if (n < 0) return SocketError("reading from the control socket");
     if (n == 0) return std::optional<nlohmann::json>();
     buffer_.append(part, static_cast<size_t>(n));
   }

@@ -25,6 +25,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::chrono::seconds kPatience{20};  // whoever watches a mount must hear of a daemon that hangs
+
 enum Exit : int { kHealthy = 0, kFailed = 1, kNotMounted = 2, kUsage = 2 };
 
 constexpr const char* kHelp =
@@ -65,8 +67,9 @@ class Conversation {
     if (!mounts.ok()) return Complain(mounts.status().ToString());
     auto mount = MountAt(*mounts, dir_);
     if (!mount || mount->type != kMountType) return Complain(dir_ + " is not mounted by dkfs", kNotMounted);
-    auto socket = ConnectIn(mount->source);
+    auto socket = ConnectIn(mount->source, kPatience);
     if (socket.code() == EACCES) return Complain(socket.status().ToString() + " (dkfsctl needs to be root)");
+    if (socket.code() == ETIMEDOUT) return Complain(socket.status().ToString());
     if (!socket.ok()) return Complain(socket.status().ToString() + " (has it been killed? mount again)", kNotMounted);
     store_ = mount->source;
     socket_ = std::move(socket).value();
@@ -77,6 +80,12 @@ class Conversation {
   Result<json> Ask(const json& request) {
     DKFS_TRY(WriteLine(socket_.get(), request));
     return Hear();
+  }
+  // What takes as long as it takes, once the daemon has shown that it answers.
+  Result<json> AskPatiently(const json& request) {
+    DKFS_TRY(Ask({{"command", "status"}}).status());
+    DKFS_TRY(SetPatience(socket_.get(), {}));
+    return Ask(request);
   }
   Result<json> Hear() {
     DKFS_TRY_ASSIGN(auto answer, reader_->Next());
@@ -95,7 +104,7 @@ class Conversation {
 
 // Asks for something whose answer is only yes or no.
 int AskPlainly(Conversation& daemon, const json& request) {
-  auto answer = daemon.Ask(request);
+  auto answer = daemon.AskPatiently(request);
   if (!answer.ok()) return Complain(answer.status().ToString());
   return Succeeded(*answer) ? kHealthy : Complain(ErrorOf(*answer));
 }
@@ -200,7 +209,7 @@ int UnmountDir(Conversation& daemon) {
 }
 
 int ListAside(Conversation& daemon) {
-  auto answer = daemon.Ask({{"command", "aside-list"}});
+  auto answer = daemon.AskPatiently({{"command", "aside-list"}});
   if (!answer.ok()) return Complain(answer.status().ToString());
   auto sets = answer->find("aside");
   if (!Succeeded(*answer) || sets == answer->end() || !sets->is_array()) return Complain(ErrorOf(*answer));

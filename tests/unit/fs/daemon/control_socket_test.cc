@@ -65,6 +65,22 @@ TEST_F(ControlSocketTest, LeftoverIsReplaced) {
 
 TEST_F(ControlSocketTest, NoSocketIsENOENT) { EXPECT_EQ(ENOENT, ConnectIn(dir_).code()); }
 
+TEST_F(ControlSocketTest, NobodyWaitsForEverForADaemonThatHangs) {
+  auto listener = ListenIn(dir_);
+  ASSERT_TRUE(listener.ok()) << listener.status().ToString();
+  constexpr std::chrono::milliseconds kShort{20};
+  auto client = ConnectIn(dir_, kShort);
+  ASSERT_TRUE(client.ok()) << client.status().ToString();
+  EXPECT_EQ(ETIMEDOUT, LineReader(client->get()).Next().code());
+  std::vector<UniqueFd> waiting;  // until the kernel holds no more of them back
+  Result<UniqueFd> next = ConnectIn(dir_, kShort);
+  while (next.ok() && waiting.size() < 100) {
+    waiting.push_back(std::move(next).value());
+    next = ConnectIn(dir_, kShort);
+  }
+  EXPECT_EQ(ETIMEDOUT, next.code());
+}
+
 TEST_F(ControlSocketTest, WhatIsNotAnObjectIsRefused) {
   for (std::string line : {"garbage\n", "[1]\n", "\n", "{\"a\":\n"}) {
     int ends[2];
