@@ -80,8 +80,8 @@ class Daemon {
   Profiling& profiling() const { return *profiling_; }  // while the control socket is there
   Status Sync() { return store_->Sync(); }
   Status UnmountNow() { return ending_->UnmountNow(); }
-  Result<std::vector<Aside::Set>> ListAside() { return Aside(backing_.get(), places_.store, 0).List(); }
-  Status RemoveAside(const std::string& time) { return Aside(backing_.get(), places_.store, 0).Remove(time); }
+  Result<std::vector<Aside::Set>> ListAside() { return hydrator_->aside().List(); }
+  Status RemoveAside(const std::string& time) { return hydrator_->aside().Remove(time); }
   const Places& places() const { return places_; }
 
  private:

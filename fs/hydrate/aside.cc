@@ -32,6 +32,19 @@ Result<UniqueFd> Enter(int dir, const std::string& name) {
   return file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
+struct Sets {
+  UniqueFd dir;
+  std::vector<std::string> times;
+};
+
+Result<Sets> SetsAt(int base, const std::string& name) {
+  Result<UniqueFd> dir = file::Open(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (dir.status().IsNotFound()) return Sets{};
+  if (!dir.ok()) return dir.status();
+  DKFS_TRY_ASSIGN(std::vector<std::string> times, file::ListDir(dir->get(), "."));
+  return Sets{std::move(dir).value(), std::move(times)};
+}
+
 constexpr size_t kPathsShown = 1000;
 
 // `path` is that of the entry inside the set, "" for the set itself.
@@ -64,30 +77,42 @@ uint64_t Aside::entries() const {
   return entries_;
 }
 
-Status Aside::Locate() {
-  if (!places_.empty()) return Status::Ok();
+Result<std::vector<Aside::Place>> Aside::FindPlaces() const {
+  std::vector<Place> places;
   DKFS_TRY_ASSIGN(const struct stat root, file::StatFd(backing_->root(), backing_->display()));
   Result<UniqueFd> store = file::Open(AT_FDCWD, store_path_, O_RDONLY | O_DIRECTORY);
   const auto is_near = [&](const UniqueFd& fd) {
     Result<struct stat> st = file::StatFd(fd.get(), "aside");
     return st.ok() && st->st_dev == root.st_dev;
   };
-  if (store.ok() && is_near(*store)) places_.push_back({std::move(store).value(), "aside", store_path_ + "/aside"});
+  if (store.ok() && is_near(*store)) places.push_back({std::move(store).value(), "aside", store_path_ + "/aside"});
   const std::string name = "." + BaseName(backing_->display()) + ".dkfs-aside";
   Result<UniqueFd> above = file::Open(backing_->root(), "..", O_RDONLY | O_DIRECTORY);
   if (above.ok() && is_near(*above))
-    places_.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
+    places.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
   DKFS_TRY_ASSIGN(UniqueFd inside, backing_->Open("", O_RDONLY | O_DIRECTORY));
   const std::string hidden = std::string(kPartialDir) + "/aside";
-  places_.push_back({std::move(inside), hidden, backing_->display() + "/" + hidden});
-  time_ = FormatTime(WallNow());
+  places.push_back({std::move(inside), hidden, backing_->display() + "/" + hidden});
+  return places;
+}
+
+Status Aside::Locate() {
+  if (!places_.empty()) return Status::Ok();
+  DKFS_TRY_ASSIGN(places_, FindPlaces());
+  set_ = time_ = FormatTime(WallNow());
   return Status::Ok();
+}
+
+void Aside::BeginSet() {
+  copy_.reset();
+  copied_ = 0;
+  set_ = time_ + "~" + std::to_string(++sets_removed_);
 }
 
 Result<UniqueFd> Aside::OpenParent(const Place& place, const std::string& path, std::string* leaf) {
   if (place.name.starts_with(kPartialDir)) DKFS_TRY(backing_->EnsurePartialDir());
   DKFS_TRY_ASSIGN(UniqueFd at, Enter(place.base.get(), place.name));
-  DKFS_TRY_ASSIGN(at, Enter(at.get(), time_));
+  DKFS_TRY_ASSIGN(at, Enter(at.get(), set_));
   size_t from = 0;
   for (size_t slash; (slash = path.find('/', from)) != std::string::npos; from = slash + 1) {
     std::string part = path.substr(from, slash - from);
@@ -124,7 +149,7 @@ Status Aside::MoveName(const std::string& path, const std::string& as) {
     Count(st);
     Log(LogLevel::kWarn, "moved_aside",
         {{"path", path},
-         {"to", place.display + "/" + time_},
+         {"to", place.display + "/" + set_},
          {"hint", "no retained version explains it; see dkfsctl aside list"}});
     return Status::Ok();
   }
@@ -150,7 +175,7 @@ Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
     ++entries_;
     Log(LogLevel::kWarn, "kept_aside",
         {{"path", path},
-         {"to", places_[current_].display + "/" + time_},
+         {"to", places_[current_].display + "/" + set_},
          {"hint", "bytes no retained version explains; see dkfsctl aside list"}});
   }
   DKFS_TRY(file::WriteAt(copy_.get(), data, offset, "aside of " + path));
@@ -160,18 +185,16 @@ Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
   return Status::Ok();
 }
 
-Result<std::vector<Aside::Set>> Aside::List() {
-  MutexLock l(mutex_);
-  DKFS_TRY(Locate());
+Result<std::vector<Aside::Set>> Aside::List() const {
+  DKFS_TRY_ASSIGN(const std::vector<Place> places, FindPlaces());
   std::vector<Set> sets;
-  for (const Place& place : places_) {
-    Result<UniqueFd> dir = file::Open(place.base.get(), place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (dir.status().IsNotFound()) continue;
-    if (!dir.ok()) return dir.status();
-    DKFS_TRY_ASSIGN(const std::vector<std::string> times, file::ListDir(dir->get(), "."));
-    for (const std::string& time : times) {
+  for (const Place& place : places) {
+    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place.base.get(), place.name));
+    for (const std::string& time : there.times) {
       Set set{time, place.display, 0, 0, {}};
-      DKFS_TRY(Measure(dir->get(), time, "", &set));
+      Status measured = Measure(there.dir.get(), time, "", &set);
+      if (measured.IsNotFound()) continue;  // just removed
+      DKFS_TRY(std::move(measured));
       --set.entries;  // the set itself
       sets.push_back(std::move(set));
     }
@@ -181,19 +204,24 @@ Result<std::vector<Aside::Set>> Aside::List() {
 
 Status Aside::Remove(const std::string& time) {
   if (time.find('/') != std::string::npos || time == "." || time == "..") return Status::Error(EINVAL);
-  MutexLock l(mutex_);
-  DKFS_TRY(Locate());
-  copy_.reset();
+  std::string kept;
+  {
+    MutexLock l(mutex_);
+    DKFS_TRY(Locate());
+    if (time.empty() || time == set_) BeginSet();
+    kept = set_;
+  }
+  DKFS_TRY_ASSIGN(const std::vector<Place> places, FindPlaces());
   bool found = time.empty();
-  for (const Place& place : places_) {
-    const std::string path = time.empty() ? place.name : place.name + "/" + time;
-    if (!time.empty()) {
-      Status st = file::Stat(place.base.get(), path, AT_SYMLINK_NOFOLLOW).status();
-      if (st.IsNotFound()) continue;
-      DKFS_TRY(std::move(st));
+  for (const Place& place : places) {
+    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place.base.get(), place.name));
+    for (const std::string& set : there.times) {
+      if (time.empty() ? set == kept : set != time) continue;
+      DKFS_TRY(file::RemoveTree(there.dir.get(), set));
       found = true;
     }
-    DKFS_TRY(file::RemoveTree(place.base.get(), path));
+    MutexLock l(mutex_);                                                   // nobody is just making a set there
+    (void)::unlinkat(place.base.get(), place.name.c_str(), AT_REMOVEDIR);  // with sets it stays
   }
   return found ? Status::Ok() : Status::Error(ENOENT, "nothing was moved aside at " + time);
 }

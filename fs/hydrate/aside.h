@@ -2,6 +2,7 @@
 //
 // Names move by rename and so need no new space; single blocks about to be overwritten are copied, sparsely, within a
 // budget. A set is everything of one mount, named by its time:  PLACE/TIME/path/in/the/directory[~N]
+// What comes after the set was removed begins another, TIME~N, and has the whole budget again.
 // The place is the first that is on the file system of DIR (by rename, not only by device number):
 //   STORE/aside   DIR/../.NAME.dkfs-aside   DIR/.dkfs-partial/aside (when DIR is the root of its file system)
 //
@@ -40,7 +41,8 @@ class Aside {
     uint64_t bytes = 0;              // allocated
     std::vector<std::string> paths;  // as they were in DIR; the first 1000
   };
-  Result<std::vector<Set>> List();
+  // Nobody waits while these two walk through sets.
+  Result<std::vector<Set>> List() const;
   Status Remove(const std::string& time);  // "": all. ENOENT: no such set
 
  private:
@@ -49,7 +51,9 @@ class Aside {
     std::string name;  // of the directory of sets, below base
     std::string display;
   };
+  Result<std::vector<Place>> FindPlaces() const;
   Status Locate() REQUIRES(mutex_);
+  void BeginSet() REQUIRES(mutex_);
   // Opens, making what is missing, the directory that holds `path` in the set; its last name goes to *leaf.
   Result<UniqueFd> OpenParent(const Place& place, const std::string& path, std::string* leaf) REQUIRES(mutex_);
   void Count(const struct stat& st) REQUIRES(mutex_);
@@ -61,6 +65,8 @@ class Aside {
   std::vector<Place> places_ GUARDED_BY(mutex_);
   size_t current_ GUARDED_BY(mutex_) = 0;
   std::string time_ GUARDED_BY(mutex_);
+  std::string set_ GUARDED_BY(mutex_);  // where things go now
+  int sets_removed_ GUARDED_BY(mutex_) = 0;
   std::string copy_path_ GUARDED_BY(mutex_);  // the file `copy_` is for
   UniqueFd copy_ GUARDED_BY(mutex_);
   uint64_t copied_ GUARDED_BY(mutex_) = 0, bytes_ GUARDED_BY(mutex_) = 0, entries_ GUARDED_BY(mutex_) = 0;

@@ -223,3 +223,24 @@ def test_what_was_unlinked_and_open_at_a_crash_ends_in_the_next_mount(fs):
     fs.unmount()
     assert recorded_inodes(fs) == 2
     assert os.listdir(fs.dir) == ["f0"]
+
+
+def test_what_is_moved_aside_after_a_removal_is_kept(fs):
+    fs.mount()
+    known = os.urandom(16 << 20)
+    (fs.dir / "f").write_bytes(known)
+    fs.unmount()
+    fs.mount()
+    fs.kill()
+    fs.detach()
+    offsets = (8 << 20, 12 << 20)
+    with open(fs.dir / "f", "r+b") as f:
+        for offset in offsets:
+            f.seek(offset)
+            f.write(b"nobody recorded this")
+    fs.mount("--hydrate-rate", "1K")
+    for offset in offsets:
+        fs.ctl("aside", "remove", fs.dir, "all")
+        with open(fs.dir / "f", "rb") as f:
+            assert os.pread(f.fileno(), 4096, offset) == known[offset:offset + 4096]
+        assert "  f\n" in fs.ctl("aside", "list", fs.dir).stdout

@@ -1,6 +1,7 @@
 #include "fs/hydrate/aside.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -73,6 +74,26 @@ TEST_F(AsideTest, BytesAreKeptAtTheirPlaceWithinTheBudget) {
   EXPECT_EQ(kept.size(), (1u << 20) + 4096);
   EXPECT_EQ(kept.substr(8192, 4096), data);
   EXPECT_EQ(kept.substr(0, 4096), std::string(4096, '\0'));
+}
+
+TEST_F(AsideTest, WhatComesAfterARemovalIsKeptInASetOfItsOwn) {
+  Aside aside(backing_.get(), root_ + "/store", 10'000);
+  const std::string data(8192, 'd');
+  ASSERT_TRUE(aside.CopyBytes("f", 0, AsBytes(data)).ok());
+  const std::string first = aside.List()->front().time;
+  ASSERT_TRUE(aside.Remove(first).ok());
+  EXPECT_FALSE(stdfs::exists(root_ + "/store/aside"));
+  ASSERT_TRUE(aside.CopyBytes("f", 8192, AsBytes(data)).ok());  // within the budget again
+  Put("g", "name");
+  ASSERT_TRUE(aside.MoveName("g").ok());
+  EXPECT_EQ(aside.Remove(first).code(), ENOENT);
+  const std::vector<Aside::Set> sets = aside.List().value();
+  ASSERT_EQ(sets.size(), 1u);
+  EXPECT_THAT(sets[0].paths, ::testing::UnorderedElementsAre("f", "g"));
+  EXPECT_EQ(Slurp(OnlySet(root_ + "/store/aside") / "f").substr(8192), data);
+  ASSERT_TRUE(aside.Remove("").ok());
+  ASSERT_TRUE(aside.CopyBytes("f", 0, AsBytes(data)).ok());
+  EXPECT_EQ(aside.List()->size(), 1u);
 }
 
 TEST_F(AsideTest, AFileMovedBeforeNeverStandsInTheWayOfADirectory) {
