@@ -31,17 +31,35 @@ json AnswerOf(const Status& status) {
   return {{"ok", false}, {"error", status.ToString()}, {"code", status.code()}};
 }
 
+// How much of an answer one list may be: two fit into a line.
+class Room {
+ public:
+  bool Takes(const json& item) {
+    taken_ += item.dump(-1, ' ', false, json::error_handler_t::replace).size() + 1;
+    return taken_ <= kMaxControlLine / 3;
+  }
+
+ private:
+  size_t taken_ = 0;
+};
+
+// As many sets, and paths in them, as fit into a line; "entries" and "left_out" tell that there are more.
 json AsideAnswer(const Result<std::vector<Aside::Set>>& sets) {
   if (!sets.ok()) return AnswerOf(sets.status());
   json list = json::array();
+  Room for_sets, for_paths;
   for (const Aside::Set& set : *sets) {
-    list.push_back({{"time", set.time},
-                    {"place", set.place},
-                    {"entries", set.entries},
-                    {"bytes", set.bytes},
-                    {"paths", set.paths}});
+    json one = {{"time", set.time}, {"place", set.place}, {"entries", set.entries}, {"bytes", set.bytes}};
+    if (!for_sets.Takes(one)) break;
+    json& paths = one["paths"] = json::array();
+    for (const std::string& path : set.paths) {
+      if (!for_paths.Takes(path)) break;
+      paths.push_back(path);
+    }
+    list.push_back(std::move(one));
   }
-  return {{"ok", true}, {"aside", std::move(list)}};
+  const size_t left_out = sets->size() - list.size();
+  return {{"ok", true}, {"aside", std::move(list)}, {"left_out", left_out}};
 }
 
 // The files that were written most, as many as fit into a line.
@@ -76,13 +94,12 @@ json HotnessAnswer(const Result<HotnessCounts>& read) {
 
 // As many as fit into a line.
 json TopAnswer(const Daemon& daemon) {
-  constexpr size_t kMostFiles = 1000, kMostBytes = kMaxControlLine / 2;
+  constexpr size_t kMostFiles = 1000;
   json list = TopReport(daemon.places().dir, daemon.profiling().Top(kMostFiles));
   json files = json::array();
-  size_t bytes = 0;
+  Room room;
   for (json& file : list) {
-    bytes += file.dump(-1, ' ', false, json::error_handler_t::replace).size();
-    if (bytes > kMostBytes) break;
+    if (!room.Takes(file)) break;
     files.push_back(std::move(file));
   }
   return {{"ok", true}, {"files", std::move(files)}};

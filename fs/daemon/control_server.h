@@ -3,7 +3,7 @@
 //   status                -> "status": see status_report.h
 //   sync                  -> when everything recorded so far is synced
 //   unmount               -> when the mount is gone; later, always after it, {"event": "closed", "ok": ...}
-//   aside-list            -> "aside": [{"time", "place", "entries", "bytes"}]
+//   aside-list            -> "aside": [{"time", "place", "entries", "bytes", "paths"}]; "left_out": how many more
 //   aside-remove, "time"  -> "": removes all
 #pragma once
 

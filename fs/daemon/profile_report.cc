@@ -58,14 +58,6 @@ std::string Rate(const json& file) {
   return FormatSize(static_cast<uint64_t>(Number(file, "bytes_per_second"))) + "/s";
 }
 
-// Names are whatever a user chose: nothing of them may steer the terminal.
-std::string Printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
-
 std::string Column(const std::string& text, size_t width) {
   return text.size() >= width ? text + " " : text + std::string(width - text.size() + 1, ' ');
 }

@@ -244,3 +244,19 @@ def test_what_is_moved_aside_after_a_removal_is_kept(fs):
         with open(fs.dir / "f", "rb") as f:
             assert os.pread(f.fileno(), 4096, offset) == known[offset:offset + 4096]
         assert "  f\n" in fs.ctl("aside", "list", fs.dir).stdout
+
+
+def test_very_much_that_was_moved_aside_is_listed(fs):
+    """More paths than an answer holds, of names that would steer a terminal."""
+    fs.mount()
+    fs.kill()
+    fs.detach()
+    deep = fs.dir / "/".join(["\x1b" * 250] * 3)
+    deep.mkdir(parents=True)
+    for i in range(1200):
+        (deep / str(i)).touch()
+    fs.mount()
+    fs.wait_hydrated()
+    listed = fs.ctl("aside", "list", fs.dir).stdout.splitlines()
+    assert " 1203 entries " in listed[0] and 10 < len(listed) < 1000 and "\x1b" not in "".join(listed)
+    assert listed[-1] == f"  and {1203 - (len(listed) - 2)} more"

@@ -41,7 +41,7 @@ constexpr const char* kHelp =
     "  --help, --version\n";
 
 int Complain(const std::string& message, int code = kFailed) {
-  std::fprintf(stderr, "dkfsctl: %s\n", message.c_str());
+  std::fprintf(stderr, "dkfsctl: %s\n", Printable(message).c_str());
   return code;
 }
 
@@ -208,17 +208,23 @@ int UnmountDir(Conversation& daemon) {
   return Complain("unmounted; the store is closed, but the directory alone is not complete: " + ErrorOf(*closed));
 }
 
+void ShowAsideSet(const json& set) {
+  const auto entries = set.at("entries").get<unsigned long long>();
+  std::printf("%s  %llu entries  %s  %s\n", set.at("time").get<std::string>().c_str(), entries,
+              FormatSize(set.at("bytes").get<uint64_t>()).c_str(), set.at("place").get<std::string>().c_str());
+  const json& paths = set.at("paths");
+  for (const json& path : paths) std::printf("  %s\n", Printable(path.get<std::string>()).c_str());
+  if (paths.size() < entries) std::printf("  and %llu more\n", entries - paths.size());
+}
+
 int ListAside(Conversation& daemon) {
   auto answer = daemon.AskPatiently({{"command", "aside-list"}});
   if (!answer.ok()) return Complain(answer.status().ToString());
   auto sets = answer->find("aside");
   if (!Succeeded(*answer) || sets == answer->end() || !sets->is_array()) return Complain(ErrorOf(*answer));
-  for (const json& set : *sets) {
-    std::printf("%s  %llu entries  %s  %s\n", set.at("time").get<std::string>().c_str(),
-                set.at("entries").get<unsigned long long>(), FormatSize(set.at("bytes").get<uint64_t>()).c_str(),
-                set.at("place").get<std::string>().c_str());
-    for (const json& path : set.at("paths")) std::printf("  %s\n", path.get<std::string>().c_str());
-  }
+  for (const json& set : *sets) ShowAsideSet(set);
+  const uint64_t left_out = answer->value("left_out", uint64_t{0});
+  if (left_out > 0) std::printf("and %llu more\n", static_cast<unsigned long long>(left_out));
   return kHealthy;
 }
 
