@@ -27,8 +27,9 @@ LogFile::~LogFile() {
 Status LogFile::RotateIfLarge() {
   if (!fd_) return Status::Ok();
   DKFS_TRY_ASSIGN(struct stat st, file::StatFd(fd_.get(), path_));
-  if (static_cast<uint64_t>(st.st_size) < kMaxBytes) return Status::Ok();
-  DKFS_TRY(file::Rename(AT_FDCWD, path_, path_ + ".1"));
+  if (static_cast<uint64_t>(st.st_size) < kMaxBytes && st.st_nlink > 0) return Status::Ok();
+  Status renamed = file::Rename(AT_FDCWD, path_, path_ + ".1");
+  if (!renamed.ok() && !renamed.IsNotFound()) return renamed;  // removed by somebody, or renamed in an earlier round
   DKFS_TRY_ASSIGN(UniqueFd fresh, file::Open(AT_FDCWD, path_, kFlags, 0640));
   if (::dup3(fresh.get(), fd_.get(), O_CLOEXEC) < 0) return Status::FromErrno(path_);
   return Status::Ok();

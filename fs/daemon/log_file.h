@@ -15,7 +15,8 @@ class LogFile {
   // Opens `path` for appending and directs the log there.
   Status Open(const std::string& path);
   ~LogFile();  // the log goes to stderr again
-  // When the file has grown too large it becomes `path`.1 and a new one is begun. Call now and then, from one thread.
+  // When the file has grown too large it becomes `path`.1 and a new one is begun, as when somebody removed it. Call now
+  // and then, from one thread.
   Status RotateIfLarge();
 
  private:
