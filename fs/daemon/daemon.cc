@@ -303,13 +303,15 @@ Failure Daemon::Cover() {
   auto control = ControlServer::Start(this);
   if (!control.ok()) return Failure::Environment(control.status());
   control_ = std::move(control).value();
+  UniqueFd connection;
+  Failure failure = OpenFuse(&connection);  // before the switch, which the module brings with it
+  if (failure.failed()) return failure;
   SessionOptions session;
-  Failure failure = HoldSwitch(&session);
+  failure = HoldSwitch(&session);
   if (failure.failed()) return failure;
   failure = StillWanted();
   if (failure.failed()) return failure;
-  UniqueFd connection;
-  failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, &connection);
+  failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, connection.get());
   if (failure.failed()) return failure;
   session.writeback_cache = options_.order == Order::kFsync;
   session.counts = hotness_.requests();

@@ -145,16 +145,18 @@ Failure ClearMountPoint(const std::string& dir) {
   }
 }
 
-Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
-  UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
-  if (!fd) {
-    int code = errno;
-    bool missing = code == ENOENT || code == ENODEV || code == ENXIO;
-    return Failure::Environment(std::string("/dev/fuse: ") + std::strerror(code) +
-                                (missing ? " (is the fuse kernel module there?)" : " (dkfs needs to be root)"));
-  }
+Failure OpenFuse(UniqueFd* connection) {
+  connection->reset(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (connection->valid()) return Failure::None();
+  int code = errno;
+  bool missing = code == ENOENT || code == ENODEV || code == ENXIO;
+  return Failure::Environment(std::string("/dev/fuse: ") + std::strerror(code) +
+                              (missing ? " (is the fuse kernel module there?)" : " (dkfs needs to be root)"));
+}
+
+Failure MountFuse(const MountRequest& request, int connection) {
   std::string data =
-      "fd=" + std::to_string(fd.get()) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
+      "fd=" + std::to_string(connection) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions";
   if (::mount(request.source.c_str(), request.dir.c_str(), std::string(kMountType).c_str(), request.flags | kAlways,
               data.c_str()) != 0) {
     int code = errno;
@@ -163,7 +165,6 @@ Failure MountFuse(const MountRequest& request, UniqueFd* connection) {
                                                        : "";
     return Failure::Environment("mounting on " + request.dir + ": " + std::strerror(code) + hint);
   }
-  *connection = std::move(fd);
   return Failure::None();
 }
 

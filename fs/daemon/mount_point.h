@@ -27,13 +27,15 @@ Result<bool> Overlap(const std::string& dir, const std::string& store);
 // another type.
 Failure ClearMountPoint(const std::string& dir);
 
-// Opens /dev/fuse and mounts it over `dir`; `source` (the store) is what mount tables show. The connection is returned.
+// Opens /dev/fuse, which loads the kernel's module.
+Failure OpenFuse(UniqueFd* connection);
+// Mounts the connection over `dir`; `source` (the store) is what mount tables show.
 struct MountRequest {
   std::string dir;
   std::string source;
   unsigned long flags = 0;
 };
-Failure MountFuse(const MountRequest& request, UniqueFd* connection);
+Failure MountFuse(const MountRequest& request, int connection);
 // Gives the dkfs mount at `dir` other flags (MS_*, all of them).
 Failure ChangeMountFlags(const std::string& dir, unsigned long flags);
 // Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may
