@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "fs/daemon/control_server.h"
 #include "fs/daemon/fuse_switch.h"
@@ -58,11 +59,21 @@ void ShareDescriptors(FileSystemOptions* options) {
   options->unlinked_below = all < 2 * kStoreFiles ? all / 4 : all - kStoreFiles - options->open_files;
 }
 
+// A unit may have lowered it further.
+void LowerOomScore() {
+  constexpr const char* kPath = "/proc/self/oom_score_adj";
+  constexpr int kWanted = -500;
+  auto present = file::ReadAll(AT_FDCWD, kPath);
+  if (present.ok() && std::atoi(present->c_str()) <= kWanted) return;
+  UniqueFd oom(::open(kPath, O_WRONLY | O_CLOEXEC));
+  const std::string wanted = std::to_string(kWanted);
+  if (!oom || ::write(oom.get(), wanted.data(), wanted.size()) < 0) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
+}
+
 // Limits that help and that a container may refuse; dkfs copes with what it gets.
 void TuneProcess() {
   RaiseFileLimit();
-  UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (!oom || ::write(oom.get(), "-500", 4) != 4) Log(LogLevel::kDebug, "oom_score_not_lowered", {});
+  LowerOomScore();
   // Memory that is reclaimed for the daemon must not wait for pages that the daemon itself has to write.
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) Log(LogLevel::kDebug, "io_flusher_refused", {});
 }
