@@ -215,7 +215,11 @@ Failure Daemon::OpenDirectory() {
   UniqueFd dir(::open(places_.dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dir) return Failure::Environment(Status::FromErrno("opening " + places_.dir));
   dir_lock_.reset(::fcntl(dir.get(), F_DUPFD_CLOEXEC, 0));
-  if (!LockPatiently(dir_lock_.get())) return Failure::Environment(places_.dir + " is held by another dkfs");
+  if (!LockPatiently(dir_lock_.get())) {
+    return Failure::Environment(places_.dir +
+                                " is locked by another dkfs, or by a program that holds it with flock(2): " +
+                                "see lslocks, or fuser -v " + places_.dir);
+  }
   backing_ = std::make_unique<Backing>(std::move(dir), places_.dir);
   return Failure::None();
 }

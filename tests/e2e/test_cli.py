@@ -1,6 +1,7 @@
 """Flags, exit codes and one clear line for everything that is wrong."""
 
 import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -256,3 +257,12 @@ def test_closed_standard_descriptors(fs):
     (fs.dir / "f").write_text("x")
     fs.unmount()
     assert (fs.dir / "f").read_text() == "x"
+
+
+def test_a_lock_on_dir_is_said_to_be_one(fs):
+    held = os.open(fs.dir, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "lslocks" in one_line(fs.mount(check=False), 3)
+    finally:
+        os.close(held)
