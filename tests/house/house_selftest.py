@@ -168,6 +168,12 @@ class HelpTest(HouseTest):
         found = list(self.module.differences("x", {"--a-b", "--only-help"}, {"--a-b", "--only-man"}, {"--only-help"}))
         self.assert_found(found, "--only-help is in --help", "--only-man is in the man page", "--a-b has no completion")
 
+    def test_a_setting_without_its_word_or_variable_is_found(self):
+        man = ".BR both= ,\n.BR old= ,\nlike a-word=x, in\n.BR DKFS_BOTH , DKFS_OLD , DKFS_OPTIONS\n"
+        found = list(self.module.other_spellings({"--help", "--both", "--a-word"}, man))
+        self.assert_found(found, "a-word= is missing", "old= is in the man page", "DKFS_A_WORD is missing",
+                          "DKFS_OLD is in the man page")
+
 
 if __name__ == "__main__":
     unittest.main()
