@@ -202,7 +202,7 @@ Status Hydrator::Impl::HydrateFile(Inode& inode, Haste haste, const std::functio
 
 Status Hydrator::Impl::FillAll(Inode& inode, Haste haste, const std::function<bool()>& cancel) {
   Status damage;
-  uint64_t swaps_seen = swaps.load(std::memory_order_relaxed);
+  uint64_t swaps_seen = swaps;
   for (uint64_t next = 0;;) {
     if (cancel && cancel()) return Status::Error(ECANCELED);
     uint64_t bytes = 0;
@@ -217,14 +217,12 @@ Status Hydrator::Impl::FillAll(Inode& inode, Haste haste, const std::function<bo
         const uint64_t span = std::max<uint64_t>(1, kBackgroundSpanBytes >> inode.state.block_shift);
         DKFS_TRY_ASSIGN(next, SkipHoles(inode, inode.absent_blocks.Next(next, end), end));
         next = inode.absent_blocks.Next(next, end);
-        if (next >= end && inode.absent_blocks.count() > 0 && swaps_seen != swaps) {
-          swaps_seen = swaps.load(std::memory_order_relaxed);
-          next = 0;
-          continue;
-        }
         if (next >= end) {
           NoteComplete(inode);
-          return damage;
+          if (inode.absent_blocks.count() == 0 || swaps_seen == swaps) return damage;
+          swaps_seen = swaps;
+          next = 0;
+          continue;
         }
         const uint64_t count = std::min(span, end - next);
         bytes = count << inode.state.block_shift;

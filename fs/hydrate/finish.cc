@@ -28,7 +28,7 @@ Status Hydrator::Impl::Finish(const std::function<bool()>& cancel) {
   Status ran = RunPlan(plan, Haste::kFull, cancel);
   if (ran.code() == ECANCELED) return ran;
   Status swept = SweepPartial();
-  if (swept.code() != EAGAIN) DKFS_TRY(std::move(swept));
+  if (swept.code() != EAGAIN) DKFS_TRY(swept);
   DKFS_TRY(backing->RemovePartialDirIfEmpty());
   NoteTouched(kRootFile);  // the partial directory came and went in it
   DKFS_TRY(WriteTimesAndFingerprints());

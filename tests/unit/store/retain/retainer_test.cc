@@ -2,6 +2,7 @@
 #include <random>
 
 #include "store/codec/codec.h"
+#include "store/replay/unit.h"
 #include "tests/unit/store/retain/rig.h"
 
 namespace dkfs::retain_test {
@@ -203,6 +204,36 @@ TEST_F(RetainerTest, AReplacedFileIsStoredAsUnitsUntilItsBaseLeaves) {
   rig_->Drop();
   ASSERT_OK(rig_->Open(true));
   EXPECT_EQ(Read(3, after.size(), kLatest), after);
+}
+
+TEST_F(RetainerTest, AFileReplacedAgainAndAgainStandsOnUnitsOfUnits) {
+  constexpr uint64_t kGenerations = 5;
+  RetainOptions options;
+  options.retain = seconds(600);
+  Start(options);
+  std::string content = Noise(2 << 20, 1);
+  for (uint64_t file = 2; file < 2 + kGenerations; ++file) {
+    content.insert(file * 100'000, "a few new bytes");
+    content.resize(2 << 20);
+    InodeState state = Inode(2 << 20);
+    rig_->Append({InodeItemOf(file, state)});
+    Write(file, content);
+    if (file > 2) {
+      state.replaced = FileId{file - 1};
+      rig_->Append({InodeItemOf(file, state), InodeItemOf(file - 1, InodeState{})});
+    }
+    Age(seconds(10));
+  }
+  int deepest = 0;
+  for (uint64_t file = 2; file < 2 + kGenerations; ++file) {
+    Seq seq;
+    BlockEntry entry;
+    ASSERT_OK(rig_->index->NewestBlock(FileId{file}, LayoutId{1}, 100, kLatest, &seq, &entry));
+    if (entry.version.kind == BlockKind::kUnit) deepest = std::max<int>(deepest, entry.version.chain_length);
+  }
+  EXPECT_EQ(deepest, kMaxUnitDepth - 1);
+  EXPECT_LT(rig_->PackBytes(), uint64_t{9} << 19);
+  EXPECT_EQ(Read(1 + kGenerations, content.size(), kLatest), content);
 }
 
 TEST_F(RetainerTest, ADamagedSegmentIsKept) {
