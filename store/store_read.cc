@@ -29,7 +29,7 @@ Result<std::string> Store::PathOf(FileId file, Seq at) {
   // A damaged store may lead in a circle: that comes past a file remembered after 1, 2, 4, ... steps.
   FileId remembered = file;
   for (size_t steps = 1; file != kRootFile; ++steps) {
-    DKFS_TRY_ASSIGN(std::vector<LinkName> links, Links(file, at));
+    DKFS_TRY_ASSIGN(std::vector<LinkName> links, impl_->index->Links(file, at, 1));
     if (links.empty()) return Status::Error(ENOENT);
     names.push_back(std::move(links.front().name));
     file = links.front().parent;

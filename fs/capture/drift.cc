@@ -29,12 +29,15 @@ Result<std::vector<StoredEntry>> StoredNames(Store* store, FileId dir) {
 
 // One of several names of the file goes. In memory too: the kernel may know it by another. The only locks of two inodes
 // at once out of FileId order; whoever else takes two holds the tree lock exclusively, as our caller does.
-Status LoseName(Store* store, Inode& inode, RecordBuilder* record) {
+Status LoseName(Store* store, Inode& inode, FileId parent, EntryId entry, const std::string& name) {
+  inode.DropHint(parent, name);
+  RecordBuilder record;
+  record.NameGone(parent, entry, name);
   ExclusiveLock l(inode.lock);
   InodeState after = inode.state;
   --after.nlink;
-  record->Inode(inode.id, after);
-  DKFS_TRY_ASSIGN(const Seq seq, store->Append(*record));
+  record.Inode(inode.id, after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
   inode.state = after;
   inode.last_seq = seq.value;
   return Status::Ok();
@@ -59,14 +62,14 @@ Status EndName(Store* store, InodeTable* inodes, FileId parent, const StoredEntr
       for (const StoredEntry& child : below) stack.push_back({file, child, false});
       continue;
     }
-    RecordBuilder record;
-    record.NameGone(step.parent, step.entry.entry, step.entry.value.name);
     DKFS_TRY_ASSIGN(const InodeState state, store->GetInode(file));
     if (step.entry.value.type != DT_DIR && state.nlink > 1) {
       DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
-      DKFS_TRY(LoseName(store, *ref, &record));
+      DKFS_TRY(LoseName(store, *ref, step.parent, step.entry.entry, step.entry.value.name));
       continue;
     }
+    RecordBuilder record;
+    record.NameGone(step.parent, step.entry.entry, step.entry.value.name);
     record.InodeGone(file);
     if (step.entry.value.type == DT_DIR) {  // in one record, so that every prefix counts right
       DKFS_TRY_ASSIGN(InodeState above, store->GetInode(step.parent));
@@ -167,9 +170,7 @@ Status Drift::CompareLinks(Inode& inode, Found* found) {
   for (size_t i = 0; i < links.size(); ++i) {
     const LinkName& link = links[i];
     if (there[i].st && there[i].st->st_ino == found->st->st_ino) continue;
-    RecordBuilder record;
-    record.NameGone(link.parent, link.entry, link.name);
-    DKFS_TRY(LoseName(store_, inode, &record));
+    DKFS_TRY(LoseName(store_, inode, link.parent, link.entry, link.name));
     if (!there[i].st) continue;
     AdoptWalk walk(store_, backing_);
     DKFS_TRY_ASSIGN(InodeState above, store_->GetInode(link.parent));

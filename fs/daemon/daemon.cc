@@ -487,8 +487,7 @@ Failure Daemon::Finish() {
 Status Daemon::CompleteBacking() {
   if (ending_->hurried()) return Status::Error(EINTR, "a second signal ended the mount at once");
   const auto hurried = [this] { return ending_->hurried(); };
-  DKFS_TRY(file_system_->CompareAll(hurried));
-  DKFS_TRY(CompareAll([this] { return ending_->hurried(); }));
+  DKFS_TRY(CompareAll(hurried));
   DKFS_TRY(hydrator_->Finish(hurried));
   DKFS_TRY(backing_->RemovePartialDirIfEmpty());  // before the root's times are written: it changes them
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());

@@ -47,11 +47,11 @@ size_t AddPlain(fuse_req_t req, const Listed& entry, char* at, size_t room) {
 }
 
 // An entry whose inode cannot be had (removed meanwhile) is listed by name and type alone: node id 0, nothing counted.
-size_t AddPlus(FileSystem& fs, fuse_req_t req, const Listed& entry, char* at, size_t room) {
+size_t AddPlus(FileSystem& fs, fuse_req_t req, fuse_ino_t dir, const Listed& entry, char* at, size_t room) {
   fuse_entry_param param{};
   param.attr = TypeOf(entry);
   if (entry.cookie.value > kLastDotCookie) {
-    Result<Attr> attr = fs.LookupEntry(entry.file);
+    Result<Attr> attr = fs.LookupEntry(FileOf(dir), entry.name, entry.file);
     if (attr.ok()) {
       param.ino = attr->file.value;
       param.attr = StatOf(*attr);
@@ -72,8 +72,8 @@ void List(fuse_req_t req, fuse_ino_t ino, size_t size, off_t after, bool plus) {
     char* begin = reinterpret_cast<char*>(buffer.Get(size).data());
     size_t used = 0;
     for (const Listed& entry : entries) {
-      used +=
-          plus ? AddPlus(fs, req, entry, begin + used, size - used) : AddPlain(req, entry, begin + used, size - used);
+      used += plus ? AddPlus(fs, req, ino, entry, begin + used, size - used)
+                   : AddPlain(req, entry, begin + used, size - used);
     }
     reply.Data({begin, used});
   });

@@ -19,6 +19,20 @@ void InodeRef::reset() {
 
 InodeTable::~InodeTable() = default;
 
+void Inode::SetHint(FileId parent, std::string_view name) {
+  MutexLock l(hint_mutex);
+  if (hint_parent == parent && hint_name == name) return;
+  hint_parent = parent;
+  hint_name = name;
+}
+
+void Inode::DropHint(FileId parent, std::string_view name) {
+  MutexLock l(hint_mutex);
+  if (hint_parent != parent || hint_name != name) return;
+  hint_parent = FileId{};
+  hint_name.clear();
+}
+
 Result<InodeRef> InodeTable::Get(FileId file) {
   Shard& shard = ShardOf(file);
   Inode* inode;

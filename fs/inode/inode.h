@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -70,6 +71,9 @@ class Inode {
   // A name under which the inode was last seen: the way to its backing file. True while the tree lock is held by
   // whoever set it; changed by renames under the exclusive tree lock.
   Mutex hint_mutex ACQUIRED_AFTER(lock);
+  void SetHint(FileId parent, std::string_view name) EXCLUDES(hint_mutex);
+  // The name has ended: while it is the hint, the way is asked of the store again (an orphan has none).
+  void DropHint(FileId parent, std::string_view name) EXCLUDES(hint_mutex);
   FileId hint_parent GUARDED_BY(hint_mutex);
   std::string hint_name GUARDED_BY(hint_mutex);
   // A directory: a name that was looked up and was not there when `absent_at` was the last record.

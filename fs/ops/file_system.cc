@@ -35,6 +35,16 @@ Result<InodeRef> FileSystem::Impl::Get(FileId file) {
   return GetLocked(file);
 }
 
+Result<bool> FileSystem::Impl::IsUnchanged(Inode& inode, const Inode& dir, std::string_view name) {
+  if (drift == nullptr) return true;
+  {
+    SharedLock l(inode.lock);
+    if (inode.compared) return true;
+  }
+  DKFS_TRY_ASSIGN(const std::string path, ChildPath(dir, name));
+  return drift->IsUnchanged(inode, path);
+}
+
 Result<InodeRef> FileSystem::Impl::GetLocked(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
   if (drift == nullptr) return ref;
@@ -84,24 +94,10 @@ bool FileSystem::Impl::IsKnownAbsent(Inode& dir, std::string_view name) {
   return dir.absent_at && dir.absent_at == store->appended() && dir.absent_name == name;
 }
 
-void FileSystem::Impl::SetHint(Inode& inode, FileId parent, std::string_view name) {
-  MutexLock l(inode.hint_mutex);
-  if (inode.hint_parent == parent && inode.hint_name == name) return;
-  inode.hint_parent = parent;
-  inode.hint_name = name;
-}
-
-void FileSystem::Impl::DropHint(Inode& inode, FileId parent, std::string_view name) {
-  MutexLock l(inode.hint_mutex);
-  if (inode.hint_parent != parent || inode.hint_name != name) return;
-  inode.hint_parent = FileId{};
-  inode.hint_name.clear();
-}
-
 Result<std::string> FileSystem::Impl::PathOf(const Inode& inode) {
   std::string path;
-  FileId at = inode.id;
-  while (at != kRootFile) {
+  std::vector<std::string> names;
+  for (FileId at = inode.id; at != kRootFile;) {
     InodeRef ref = inodes->Peek(at);
     FileId parent;
     std::string name;
@@ -111,12 +107,13 @@ Result<std::string> FileSystem::Impl::PathOf(const Inode& inode) {
       name = ref->hint_name;
     }
     if (!parent) {  // not seen by name in this mount: ask the store for the rest of the way
-      DKFS_TRY_ASSIGN(std::string front, store->PathOf(at));
-      return path.empty() ? front : front.empty() ? path : front + "/" + path;
+      DKFS_TRY_ASSIGN(path, store->PathOf(at));
+      break;
     }
-    path = path.empty() ? name : name + "/" + path;
+    names.push_back(std::move(name));
     at = parent;
   }
+  for (; !names.empty(); names.pop_back()) path += (path.empty() ? "" : "/") + names.back();
   return path;
 }
 

@@ -104,8 +104,8 @@ class FileSystem {
   // Entries behind cookie `after` (0: from "."), until `each` returns false. Entries made after the last call from 0
   // are not listed.
   Status ReadDir(FileId dir, uint64_t after, const std::function<bool(const DirEntry&)>& each);
-  // For readdirplus: the attributes of an entry, counting one lookup.
-  Result<Attr> LookupEntry(FileId file);
+  // For readdirplus: the attributes of an entry that was listed, counting one lookup. ENOENT: it is another one by now.
+  Result<Attr> LookupEntry(FileId parent, std::string_view name, FileId file);
 
   // --- attributes ---
   Result<Attr> GetAttr(FileId file);

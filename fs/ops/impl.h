@@ -56,13 +56,13 @@ class FileSystem::Impl {
   Status CheckNewName(FileId parent, std::string_view name) const;
   Result<std::string> PathOf(const Inode& inode) REQUIRES_SHARED(tree);
   Result<std::string> ChildPath(const Inode& dir, std::string_view name) REQUIRES_SHARED(tree);
+  // Whether nothing is to be recorded of the inode at `name` in `dir` that changed while it was not mounted (drift).
+  Result<bool> IsUnchanged(Inode& inode, const Inode& dir, std::string_view name) REQUIRES_SHARED(tree)
+      EXCLUDES(inode.lock);
   // As Store::Lookup. That a name is absent is remembered: making it is what mostly comes next.
   Result<NameValue> FindName(Inode& dir, std::string_view name) REQUIRES_SHARED(tree);
   // Whether FindName has just said so: nothing was recorded since.
   bool IsKnownAbsent(Inode& dir, std::string_view name) REQUIRES(tree);
-  static void SetHint(Inode& inode, FileId parent, std::string_view name);
-  // The name has ended: while it is the hint, the way is asked of the store again (an orphan has none).
-  static void DropHint(Inode& inode, FileId parent, std::string_view name);
   Attr MakeAttr(Inode& inode) REQUIRES_SHARED(tree, inode.lock);
   // The answer of an operation that gives the kernel one more lookup of the inode.
   Attr Answer(Inode& inode) REQUIRES_SHARED(tree);

@@ -33,25 +33,32 @@ Result<Attr> FileSystem::Lookup(FileId parent, std::string_view name) {
     SharedLock t(fs.tree);
     found = fs.FindName(*dir, name);
     if (!found.ok()) return found.status();
-    if (fs.drift == nullptr) {
-      DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(found->child));
-      Impl::SetHint(*child, parent, name);
+    DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(found->child));
+    DKFS_TRY_ASSIGN(const bool compared, fs.IsUnchanged(*child, *dir, name));
+    if (compared) {
+      child->SetHint(parent, name);
       return fs.Answer(*child);
     }
   }
-  // Comparing may change names: look again under the exclusive lock.
+  // Comparing may change names, this one too: it is looked up until it leads to what was compared.
   ExclusiveLock t(fs.tree);
-  DKFS_TRY_ASSIGN(NameValue again, fs.store->Lookup(parent, name));
-  DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(again.child));
-  Impl::SetHint(*child, parent, name);
-  DKFS_TRY_ASSIGN(InodeRef compared, fs.GetLocked(again.child));
-  return fs.Answer(*compared);
+  for (;;) {
+    DKFS_TRY_ASSIGN(const NameValue before, fs.store->Lookup(parent, name));
+    DKFS_TRY_ASSIGN(InodeRef child, fs.inodes->Get(before.child));
+    child->SetHint(parent, name);
+    DKFS_TRY(fs.GetLocked(before.child).status());
+    DKFS_TRY_ASSIGN(const NameValue after, fs.store->Lookup(parent, name));
+    if (after.child == before.child) return fs.Answer(*child);
+  }
 }
 
-Result<Attr> FileSystem::LookupEntry(FileId file) {
+Result<Attr> FileSystem::LookupEntry(FileId parent, std::string_view name, FileId file) {
   Impl& fs = *impl_;
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
   SharedLock t(fs.tree);
+  DKFS_TRY_ASSIGN(const NameValue found, fs.store->Lookup(parent, name));
+  if (found.child != file) return Status::Error(ENOENT);
+  ref->SetHint(parent, name);
   return fs.Answer(*ref);
 }
 
@@ -166,7 +173,7 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
     if (spec.open) child.backing = std::move(fd);
     Publish(child, made.state, seq);
   }
-  SetHint(*made_ref, parent, name);
+  made_ref->SetHint(parent, name);
   if (spec.open) NoteOpened(*made_ref);
   return Answer(*made_ref);
 }
@@ -243,7 +250,7 @@ Result<Attr> FileSystem::Link(const Caller& caller, FileId file, FileId new_pare
     InodeLocks locks({&dir, &inode});
     DKFS_TRY(fs.LinkLocked(caller, dir, inode, new_name, old_path.ok() ? *old_path : std::string(), path));
   }
-  Impl::SetHint(inode, new_parent, new_name);
+  inode.SetHint(new_parent, new_name);
   return fs.Answer(inode);
 }
 

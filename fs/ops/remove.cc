@@ -144,7 +144,7 @@ Status FileSystem::Impl::RemoveLocked(const Caller& caller, Inode& dir, Inode& c
     return Refused(removed);
   }
   Publish(child, child_after, seq);
-  DropHint(child, dir.id, name);
+  child.DropHint(dir.id, name);
   Publish(dir, dir_after, seq);
   AfterLastName(child);
   return Status::Ok();

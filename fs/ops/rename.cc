@@ -161,16 +161,16 @@ Status FileSystem::Impl::RenameLocked(const Caller& caller, const RenamePlan& pl
   }
   if (child_after.replaced && !child_after.replaced_at) child_after.replaced_at = seq;
   Publish(child, child_after, seq);
-  SetHint(child, to_dir.id, plan.to_name);
+  child.SetHint(to_dir.id, plan.to_name);
   if (victim != nullptr) {
     Publish(*victim, victim_after, seq);
-    if (plan.exchange) SetHint(*victim, from_dir.id, plan.from_name);
-    if (!plan.exchange) DropHint(*victim, to_dir.id, plan.to_name);
+    if (plan.exchange) victim->SetHint(from_dir.id, plan.from_name);
+    if (!plan.exchange) victim->DropHint(to_dir.id, plan.to_name);
     if (!plan.exchange) AfterLastName(*victim);
   }
   if (plan.whiteout) {
     InodeRef made = inodes->Add(whiteout_file, whiteout.state);
-    SetHint(*made, from_dir.id, plan.from_name);
+    made->SetHint(from_dir.id, plan.from_name);
     UniqueFd none;
     Status there = MakeBacking(plan.from_path, device, whiteout, &none);
     ExclusiveLock l(made->lock);

@@ -81,7 +81,7 @@ class Index {
   // queued is left to others.
   Status FindDeadEntries();
   // A link row is only a hint: what counts is the directory entry at that moment, which is asked too.
-  Result<std::vector<LinkName>> Links(FileId child, Seq at);
+  Result<std::vector<LinkName>> Links(FileId child, Seq at, size_t most = SIZE_MAX);  // the first ones
   Result<std::string> Xattr(FileId file, std::string_view name, Seq at);
   Result<std::vector<std::pair<std::string, std::string>>> Xattrs(FileId file, Seq at);
   // The newest version of the block at or before `at`, and its Seq. ENOENT when there is none.

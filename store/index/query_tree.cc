@@ -146,7 +146,7 @@ Status Index::FindDeadEntries() {
   return Status::Ok();
 }
 
-Result<std::vector<LinkName>> Index::Links(FileId child, Seq at) {
+Result<std::vector<LinkName>> Index::Links(FileId child, Seq at, size_t most) {
   DKFS_TRY(Fresh());
   std::vector<LinkName> links;
   const std::string prefix = keys::OfFile(child);
@@ -159,7 +159,7 @@ Result<std::vector<LinkName>> Index::Links(FileId child, Seq at) {
                         if (!there.ok() && !there.status().IsNotFound()) return there.status();
                         if (there.ok() && there->child == child)
                           links.push_back({parent, entry, std::move(there->name)});
-                        return true;
+                        return links.size() < most;
                       }));
   return links;
 }

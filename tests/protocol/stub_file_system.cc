@@ -144,7 +144,7 @@ Status FileSystem::ReadDir(FileId file, uint64_t after, const std::function<bool
   }
   return Status::Ok();
 }
-Result<Attr> FileSystem::LookupEntry(FileId file) {
+Result<Attr> FileSystem::LookupEntry(FileId, std::string_view, FileId file) {
   std::lock_guard lock(World().mutex);
   DKFS_TRY_ASSIGN(StubNode * node, Find(file));
   ++node->lookups;
