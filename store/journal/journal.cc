@@ -190,8 +190,7 @@ Status Journal::Impl::Write(const RecordHeader& header, const Body& body) {
 }
 
 // What there is of a record that was not written to its end goes, and durably: the next one may stand in another
-// segment, which recovery takes for the next only where this one ends in zeros. Behind them the rest stays: no more
-// bare.
+// segment, where recovery looks for it only if this one ends in zeros. The rest of it stays behind them: no more bare.
 Status Journal::Impl::TakeBack() {
   std::array<std::byte, kRecordHeaderBytes> head;
   DKFS_TRY_ASSIGN(const size_t n, file::ReadAt(active_->fd(), head, active_->end, active_->name()));

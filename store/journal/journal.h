@@ -102,8 +102,7 @@ class Journal {
   ~Journal();
 
   // One record whose stored body is the parts in order; zeros pad it to a multiple of 8. `urgent` may use the reserve
-  // (G8). ENOSPC: no room for a segment now. E2BIG: larger than kMaxRecordBytes, as it is stored or expanded. The parts
-  // stay as they are.
+  // (G8). ENOSPC: no room now. E2BIG: larger than kMaxRecordBytes, stored or expanded. The parts stay as they are.
   // `on_append` runs under the journal's mutex, so callbacks come in Seq order; it must be short and not call back.
   struct Body {
     const struct iovec* parts = nullptr;
@@ -124,11 +123,10 @@ class Journal {
   Status BarrierAndWait(Seq seq);
   Status Sync(Seq seq);  // the same, for what is no barrier of an application
 
-  Seq appended() const;  // survives a kill
-  Seq synced() const;    // survives loss of power
-  Status error() const;  // the sticky error, or Ok
-  Status shortage()
-      const;  // why no segment could be prepared, or no record written (ENOSPC, ...); Ok when it can again
+  Seq appended() const;     // survives a kill
+  Seq synced() const;       // survives loss of power
+  Status error() const;     // the sticky error, or Ok
+  Status shortage() const;  // why the last segment or record was not made (ENOSPC, ...); Ok when one can be had again
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
   // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record
