@@ -5,7 +5,8 @@
 //   1 `index.rebuild` is written durably: from here on `index` is not believed   -> the next open begins again at 2
 //   2 `index` is renamed `index.broken`, unless that is there already (then `index` is an unfinished one and removed)
 //   3 packs and journal segments are applied to a new `index`, which is flushed as it grows
-//   4 the journal is opened; a flush writes the meta row; then FinishRebuild removes the mark and `index.broken`
+//   4 the journal is opened; a flush writes the meta row; `clean` is removed, as the fingerprints are lost; then
+//     FinishRebuild removes the mark and `index.broken`
 #pragma once
 
 #include <memory>

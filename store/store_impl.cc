@@ -81,6 +81,7 @@ Status Store::Impl::OpenForWriting() {
   DKFS_TRY(index->ApplyAll());
   if (opened.rebuilding) {
     DKFS_TRY(index->Flush(journal.get()));
+    DKFS_TRY(dir.RemoveCleanMark());  // it counts on fingerprints, which no segment holds
     DKFS_TRY(FinishRebuild(dir));
   }
   return FinishOpen();

@@ -77,6 +77,22 @@ def test_lost_index_is_rebuilt(fs):
     assert_same(tree(fs.dir), want)
 
 
+def test_an_index_made_again_makes_no_drift_of_a_clean_directory(fs):
+    fs.mount()
+    populate(fs.dir)
+    want = tree(fs.dir)
+    fs.unmount()
+    run(BIN / "dkfs-replay", "reindex", "--store", fs.store)  # segments give everything back but the fingerprints
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # drift would stay uncaptured
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()
+
+
 BLOCK = 8192
 VICTIM = 20  # whose place is damaged
 PACKED_VICTIM = 40  # so far behind file g that they never share a frame of a pack
