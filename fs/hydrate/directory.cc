@@ -18,7 +18,7 @@ Status Hydrator::Impl::PrepareDirectory(Inode& dir, const std::string& path) {
   }
   DKFS_TRY_ASSIGN(const bool trusted, FingerprintMatches(dir.id, path));
   if (!trusted) {
-    DKFS_TRY(EnsureDirectory(path));
+    DKFS_TRY(EnsureDirectory(dir.id, path));
     DKFS_TRY(MoveStrangersAside(dir.id, path));
   }
   if (!trusted || owes) {
@@ -32,7 +32,8 @@ Status Hydrator::Impl::PrepareDirectory(Inode& dir, const std::string& path) {
 }
 
 // Directories above get their attributes when they are prepared themselves.
-Status Hydrator::Impl::EnsureDirectory(const std::string& path) {
+Status Hydrator::Impl::EnsureDirectory(FileId dir, const std::string& path) {
+  bool made = false;
   for (size_t end = 0; end != std::string::npos && !path.empty();) {
     end = path.find('/', end + 1);
     const std::string at = path.substr(0, end);
@@ -41,6 +42,17 @@ Status Hydrator::Impl::EnsureDirectory(const std::string& path) {
     if (!st.ok() && !st.status().IsNotFound()) return st.status();
     if (st.ok()) DKFS_TRY(aside.MoveName(at));
     DKFS_TRY(backing->MakeDir(at, 0700));
+    made = true;
+  }
+  return made ? NoteAbove(dir) : Status::Ok();
+}
+
+Status Hydrator::Impl::NoteAbove(FileId dir) {
+  while (dir != kRootFile) {
+    DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store->Links(dir));
+    if (links.empty()) break;
+    dir = links.front().parent;
+    NoteTouched(dir);
   }
   return Status::Ok();
 }

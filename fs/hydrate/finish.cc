@@ -110,7 +110,8 @@ Result<bool> Hydrator::Impl::WriteOne(FileId file, Fingerprint* print) {
   Inode& inode = **ref;
   SharedLock t(tree);
   ExclusiveLock l(inode.lock);
-  if (inode.presence == Presence::kUnknown) NoteTouched(file);  // owed until it is looked at
+  // Owed until it is looked at, or until an O_TMPFILE has a name.
+  if (inode.presence == Presence::kUnknown || inode.state.nlink == 0) NoteTouched(file);
   if (inode.presence != Presence::kPresent || inode.state.nlink == 0) return false;
   Result<std::string> path = store->PathOf(file);
   if (!path.ok()) return path.status().IsNotFound() ? Result(false) : path.status();

@@ -96,7 +96,8 @@ class Hydrator::Impl {
 
   // --- directory.cc ---
   Status PrepareDirectory(Inode& dir, const std::string& path) REQUIRES(tree);
-  Status EnsureDirectory(const std::string& path);
+  Status EnsureDirectory(FileId dir, const std::string& path);
+  Status NoteAbove(FileId dir) EXCLUDES(mutex);  // what was made changed the times of the directories above
   Status MoveStrangersAside(FileId dir, const std::string& path);
   Status ApplyAttributes(FileId file, const InodeState& state, const std::string& path);
   Status PrepareDirectoryOf(FileId dir) EXCLUDES(tree);

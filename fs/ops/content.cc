@@ -312,6 +312,7 @@ Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t l
   }
   const BlockSpan span = SpanOf(inode.state, offset, length);
   hydrator->MarkAbsent(inode, span.first, span.count);
+  hydrator->NoteTouched(inode.id);  // cutting sets its times
   return error;
 }
 

@@ -157,6 +157,7 @@ Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::st
       if (s.code() != EEXIST) {
         (S_ISDIR(spec.mode) ? backing->RemoveDir(path) : backing->Unlink(path))
             .Ignore("half made; its record is voided");
+        hydrator->NoteTouched(parent);
       }
       RecordBuilder undo;
       undo.Void(seq);

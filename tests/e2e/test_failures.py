@@ -9,6 +9,7 @@ import pytest
 
 from disks import dir_on_small_disk, small_disk
 from dkfs import Dkfs, assert_same, drop_caches, run, tree, wait_until
+from test_files import fails_with
 
 
 def write_until_error(path, block=1 << 16, limit=1 << 31):
@@ -216,3 +217,19 @@ def test_a_change_the_directory_refuses_is_undone(fs, change):
     fs.mount()
     assert_same(tree(fs.dir), before)
     change(fs.dir)
+
+
+def test_a_change_that_was_undone_leaves_no_drift(fs):
+    fs.mount()
+    (fs.dir / "f").write_bytes(b"f" * 20_000)
+    want = tree(fs.dir)
+    fs.unmount()
+    fs.env["DKFS_FAULTS"] = "ops.recorded=EIO@1"
+    fs.mount()
+    fails_with(errno.EIO, os.truncate, fs.dir / "f", 5000)
+    fs.unmount()
+    assert_same(tree(fs.dir), want)
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()

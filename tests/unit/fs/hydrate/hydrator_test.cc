@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "fs/hydrate/presence.h"
@@ -61,6 +62,12 @@ class HydratorTest : public ::testing::Test {
     m_->ExpectComplete();
     EXPECT_TRUE(m_->hydrator->progress().done);
   }
+
+  Fingerprint Recorded(const std::string& path) {
+    Result<Fingerprint> print = m_->store->GetFingerprint(m_->tree[path].id);
+    return print.ok() ? *print : Fingerprint{};
+  }
+  Fingerprint InDir(const std::string& path) { return Backing::FingerprintOf(*m_->backing->Stat(path)); }
 
   // With these known as hot, the extent of a/big that is restored before any other. REQUIRES: MakeTree.
   void ExpectFirst(std::vector<HotExtent> known, size_t extent) {
@@ -403,6 +410,40 @@ TEST_F(HydratorTest, FingerprintsLetTheNextTrustedMountBelieve) {
   m_->Start(true);
   FinishAndExpect();
   EXPECT_GT(m_->hydrator->progress().blocks_verified, 0u);
+}
+
+TEST_F(HydratorTest, WhatGetsItsFirstNameLateHasAFingerprint) {
+  m_->MakeFile("f", "unnamed");
+  m_->Start(false);
+  FinishAndExpect();
+  InodeRef ref = m_->Get("f");
+  const auto set_links = [&](uint32_t nlink) {
+    ExclusiveLock l(ref->lock);
+    ref->state.nlink = nlink;
+    ref->state.mtime = {99, 9};
+    ref->times_dirty = true;
+  };
+  set_links(0);
+  m_->hydrator->NoteTouched(ref->id);
+  ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());  // as upkeep does in between
+  set_links(1);
+  ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());
+  EXPECT_EQ(Recorded("f"), InDir("f"));
+  EXPECT_EQ(InDir("f").mtime, (TimeSpec{99, 9}));
+}
+
+TEST_F(HydratorTest, ADirectoryMadeLateLeavesTheTimesAboveAsRecorded) {
+  MakeTree();
+  m_->Start(false);
+  for (const char* path : {"a", "a/b"}) {
+    InodeRef ref = m_->Get(path);
+    {
+      ExclusiveLock t(m_->tree_lock);
+      ASSERT_TRUE(m_->hydrator->PrepareDirectory(*ref, path).ok());
+    }
+    ASSERT_TRUE(m_->hydrator->WriteTimesAndFingerprints().ok());  // as upkeep does in between
+  }
+  EXPECT_EQ(Recorded("a"), InDir("a"));
 }
 
 TEST_F(HydratorTest, AttributesChangedBeforeFirstUseReachTrustedEntries) {
