@@ -156,17 +156,16 @@ std::optional<std::string> Backing::ReadIdentity() {
   return std::nullopt;
 }
 
-Status Backing::WriteIdentity(const std::string& store_uuid) {
+Status Backing::WriteIdentity(const std::string& identity) {
   const std::string proc = ProcPath(root_.get(), ".");
-  const std::string value = ExpectedIdentity(store_uuid);
   for (const char* name : kIdentityNames) {
-    if (::setxattr(proc.c_str(), name, value.data(), value.size(), 0) == 0) return Status::Ok();
+    if (::setxattr(proc.c_str(), name, identity.data(), identity.size(), 0) == 0) return Status::Ok();
     if (errno != EPERM && errno != EOPNOTSUPP) break;
   }
   return Status::FromErrno("mark " + display_ + " as belonging to its store");
 }
 
-std::string Backing::ExpectedIdentity(const std::string& store_uuid) {
+std::string Backing::OwnIdentity(const std::string& store_uuid) {
   struct stat st = {};
   if (::fstat(root_.get(), &st) != 0) return store_uuid + ":?";
   return store_uuid + ":" + std::to_string(st.st_ino);

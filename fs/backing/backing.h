@@ -85,10 +85,10 @@ class Backing {
   static InodeState StateOf(const struct stat& st);  // attributes for adoption; btime from statx is left to the caller
 
   // Identity: which store this directory belongs to, as an xattr of its root ("trusted.dkfs.store", else
-  // "user.dkfs.store").
-  std::optional<std::string> ReadIdentity();  // "UUID:inode number" as written; nullopt when there is none
-  Status WriteIdentity(const std::string& store_uuid);
-  std::string ExpectedIdentity(const std::string& store_uuid);  // with this directory's root inode number
+  // "user.dkfs.store"), and with ":SEQ" behind it what it was complete with when it was last left clean.
+  std::optional<std::string> ReadIdentity();  // as written; nullopt when there is none
+  Status WriteIdentity(const std::string& identity);
+  std::string OwnIdentity(const std::string& store_uuid);  // "UUID:inode number" of this directory's root
 
  private:
   struct Place {  // an entry: the directory that holds it, open, and its name there ("." for the root)

@@ -259,12 +259,15 @@ Failure Daemon::Assemble() {
   return Failure::None();
 }
 
-// DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, and is
-// not empty against the store's word.
+// DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, in the
+// state it was left in (a copy that was put back has another Seq, or none), and is not empty against the store's word.
 bool Daemon::IsTrusted() {
   if (!adopted_) return true;
-  auto clean = store_->CleanIdentity();
-  if (!clean || clean != backing_->ReadIdentity() || *clean != backing_->ExpectedIdentity(store_->uuid())) return false;
+  const auto clean = store_->CleanIdentity();
+  if (!clean || clean != backing_->ReadIdentity()) return false;
+  const std::string own = backing_->OwnIdentity(store_->uuid());
+  const bool without_seq = *clean == own;  // its first mount failed, or was of a dkfs that wrote none
+  if (!without_seq && !clean->starts_with(own + ":")) return false;
   auto names = backing_->List("");
   if (!names.ok() || !names->empty()) return names.ok();
   auto empty = store_->IsEmptyDir(kRootFile);
@@ -300,7 +303,10 @@ Failure Daemon::Adopt() {
   }
   Status alone = adopted_ ? Status::Ok() : adopter_->RefuseUnfinished();
   if (!alone.ok()) return Failure::Environment(alone);
-  Status identified = backing_->WriteIdentity(store_->uuid());  // first: a directory that refuses it is not adopted
+  // First: a directory that refuses it is not adopted. One that is believed keeps what the clean mark says of it.
+  const bool left_clean = adopted_ && trusted_;
+  Status identified =
+      backing_->WriteIdentity(left_clean ? *store_->CleanIdentity() : backing_->OwnIdentity(store_->uuid()));
   if (!identified.ok()) return Failure::Environment(identified);
   if (adopted_) return Failure::None();
   bool terminal = ::isatty(STDERR_FILENO) == 1;
@@ -378,7 +384,7 @@ void Daemon::LeaveAsFound() {
   auto adopted = Adopter::IsComplete(store_.get());
   if (!adopted.ok() || !*adopted) return;  // the next mount begins again
   Status marked = backing_->SyncAll();
-  if (marked.ok()) marked = store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
+  if (marked.ok()) marked = store_->MarkClean(backing_->ReadIdentity().value_or(""));
   if (!marked.ok()) Log(LogLevel::kWarn, "clean_mark_lost", {{"error", marked.ToString()}});
 }
 
@@ -489,10 +495,14 @@ Status Daemon::CompleteBacking() {
   const auto hurried = [this] { return ending_->hurried(); };
   DKFS_TRY(CompareAll(hurried));
   DKFS_TRY(hydrator_->Finish(hurried));
-  DKFS_TRY(backing_->RemovePartialDirIfEmpty());  // before the root's times are written: it changes them
+  // Both change the root's times, which are written after them.
+  DKFS_TRY(backing_->RemovePartialDirIfEmpty());
+  const std::string identity = backing_->OwnIdentity(store_->uuid()) + ":" + std::to_string(store_->appended().value);
+  DKFS_TRY(backing_->WriteIdentity(identity));
+  hydrator_->NoteTouched(kRootFile);
   DKFS_TRY(hydrator_->WriteTimesAndFingerprints());
   DKFS_TRY(backing_->SyncAll());
-  return store_->MarkClean(backing_->ExpectedIdentity(store_->uuid()));
+  return store_->MarkClean(identity);
 }
 
 DaemonReport Daemon::Report() const {

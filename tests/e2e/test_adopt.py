@@ -345,6 +345,19 @@ def test_drift_of_one_of_several_names(fs, first):
     assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
 
 
+def test_drift_of_a_directory_that_a_former_dkfs_left_is_captured(fs):
+    fs.mount()
+    (fs.dir / "f").write_text("old")
+    fs.unmount()
+    identity = os.getxattr(fs.dir, "trusted.dkfs.store").rpartition(b":")[0]  # without Seq
+    os.setxattr(fs.dir, "trusted.dkfs.store", identity)
+    seq = (fs.store / "clean").read_text().splitlines()[0]
+    (fs.store / "clean").write_text(f"{seq}\nidentity {identity.decode()}\n")
+    (fs.dir / "f").write_text("changed without dkfs")
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "changed without dkfs"
+
+
 def test_nothing_changed_is_no_drift(fs):
     fs.mount()
     populate(fs.dir)

@@ -102,6 +102,28 @@ def test_clean_unmount_leaves_an_ordinary_directory(fs):
     assert_same(tree(fs.dir), want)
 
 
+@pytest.mark.parametrize("served_before", [False, True])
+def test_a_copy_of_the_directory_made_while_mounted_is_stale(fs, served_before):
+    if served_before:
+        fs.mount()
+        fs.unmount()
+    bare = os.open(fs.dir, os.O_RDONLY | os.O_DIRECTORY)
+    fs.mount()
+    populate(fs.dir)
+    run("cp", "-a", f"/proc/{os.getpid()}/fd/{bare}/.", fs.base / "copy")
+    os.close(bare)
+    with open(fs.dir / "rewritten", "r+b") as f:
+        f.write(b"newer")
+    (fs.dir / "made").write_text("later")
+    os.unlink(fs.dir / "base/1/9")
+    want = tree(fs.dir)
+    fs.unmount()
+    fs.lose_dir()
+    run("cp", "-a", f"{fs.base}/copy/.", fs.dir)  # into the same directory, with its attributes
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+
+
 def test_changes_on_absent_content(fs):
     """Partial writes, truncates and maps on files that are not hydrated yet behave as on hydrated ones."""
     fs.mount()

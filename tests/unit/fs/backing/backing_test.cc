@@ -141,8 +141,9 @@ TEST_F(BackingTest, ExtendedAttributesWithoutOurs) {
   ASSERT_TRUE(backing_->RemoveXattr("f", "user.a").ok());
   EXPECT_EQ(backing_->RemoveXattr("f", "user.a").code(), ENODATA);
   EXPECT_EQ(backing_->ReadIdentity(), std::nullopt);
-  ASSERT_TRUE(backing_->WriteIdentity("U").ok());
-  EXPECT_EQ(backing_->ReadIdentity(), backing_->ExpectedIdentity("U"));
+  ASSERT_TRUE(backing_->WriteIdentity("U:12:34").ok());
+  EXPECT_EQ(backing_->ReadIdentity(), "U:12:34");
+  EXPECT_EQ(backing_->OwnIdentity("U"), "U:" + std::to_string(backing_->Stat("")->st_ino));
   EXPECT_THAT(*backing_->ListXattrs(""), IsEmpty());
 }
 
