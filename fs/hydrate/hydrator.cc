@@ -41,9 +41,7 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
     presence::Begin(inode, blocks, false);
     impl_->inodes->ForgetPresent(inode.id);
     if (inode.state.nlink > 0) {  // an O_TMPFILE that has had a name here could be given none any more
-      Status linked = impl_->backing->EnsurePartialDir();
-      if (linked.ok()) linked = impl_->backing->LinkFd(inode.backing.get(), Backing::PartialPath(inode.id));
-      linked.Ignore("its names lead to it as well");
+      impl_->LinkPartial(inode).Ignore("its names lead to it as well");
     }
   }
   inode.absent_blocks.Add(first, end);

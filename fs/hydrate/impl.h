@@ -76,6 +76,8 @@ class Hydrator::Impl {
   Status CutTail(Inode& inode, int fd, uint64_t size, const std::string& path) REQUIRES(inode.lock);
   // The backing file with all it holds goes aside, a new one takes its place, and every block is absent.
   Status SwapAside(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  // One more name for a file that turns kPartial.
+  Status LinkPartial(Inode& inode) REQUIRES(inode.lock);
 
   // --- content.cc ---
   Status MakePresent(Inode& inode, uint64_t first, uint64_t count, Wanted wanted) REQUIRES(inode.lock);

@@ -289,6 +289,16 @@ Status Hydrator::Impl::CutTail(Inode& inode, int fd, uint64_t size, const std::s
   return Status::Ok();
 }
 
+// An id that a loss of power took back was given again: what stands at its partial name is not this file.
+Status Hydrator::Impl::LinkPartial(Inode& inode) {
+  const std::string partial = Backing::PartialPath(inode.id);
+  DKFS_TRY(backing->EnsurePartialDir());
+  Status linked = backing->LinkFd(inode.backing.get(), partial);
+  if (linked.code() != EEXIST) return linked;
+  DKFS_TRY(aside.MoveName(partial, partial.substr(kPartialDir.size() + 1)));
+  return backing->LinkFd(inode.backing.get(), partial);
+}
+
 Status Hydrator::Impl::SwapAside(Inode& inode, const std::string& path) {
   if (inode.state.content == ContentState::kAdopting) {
     return Status::Error(EDQUOT, "\"" + path + "\" holds content no version explains, and the space for it is used up");

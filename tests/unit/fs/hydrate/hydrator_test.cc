@@ -577,6 +577,26 @@ TEST_F(HydratorTest, FailedWriteTurnsThePresentFilePartialUntilRepaired) {
   FinishAndExpect();
 }
 
+TEST_F(HydratorTest, APartialFileOfALostLifeIsNotTakenForTheOneWhoseIdItHas) {
+  MakeTree();
+  m_->Start(false);
+  FinishAndExpect();
+  InodeRef ref = m_->Get("one");
+  ASSERT_TRUE(m_->backing->EnsurePartialDir().ok());
+  std::ofstream(m_->PathIn(Backing::PartialPath(ref->id))) << std::string(20'000, 'x');
+  {
+    SharedLock t(m_->tree_lock);
+    ExclusiveLock l(ref->lock);
+    ASSERT_TRUE(m_->hydrator->Prepare(*ref, "one").ok());
+    m_->hydrator->MarkAbsent(*ref, 2, 1);
+    ref->backing.reset();  // as when too many are open
+  }
+  EXPECT_EQ(*m_->Read("one", 0, 4), m_->tree["one"].content.substr(0, 4));
+  ref.reset();
+  FinishAndExpect();
+  EXPECT_EQ(m_->AsideFiles().size(), 1u);  // and nothing of the file itself
+}
+
 TEST_F(HydratorTest, FailedWriteToABlockThatWasAppendedWhilePartialIsRepairedToo) {
   m_->MakeFile("f", Filled(100 * 4096, 'f'));
   m_->Start(false);
