@@ -105,6 +105,12 @@ Status Backing::RemoveXattr(const std::string& path, std::string_view name) {
   return Failed("remove an extended attribute of", path);
 }
 
+Status Backing::RemoveXattrFd(int fd, std::string_view name) {
+  if (::fremovexattr(fd, std::string(name).c_str()) == 0) return Status::Ok();
+  if (errno == ENODATA) return Status::Error(ENODATA);
+  return Status::FromErrno("remove an extended attribute of a file without a name");
+}
+
 Result<std::vector<std::pair<std::string, std::string>>> Backing::ListXattrs(const std::string& path) {
   DKFS_TRY_ASSIGN(Place place, Find(path));
   const std::string proc = ProcPath(place.dir, place.leaf);

@@ -76,6 +76,7 @@ class Backing {
   Status SetXattr(const std::string& path, std::string_view name, std::string_view value);
   Status SetXattrFd(int fd, std::string_view name, std::string_view value);  // O_TMPFILE
   Status RemoveXattr(const std::string& path, std::string_view name);
+  Status RemoveXattrFd(int fd, std::string_view name);                                           // O_TMPFILE
   Result<std::vector<std::pair<std::string, std::string>>> ListXattrs(const std::string& path);  // user-visible ones
 
   // --- whole ---

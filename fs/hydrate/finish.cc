@@ -75,6 +75,12 @@ void Hydrator::Impl::NoteTouched(FileId file) {
   touched.insert(file);
 }
 
+void Hydrator::Impl::NoteXattrs(FileId file) {
+  MutexLock l(mutex);
+  touched.insert(file);
+  owed_xattrs.insert(file);
+}
+
 Status Hydrator::Impl::WriteTimesAndFingerprints() {
   std::unordered_set<FileId> todo;
   {
@@ -103,6 +109,18 @@ Status Hydrator::Impl::WriteTimesAndFingerprints() {
   return first;
 }
 
+Status Hydrator::Impl::WriteAttributes(const Inode& inode, const std::string& path) {
+  bool owed;
+  {
+    MutexLock l(mutex);
+    owed = owed_xattrs.erase(inode.id) > 0;
+  }
+  if (!owed) return backing->ApplyOwnerAndMode(path, inode.state);
+  Status applied = ApplyAttributes(inode.id, inode.state, path);
+  if (!applied.ok()) NoteXattrs(inode.id);
+  return applied;
+}
+
 // False: there is nothing to write (it is gone), or not yet (settling notes it again).
 Result<bool> Hydrator::Impl::WriteOne(FileId file, Fingerprint* print) {
   Result<InodeRef> ref = inodes->Get(file);
@@ -115,7 +133,7 @@ Result<bool> Hydrator::Impl::WriteOne(FileId file, Fingerprint* print) {
   if (inode.presence != Presence::kPresent || inode.state.nlink == 0) return false;
   Result<std::string> path = store->PathOf(file);
   if (!path.ok()) return path.status().IsNotFound() ? Result(false) : path.status();
-  DKFS_TRY(backing->ApplyOwnerAndMode(*path, inode.state));
+  DKFS_TRY(WriteAttributes(inode, *path));
   DKFS_TRY_ASSIGN(struct stat st, backing->Stat(*path));
   if (S_ISREG(st.st_mode) && static_cast<uint64_t>(st.st_size) != inode.state.size) {
     return Status::Corruption("\"" + *path + "\" in the backing directory has not its recorded size");

@@ -74,6 +74,7 @@ void Hydrator::Stop() { impl_->Stop(); }
 Status Hydrator::Finish(const std::function<bool()>& cancel) { return impl_->Finish(cancel); }
 Status Hydrator::WriteTimesAndFingerprints() { return impl_->WriteTimesAndFingerprints(); }
 void Hydrator::NoteTouched(FileId file) { impl_->NoteTouched(file); }
+void Hydrator::NoteXattrs(FileId file) { impl_->NoteXattrs(file); }
 HydrateProgress Hydrator::progress() const { return impl_->Progress(); }
 Aside& Hydrator::aside() { return impl_->aside; }
 

@@ -138,6 +138,8 @@ class Hydrator {
   // call.
   Status WriteTimesAndFingerprints();
   void NoteTouched(FileId file);  // content, attributes or names of it changed: its fingerprint is to be written again
+  // An extended attribute did not reach its backing entry: with the fingerprint they are all compared and written.
+  void NoteXattrs(FileId file);
   HydrateProgress progress() const;
   Aside& aside();
 

@@ -174,6 +174,8 @@ class Hydrator::Impl {
   Status WriteTimesAndFingerprints() EXCLUDES(tree, mutex);
   Result<bool> WriteOne(FileId file, Fingerprint* print) EXCLUDES(tree, mutex);
   void NoteTouched(FileId file) EXCLUDES(mutex);
+  void NoteXattrs(FileId file) EXCLUDES(mutex);
+  Status WriteAttributes(const Inode& inode, const std::string& path) REQUIRES(inode.lock) EXCLUDES(mutex);
 
   // Taken last, under any other lock.
   Mutex mutex;
@@ -183,6 +185,7 @@ class Hydrator::Impl {
   std::unordered_map<FileId, uint64_t> deferred GUARDED_BY(mutex);  // bytes by file; 0: only to be settled
   uint64_t first_deferred_ns GUARDED_BY(mutex) = 0, last_deferred_ns GUARDED_BY(mutex) = 0;
   std::unordered_set<FileId> touched GUARDED_BY(mutex);
+  std::unordered_set<FileId> owed_xattrs GUARDED_BY(mutex);           // each is in `touched`, or just being written
   std::set<std::pair<uint64_t, uint64_t>> damaged GUARDED_BY(mutex);  // (file, block) already reported
   HydrateProgress counts GUARDED_BY(mutex);                           // totals and files; blocks are counted below
   uint64_t pass_started_ns GUARDED_BY(mutex) = 0;

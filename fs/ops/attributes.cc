@@ -145,7 +145,7 @@ Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAtt
   const bool visible = after.mode != inode.state.mode || after.uid != inode.state.uid || after.gid != inode.state.gid;
   fs.Publish(inode, after, seq);
   if (visible) fs.FollowAttributes(inode);
-  if (!acl.empty()) fs.FollowXattr(inode, kAclAccess, &acl).Ignore("the store holds the truth");
+  if (!acl.empty() && !fs.FollowXattr(inode, kAclAccess, &acl).ok()) fs.hydrator->NoteXattrs(file);
   return fs.MakeAttr(inode);
 }
 

@@ -32,16 +32,15 @@ Status CheckXattrName(std::string_view name) {
 Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const std::string* value) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
   if (inode.presence == Presence::kUnknown) return Status::Ok();
-  if (inode.state.nlink == 0) {  // it may get a name yet, if it never had one, and must not fail then
-    return value != nullptr && inode.backing.valid() ? backing->SetXattrFd(inode.backing.get(), name, *value)
-                                                     : Status::Ok();
-  }
+  const int fd = inode.backing.get();
+  const bool unnamed = inode.state.nlink == 0;  // it may get a name yet, if it never had one, and must not fail then
+  if (unnamed && fd < 0) return Status::Ok();
   std::string path = Backing::PartialPath(inode.id);
-  if (inode.presence == Presence::kPresent) {
+  if (!unnamed && inode.presence == Presence::kPresent) {
     DKFS_TRY_ASSIGN(path, PathOf(inode));
   }
-  if (value != nullptr) return backing->SetXattr(path, name, *value);
-  Status s = backing->RemoveXattr(path, name);
+  if (value != nullptr) return unnamed ? backing->SetXattrFd(fd, name, *value) : backing->SetXattr(path, name, *value);
+  Status s = unnamed ? backing->RemoveXattrFd(fd, name) : backing->RemoveXattr(path, name);
   return s.code() == ENODATA ? Status::Ok() : s;
 }
 
@@ -156,7 +155,7 @@ Status FileSystem::RemoveXattr(const Caller& caller, FileId file, std::string_vi
   record.Inode(file, after);
   record.XattrGone(file, name);
   DKFS_TRY_ASSIGN(const Seq seq, fs.store->Append(record));
-  fs.FollowXattr(inode, name, nullptr).Ignore("the store holds the truth");
+  if (!fs.FollowXattr(inode, name, nullptr).ok()) fs.hydrator->NoteXattrs(file);
   if (name == kCapability) inode.has_capability = Inode::Known::kNo;
   fs.Publish(inode, after, seq);
   return Status::Ok();
@@ -171,10 +170,11 @@ Status FileSystem::Impl::DropCapability(Inode& inode) {
   RecordBuilder record;
   record.XattrGone(inode.id, kCapability);
   DKFS_TRY(store->Append(record).status());
-  if (fremovexattr(inode.backing.get(), kCapability.data()) != 0 && errno != ENODATA) {
-    return Status::FromErrno("remove security.capability from the backing file");
-  }
-  return Status::Ok();
+  hydrator->NoteTouched(inode.id);  // the write may yet fail
+  Status removed = backing->RemoveXattrFd(inode.backing.get(), kCapability);
+  if (removed.ok() || removed.code() == ENODATA) return Status::Ok();
+  hydrator->NoteXattrs(inode.id);
+  return removed;
 }
 
 }  // namespace dkfs

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import struct
 
 import pytest
 
@@ -227,6 +228,37 @@ def test_a_change_that_was_undone_leaves_no_drift(fs):
     fs.env["DKFS_FAULTS"] = "ops.recorded=EIO@1"
     fs.mount()
     fails_with(errno.EIO, os.truncate, fs.dir / "f", 5000)
+    fs.unmount()
+    assert_same(tree(fs.dir), want)
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()
+
+
+NOBODY = 0xFFFFFFFF
+
+
+def acl(*entries):
+    """The attribute of a POSIX ACL; entries are (tag, permissions, id)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def test_attributes_the_directory_did_not_take_are_there_after_unmounting(fs):
+    fs.mount()
+    f = fs.dir / "f"
+    f.write_bytes(b"f")
+    os.setxattr(f, "user.gone", b"1")
+    os.setxattr(f, "system.posix_acl_access",
+                acl((1, 6, NOBODY), (2, 6, 12), (4, 4, NOBODY), (16, 6, NOBODY), (32, 4, NOBODY)))
+    fs.unmount()
+    fs.env["DKFS_FAULTS"] = "ops.recorded=EIO@1+"
+    fs.mount()
+    assert f.read_bytes() == b"f"
+    os.removexattr(f, "user.gone")
+    os.chmod(f, 0o600)
+    want = tree(fs.dir)
+    assert "user.gone" not in want["f"]["xattrs"]
     fs.unmount()
     assert_same(tree(fs.dir), want)
     fs.env.pop("DKFS_FAULTS")

@@ -240,6 +240,19 @@ def test_tmpfile_and_its_linking(mounted):
     assert (d / "named").read_bytes() == b"unnamed" and (d / "named").stat().st_nlink == 1
 
 
+def test_an_attribute_that_a_tmpfile_lost_stays_away(mounted):
+    d = mounted.dir
+    fd = os.open(d, os.O_TMPFILE | os.O_RDWR, 0o640)
+    for name in ("user.kept", "user.gone"):
+        os.setxattr(fd, name, b"1")
+    os.removexattr(fd, "user.gone")
+    assert libc.linkat(-100, b"/proc/self/fd/%d" % fd, -100, os.fsencode(d / "named"), 0x400) == 0
+    os.close(fd)
+    assert os.listxattr(d / "named") == ["user.kept"]
+    mounted.unmount()
+    assert os.listxattr(d / "named") == ["user.kept"]
+
+
 def test_copy_file_range(mounted):
     d = mounted.dir
     (d / "a").write_bytes(os.urandom(3_000_000))
