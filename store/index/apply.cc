@@ -101,7 +101,7 @@ void Index::Forget(const Queued& record) {
   for (const Item& item : record.items) {
     back = back || std::holds_alternative<VoidItem>(item.body);
     if (IsNameTombstone(item)) dead_.Ended(std::get<NameItem>(item.body).parent);
-    if (const auto* range = std::get_if<RangeItem>(&item.body)) range_maps_.Forget(range->file);
+    if (const auto* range = std::get_if<RangeItem>(&item.body)) range_maps_.Forget(range->file, record.at.seq);
   }
   if (!back) return;
   dead_.Forget();

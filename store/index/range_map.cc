@@ -88,9 +88,9 @@ void RangeMaps::Keep(uint64_t begun, std::shared_ptr<const RangeMap> map) {
   }
 }
 
-void RangeMaps::Forget(FileId file) {
+void RangeMaps::Forget(FileId file, Seq from) {
   MutexLock l(mutex_);
-  known_.remove_if([&](const Known& known) { return known.file == file; });
+  known_.remove_if([&](const Known& known) { return known.file == file && known.at >= from; });
 }
 
 void RangeMaps::ForgetAll() {

@@ -35,19 +35,19 @@ class RangeMap {
   std::vector<Row> pieces_;  // disjoint, in order
 };
 
-// The maps asked for last. Thread-safe. A map is right until a range comes to the file, or a record goes or is packed;
-// whoever applies such a record says so after its rows are there and before anybody may count on them. (A row that
-// retention drops hides nothing, so a map that still has it says the same.)
+// The maps asked for last. Thread-safe. A map is right until a range of its time comes to the file, or a record goes or
+// is packed; whoever applies such a record says so after its rows are there and before anybody may count on them. (A
+// row that retention drops hides nothing, so a map that still has it says the same.)
 class RangeMaps {
  public:
   static constexpr size_t kMostMaps = 4;
 
   // Null: not known.
   std::shared_ptr<const RangeMap> Find(FileId file, LayoutId layout, Seq at);
-  // The caller is going to read the rows. Keep takes what it made of them, unless the file is forgotten meanwhile.
+  // The caller is going to read the rows. Keep takes what it made of them, unless that is forgotten meanwhile.
   uint64_t Begin(FileId file, LayoutId layout, Seq at);
   void Keep(uint64_t begun, std::shared_ptr<const RangeMap> map);
-  void Forget(FileId file);
+  void Forget(FileId file, Seq from);  // the maps of `from` and later
   void ForgetAll();
 
  private:

@@ -61,7 +61,7 @@ TEST(RangeMapsTest, WhatWasBegunBeforeItsFileWasForgottenIsNotKept) {
   const auto map = std::make_shared<const RangeMap>(std::vector<RangeMap::Row>{{Seq{5}, 0, 9}}, Seq{});
   const uint64_t forgotten = maps.Begin(kFile, kLayout, kLatest);
   const uint64_t kept = maps.Begin(kOther, kLayout, kLatest);
-  maps.Forget(kFile);
+  maps.Forget(kFile, Seq{9});
   maps.Keep(forgotten, map);
   maps.Keep(kept, map);
   EXPECT_EQ(maps.Find(kFile, kLayout, kLatest), nullptr);
@@ -120,6 +120,15 @@ TEST_F(ManyRangesTest, OneThatComesCountsAtOnce) {
   Punch(101, 102);
   AllAreAsTheyShouldBe();
   Punch(300, kEndOfFile);
+  AllAreAsTheyShouldBe();
+}
+
+TEST_F(ManyRangesTest, OneThatComesChangesNoMapOfThePast) {
+  const Seq past = rows_[300].seq;
+  const auto map = *rig_.index->Ranges(kFile, kLayout, past);
+  Punch(101, 102);
+  EXPECT_EQ(*rig_.index->Ranges(kFile, kLayout, past), map);
+  AllAreAsTheyShouldBe(past);
   AllAreAsTheyShouldBe();
 }
 
