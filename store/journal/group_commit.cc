@@ -64,6 +64,25 @@ Status GroupCommit::Sync(Seq seq) {
   return error_;
 }
 
+// The waiter has a callback and no sleeper, so nobody hands it the leadership.
+Status GroupCommit::Follow(Seq seq) {
+  if (seq <= synced()) return Status::Ok();
+  auto sleeper = std::make_shared<Sleeper>();
+  {
+    MutexLock lock(mutex_);
+    if (!error_.ok()) return error_;
+    waiters_.push_back({seq, [sleeper](const Status&) { sleeper->Wake(Sleeper::kAnswered); }, nullptr});
+    if (!leading_) {
+      leading_ = handed_ = true;
+      committer_cv_.Signal();
+    }
+  }
+  sleeper->state.wait(Sleeper::kWaits);
+  if (seq <= synced()) return Status::Ok();
+  MutexLock lock(mutex_);
+  return error_;
+}
+
 void GroupCommit::Raise(Seq synced) {
   MutexLock lock(mutex_);
   synced_.store(std::max(synced.value, synced_.load()), std::memory_order_release);

@@ -5,7 +5,8 @@
 // with n threads taking requests one leads and the others go on, and when all of them wait the leader is done after one
 // more flush. But a leader that never ends would keep a Sync from returning, so after its rounds (one for Sync) it
 // hands what is left to a thread that waits in Sync, which has to wake anyway; where there is none, to the committer
-// thread, which otherwise sleeps.
+// thread, which otherwise sleeps. The committer also leads for a thread that must not: one of idle priority, behind
+// whose flush the barriers of applications would wait.
 //
 // Knows nothing of files. Thread-safety: every function may be called from any thread; `flush` and callbacks run with
 // no lock held, `flush` in one thread at a time. Callbacks may call Barrier, but not Sync: they run in the leader.
@@ -35,6 +36,7 @@ class GroupCommit {
 
   void Barrier(Seq seq, Done done) EXCLUDES(mutex_);
   Status Sync(Seq seq) EXCLUDES(mutex_);
+  Status Follow(Seq seq) EXCLUDES(mutex_);  // as Sync, but never leads: for threads of which nobody should have to wait
   void Raise(Seq synced) EXCLUDES(mutex_);  // the caller has synced that far by itself
   Seq synced() const { return Seq(synced_.load(std::memory_order_acquire)); }
 

@@ -311,7 +311,7 @@ Status Journal::Impl::AwaitFollower(SegmentId id) {
     known(active_->header().id, active_->header().first_seq ? active_->header().first_seq : active_->first);
   }
   if (!first) return Status::Error(EBUSY, "delete the last segment of the journal");
-  return first.value > appended ? Status::Ok() : commit.Sync(first);
+  return first.value > appended ? Status::Ok() : commit.Follow(first);
 }
 
 Status Journal::Impl::Delete(SegmentId id, bool keep_file) {
@@ -381,10 +381,10 @@ void Journal::Barrier(Seq seq, Done done) {
 
 Status Journal::BarrierAndWait(Seq seq) {
   impl_->barriers.fetch_add(1, std::memory_order_relaxed);
-  return Sync(seq);
+  return impl_->commit.Sync(std::min(seq, appended()));
 }
 
-Status Journal::Sync(Seq seq) { return impl_->commit.Sync(std::min(seq, appended())); }
+Status Journal::Sync(Seq seq) { return impl_->commit.Follow(std::min(seq, appended())); }
 Seq Journal::appended() const { return Seq(impl_->appended.load(std::memory_order_acquire)); }
 Seq Journal::synced() const { return impl_->commit.synced(); }
 Status Journal::error() const { return impl_->error(); }

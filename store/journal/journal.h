@@ -121,7 +121,7 @@ class Journal {
   // leaves `done` to the leader and returns.
   void Barrier(Seq seq, Done done);
   Status BarrierAndWait(Seq seq);
-  Status Sync(Seq seq);  // the same, for what is no barrier of an application
+  Status Sync(Seq seq);  // the same, for what is no barrier of an application: never flushes in the calling thread
 
   Seq appended() const;     // survives a kill
   Seq synced() const;       // survives loss of power

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <latch>
 #include <thread>
 
@@ -102,6 +103,39 @@ TEST(GroupCommitTest, SyncHandsTheRestToAThreadThatWaits) {
   ASSERT_EQ(leaders.size(), 2U);
   EXPECT_EQ(leaders[0], first);
   EXPECT_EQ(leaders[1], second);
+}
+
+TEST(GroupCommitTest, AFollowerNeverLeads) {
+  HeldFlush flush;
+  std::vector<std::thread::id> leaders;
+  GroupCommit commit(
+      Seq{},
+      [&] {
+        leaders.push_back(std::this_thread::get_id());
+        return flush();
+      },
+      [](int) {});
+  std::vector<std::thread::id> followers;
+  flush.appended = 1;
+  std::thread first([&] { EXPECT_TRUE(commit.Follow(Seq(1)).ok()); });
+  flush.entered.wait();
+  flush.appended = 2;
+  std::thread second([&] { EXPECT_TRUE(commit.Follow(Seq(2)).ok()); });
+  std::thread barrier([&] { EXPECT_TRUE(commit.Sync(Seq(1)).ok()); });
+  for (const std::thread* t : {&first, &second}) followers.push_back(t->get_id());
+  flush.let.count_down();
+  for (std::thread* t : {&first, &second, &barrier}) t->join();
+  EXPECT_EQ(commit.synced(), Seq(2));
+  for (std::thread::id leader : leaders) {
+    EXPECT_EQ(std::count(followers.begin(), followers.end(), leader), 0);
+  }
+}
+
+TEST(GroupCommitTest, AFollowerHearsOfAFailure) {
+  GroupCommit commit(
+      Seq{}, [&] { return Result<Seq>(Status::Error(EIO)); }, [](int) {});
+  EXPECT_EQ(commit.Follow(Seq(1)).code(), EIO);
+  EXPECT_EQ(commit.Follow(Seq(1)).code(), EIO);
 }
 
 TEST(GroupCommitTest, AFailedFlushFailsThoseWhoSleep) {

@@ -156,6 +156,20 @@ TEST_F(JournalTest, BarrierAnswersAtOnceWhatIsSynced) {
   EXPECT_EQ(rig.journal->stats().syncs, 1u);
 }
 
+// The caller may be of idle priority, and applications wait for whoever flushes.
+TEST_F(JournalTest, WhatIsNoBarrierIsFlushedByAnotherThread) {
+  std::thread::id flushed;
+  rig.options.on_sync = [&](uint64_t, int) { flushed = std::this_thread::get_id(); };
+  ASSERT_TRUE(rig.Open().ok());
+  ASSERT_TRUE(rig.Append("a").ok());
+  ASSERT_TRUE(rig.journal->BarrierAndWait(Seq(1)).ok());
+  EXPECT_EQ(flushed, std::this_thread::get_id());
+  ASSERT_TRUE(rig.Append("b").ok());
+  ASSERT_TRUE(rig.journal->Sync(Seq(2)).ok());
+  rig.journal.reset();
+  EXPECT_NE(flushed, std::this_thread::get_id());
+}
+
 TEST_F(JournalTest, ManyThreadsAppendAndSync) {
   std::atomic<int> answered{0};
   int groups = 0;
