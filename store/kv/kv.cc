@@ -127,6 +127,7 @@ Kv::~Kv() {
   rep_->fs->Refuse();
   rocksdb::CancelAllBackgroundWork(rep_->db.get(), /*wait=*/false);
   rep_->gate->Open();
+  if (rep_->dropping.valid()) rep_->dropping.wait();
   for (rocksdb::ColumnFamilyHandle* family : rep_->families) {
     rep_->db->DestroyColumnFamilyHandle(family).PermitUncheckedError();  // nothing is left to be done with it
   }
@@ -222,8 +223,19 @@ uint64_t Kv::DiskBytes() const { return rep_->Sum(rocksdb::DB::Properties::kTota
 
 Status Kv::CompactRange(Family family, std::string_view begin, std::string_view end) {
   // DB::CompactRange would flush memtables first.
-  rocksdb::Slice from = ToSlice(begin), to = ToSlice(end);
-  return FromRocks(rocksdb::experimental::SuggestCompactRange(rep_->db.get(), rep_->Of(family), &from, &to), "compact");
+  const rocksdb::Slice from = ToSlice(begin), to = ToSlice(end);
+  return FromRocks(rocksdb::experimental::SuggestCompactRange(
+                       rep_->db.get(), rep_->Of(family), begin.empty() ? nullptr : &from, end.empty() ? nullptr : &to),
+                   "compact");
+}
+
+void Kv::DropTables(Family family, std::string_view end) {
+  if (rep_->dropping.valid() && rep_->dropping.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+  rep_->dropping = std::async(std::launch::async, [rep = rep_.get(), family, end = std::string(end)] {
+    const rocksdb::Slice to(end);
+    rocksdb::DeleteFilesInRange(rep->db.get(), rep->Of(family), nullptr, &to, /*include_end=*/false)
+        .PermitUncheckedError();  // they go another time
+  });
 }
 
 }  // namespace dkfs

@@ -112,8 +112,12 @@ class Kv {
   Status CheckTables() const;    // reads every table from end to end; Corruption names the first damaged one
   uint64_t MemoryBytes() const;  // memtables, unflushed ones and those being flushed
   uint64_t DiskBytes() const;
-  // Asks for a compaction of what lies on disk between the two keys; does not wait and never flushes memtables.
+  // Asks for a compaction of what lies on disk between the two keys ("": from the first, to the last); does not wait
+  // and never flushes memtables.
   Status CompactRange(Family family, std::string_view begin, std::string_view end);
+  // Tables that hold nothing but keys below `end` go, without being read; the youngest (L0) stay. For rows that were
+  // deleted, or may be: no others. In a thread of its own, as it may have to wait for space.
+  void DropTables(Family family, std::string_view end);
 
  private:
   struct Rep;

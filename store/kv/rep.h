@@ -5,6 +5,7 @@
 #include <rocksdb/db.h>
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct Kv::Rep {
   std::vector<rocksdb::ColumnFamilyHandle*> families;
   std::string path;
   std::atomic<uint64_t> flushes{0};  // begun, in the life of these files
+  std::future<void> dropping;        // see DropTables
 
   rocksdb::ColumnFamilyHandle* Of(Family family) const { return families[static_cast<int>(family)]; }
   uint64_t Sum(const std::string& property) const {

@@ -14,7 +14,9 @@ namespace {
 constexpr uint64_t kMinSourceBytes = 4 << 20;
 // After opening, doubled by each pass that ends: one that is killed again and again must come to an end some time.
 constexpr uint64_t kFirstSourceBytes = 64 << 20;
+// Before history is spent, what dead rows take is given back: at least so many of them, and an eighth of the index.
 constexpr uint64_t kDropsWorthCompacting = 10'000;
+constexpr uint64_t kRowBytes = 32;  // about, on disk
 // In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
 // being prepared and for the pack a pass writes before its sources go.
 constexpr uint64_t kHurryAt = 10, kSpendAt = 11, kHoldAt = 12;
@@ -140,7 +142,10 @@ Status Retainer::Impl::Raise(Seq horizon) {
   KvBatch drops;
   drops.DeleteRange(Family::kMoment, keys::Moment(Seq{}), keys::Moment(horizon));
   drops.DeleteRange(Family::kMeta, StepKey(Seq{}), StepKey(horizon));
-  return context_.index->Write(&drops);
+  DKFS_TRY(context_.index->Write(&drops));
+  // Compaction would come to the tables that the deletion covers last of all.
+  context_.index->kv()->DropTables(Family::kMoment, keys::Moment(horizon));
+  return Status::Ok();
 }
 
 Result<bool> Retainer::Impl::PackJournal() {
@@ -190,7 +195,8 @@ bool Retainer::Impl::Hurried() const {
 
 // The oldest history first: up to the end of the oldest segment that still holds some.
 Result<bool> Retainer::Impl::SpendHistory() {
-  if (dropped_since_compaction_ >= kDropsWorthCompacting) {
+  const uint64_t worth = std::max(kDropsWorthCompacting, context_.index->kv()->DiskBytes() / 8 / kRowBytes);
+  if (dropped_since_compaction_ >= worth) {
     dropped_since_compaction_ = 0;
     for (Family family : {Family::kBlock, Family::kInode, Family::kMoment}) {
       DKFS_TRY(context_.index->kv()->CompactRange(family, {}, {}));

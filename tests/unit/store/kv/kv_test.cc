@@ -1,3 +1,7 @@
+#include <chrono>
+#include <random>
+#include <thread>
+
 #include "tests/unit/store/kv/kv_fixture.h"
 
 namespace dkfs {
@@ -75,14 +79,77 @@ TEST_F(KvTest, MuchUnflushedDataStaysInMemory) {
   EXPECT_EQ(Get(Family::kBlock, "some block key 0"), kMissing);
 }
 
-TEST_F(KvTest, CompactionFlushesNothing) {
-  Put(Family::kName, "a name of some length", "1");
+// 16 flushes of 64 KiB each, so that what they hold comes below L0.
+class KvSpaceTest : public KvFixture {
+ protected:
+  static constexpr int kFlushes = 16;
+  static std::string Key(int n) { return {static_cast<char>(n >> 8), static_cast<char>(n)}; }
+  static std::string Noise(int n) {
+    std::mt19937 random(static_cast<unsigned>(n));
+    std::string value(64 << 10, '\0');
+    for (char& c : value) c = static_cast<char>(random());
+    return value;
+  }
+  void Fill() {
+    for (int i = 0; i < kFlushes; ++i) {
+      Put(Family::kMoment, Key(i), Noise(i));
+      ASSERT_TRUE(Flush().ok());
+    }
+  }
+  // Whether less than `bytes` are on disk before long; `ask` is called again and again.
+  template <class Ask>
+  bool FallsBelow(uint64_t bytes, Ask ask) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (kv_->DiskBytes() >= bytes) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      ask();
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return true;
+  }
+};
+
+TEST_F(KvSpaceTest, CompactionGivesDeletedSpaceBackAndFlushesNothing) {
+  Fill();
+  KvBatch drop;
+  drop.DeleteRange(Family::kMoment, Key(0), Key(kFlushes));
+  ASSERT_TRUE(kv_->Write(&drop).ok());
   ASSERT_TRUE(Flush().ok());
   Put(Family::kName, "another name of some length", "2");
-  ASSERT_TRUE(kv_->CompactRange(Family::kName, "a", "b").ok());
+  EXPECT_TRUE(FallsBelow(6 << 16, [&] { ASSERT_TRUE(kv_->CompactRange(Family::kMoment, {}, {}).ok()); }));
   Reopen();
-  EXPECT_EQ(Get(Family::kName, "a name of some length"), "1");
   EXPECT_EQ(Get(Family::kName, "another name of some length"), kMissing);
+}
+
+TEST_F(KvSpaceTest, TablesBelowAKeyGoWithoutACompaction) {
+  Fill();
+  Put(Family::kMoment, Key(kFlushes + 7), "later");
+  EXPECT_TRUE(FallsBelow(6 << 16, [&] { kv_->DropTables(Family::kMoment, Key(kFlushes)); }));
+  EXPECT_EQ(Get(Family::kMoment, Key(kFlushes + 7)), "later");
+  Reopen();
+  EXPECT_EQ(Get(Family::kMoment, Key(0)), kMissing);
+}
+
+TEST_F(KvSpaceTest, ClosingEndsADropThatWaitsForSpace) {
+  Fill();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // for the compaction, which would wait instead
+  ASSERT_TRUE(Fault::Arm("kv.write=ENOSPC@*").ok());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (kv_->error().code() != ENOSPC) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    kv_->DropTables(Family::kMoment, Key(kFlushes));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  kv_.reset();
+  ASSERT_TRUE(Fault::Arm("").ok());
+  Reopen();
+  EXPECT_TRUE(FallsBelow(6 << 16, [&] { kv_->DropTables(Family::kMoment, Key(kFlushes)); }));
+}
+
+TEST_F(KvSpaceTest, TheTableThatHoldsTheEndStays) {
+  Fill();
+  kv_->DropTables(Family::kMoment, Key(0));
+  for (int i = 0; i < kFlushes; ++i) EXPECT_TRUE(Get(Family::kMoment, Key(i)) == Noise(i)) << i;
 }
 
 TEST_F(KvTest, SeekPrefixFindsTheVersionInForce) {
