@@ -67,6 +67,10 @@ Result<Seq> Store::Append(RecordBuilder& record) {
   return at.seq;
 }
 
+void Store::AwaitRoom() {
+  if (impl_->journal) impl_->journal->AwaitRoom();
+}
+
 void Store::Barrier(Seq seq, std::function<void(Status)> done) {
   Status status = impl_->Writable();
   if (status.ok()) status = Fault::Pass("store.barrier");

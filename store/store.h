@@ -120,6 +120,9 @@ class Store {
   // --- writing ---
   FileId NewFile();
   EntryId NewEntry();
+  // To be called before a change that takes space and is to be appended, with no lock held that others need: waits
+  // while writers are held back (docs/retention.md), otherwise costs nothing.
+  void AwaitRoom();
   // On error nothing changed. ENOSPC: no room for a segment; other errors are sticky (G8). What is appended is taken
   // out of `record`, which is empty then.
   Result<Seq> Append(RecordBuilder& record);

@@ -197,6 +197,7 @@ Status Adopter::CaptureFile(FileId file) {
       MutexLock l(mutex_);
       if (stop_) return Status::Error(ECANCELED);
     }
+    store_->AwaitRoom();
     const Status captured = open_(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
       if (inode.state.content != ContentState::kAdopting) {
         more = false;

@@ -102,8 +102,16 @@ bool MayTakeSetIdBits(const Caller& caller, const InodeState& state) {
 
 }  // namespace
 
+bool FileSystem::Impl::Grows(FileId file, uint64_t size) {
+  const InodeRef ref = inodes->Peek(file);
+  if (!ref) return false;
+  SharedLock l(ref->lock);
+  return size > ref->state.size;
+}
+
 Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request) {
   Impl& fs = *impl_;
+  if (!request.size || fs.Grows(file, *request.size)) fs.store->AwaitRoom();
   if (request.size) {
     const Status resized = fs.WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
       if (*request.size < inode.state.size) DKFS_TRY(fs.SecureAll(inode));

@@ -259,6 +259,7 @@ Status FileSystem::Impl::WriteAround(Inode& inode, Bytes data, uint64_t offset, 
 Result<size_t> FileSystem::Write(const Caller& caller, FileId file, Bytes data, uint64_t offset, bool append,
                                  bool kill_suidgid, bool from_cache) {
   if (data.empty()) return size_t{0};
+  impl_->store->AwaitRoom();
   if (impl_->hydrator->TakesDeferred(data.size(), offset + data.size())) impl_->BeginDeferring(file, data, offset);
   return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<size_t> {
     const uint64_t at = append && !from_cache ? inode.state.size : offset;

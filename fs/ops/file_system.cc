@@ -204,6 +204,7 @@ Status FileSystem::CompareAll(const std::function<bool()>& cancel) {
   }));
   for (FileId file : files) {
     if (cancel()) return Status::Error(ECANCELED);
+    impl_->store->AwaitRoom();
     const Status s = impl_->Get(file).status();
     if (!s.ok() && !s.IsNotFound() && s.code() != ESTALE) return s;
   }

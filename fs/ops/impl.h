@@ -141,6 +141,7 @@ class FileSystem::Impl {
   Status WriteAround(Inode& inode, Bytes data, uint64_t offset, BlockSpan* deferred) REQUIRES(inode.lock);
   void NoteWritten(Inode& inode, const BlockSpan& written, const BlockSpan& deferred) REQUIRES(inode.lock);
   Status Truncate(const Caller& caller, Inode& inode, InodeState after) REQUIRES(inode.lock);
+  bool Grows(FileId file, uint64_t size);  // whether `size` is more than a file in memory has
   // lseek for SEEK_DATA or SEEK_HOLE.
   Result<uint64_t> NextEdge(Inode& inode, uint64_t offset, int whence) REQUIRES(inode.lock);
   Status ZeroLocked(const Caller& caller, Inode& inode, int mode, uint64_t offset, uint64_t length)

@@ -25,6 +25,7 @@ Result<FileSystem::LayoutNow> FileSystem::LayoutOf(FileId file) {
 
 Result<FileLayout> FileSystem::SetLayout(FileId file, const FileLayout& layout) {
   Impl& fs = *impl_;
+  fs.store->AwaitRoom();
   return fs.WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Result<FileLayout> {
     InodeState after = inode.state;
     if (!IsRegular(after)) return Status::Error(EINVAL);

@@ -121,6 +121,7 @@ Status FileSystem::Impl::MakeBacking(const std::string& path, const NewInode& sp
 
 Result<Attr> FileSystem::Impl::Make(const Caller& caller, FileId parent, std::string_view name, const NewInode& spec) {
   DKFS_TRY(CheckNewName(parent, name));
+  store->AwaitRoom();
   ExclusiveLock t(tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, DirectoryForChange(parent));
   Inode& dir = *dir_ref;
@@ -203,6 +204,7 @@ Result<Attr> FileSystem::MakeSymlink(const Caller& caller, FileId parent, std::s
 Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode_t mode) {
   Impl& fs = *impl_;
   fs.CloseOldest();
+  fs.store->AwaitRoom();
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(parent));
   Inode& dir = *dir_ref;
@@ -238,6 +240,7 @@ Result<Attr> FileSystem::CreateTmpfile(const Caller& caller, FileId parent, mode
 Result<Attr> FileSystem::Link(const Caller& caller, FileId file, FileId new_parent, std::string_view new_name) {
   Impl& fs = *impl_;
   DKFS_TRY(fs.CheckNewName(new_parent, new_name));
+  fs.store->AwaitRoom();
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, fs.DirectoryForChange(new_parent));
   DKFS_TRY_ASSIGN(InodeRef ref, fs.GetLocked(file));

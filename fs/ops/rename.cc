@@ -48,6 +48,7 @@ Status FileSystem::Rename(const Caller& caller, FileId parent, std::string_view 
   if ((flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE) return Status::Error(EINVAL);
   if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
   DKFS_TRY(fs.CheckNewName(new_parent, new_name));
+  fs.store->AwaitRoom();
   if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE))) DKFS_TRY(fs.SecureBeforeRemoval(new_parent, new_name));
 
   ExclusiveLock t(fs.tree);

@@ -40,6 +40,7 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
   if ((mode & ~kKnown) != 0) return Status::Error(EOPNOTSUPP);
   if (length == 0) return Status::Error(EINVAL);
   if (offset + length < offset || offset + length > uint64_t{INT64_MAX}) return Status::Error(EFBIG);
+  if ((mode & FALLOC_FL_PUNCH_HOLE) == 0) impl_->store->AwaitRoom();
   return impl_->WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
     DKFS_TRY(impl_->MakeWritable(inode));
     if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {

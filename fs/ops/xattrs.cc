@@ -94,6 +94,7 @@ Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view 
   Impl& fs = *impl_;
   DKFS_TRY(CheckXattrName(name));
   if (value.size() > kMaxXattrBytes) return Status::Error(E2BIG);
+  fs.store->AwaitRoom();
   fs.PrepareForXattrs(file);
   DKFS_TRY_ASSIGN(InodeRef ref, fs.Get(file));
   Inode& inode = *ref;

@@ -374,6 +374,8 @@ Result<Appended> Journal::Append(const Body& body, uint64_t request, bool urgent
   return impl_->Append(body, request, urgent, on_append);
 }
 
+void Journal::AwaitRoom() { impl_->supply.AwaitRoom(); }
+
 void Journal::Barrier(Seq seq, Done done) {
   impl_->barriers.fetch_add(1, std::memory_order_relaxed);
   impl_->commit.Barrier(std::min(seq, appended()), std::move(done));

@@ -43,9 +43,9 @@ struct JournalOptions {
   std::chrono::milliseconds spare_after{0};
   uint64_t reserve_bytes = 32 << 20;  // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
-  // Asked every 50 ms before a segment is prepared that nobody urgent waits for: true holds it back, so that
-  // writers do not run away from retention; it must not stay true for ever. Called without a lock, in the journal's own
-  // thread.
+  // Asked before a segment is prepared. True holds back who calls AwaitRoom, and the segment while nobody needs it, so
+  // that writers do not run away from retention; then it is asked every 50 ms and must not stay true for ever. Called
+  // without a lock, in the journal's own thread.
   std::function<bool()> behind;
   // For metrics: after each flush, how long it took and how many barriers it answered. No lock is held.
   std::function<void(uint64_t sync_ns, int group)> on_sync;
@@ -115,6 +115,10 @@ class Journal {
   };
   using OnAppend = std::function<void(const Appended&)>;
   Result<Appended> Append(const Body& body, uint64_t request, bool urgent, const OnAppend& on_append);
+
+  // To be called before a change that takes space, with no lock held that others need: waits while retention is behind.
+  // Append does not, so what is under way goes on.
+  void AwaitRoom();
 
   // Group commit. A Seq beyond appended() stands for appended(). If `seq` is synced, `done` runs at once. Otherwise the
   // caller either becomes the leader, flushes (once for everybody who waits) and runs all callbacks it covered, or

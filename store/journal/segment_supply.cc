@@ -47,7 +47,7 @@ void SegmentSupply::Start() {
 }
 
 bool SegmentSupply::HasWork() const {
-  return !sealing_.empty() || wanted_.ticket > attempted_ || (spare_ == nullptr && plain_.ok());
+  return !sealing_.empty() || wanted_.ticket > attempted_ || held_ || (spare_ == nullptr && plain_.ok());
 }
 
 void SegmentSupply::Rest() {
@@ -73,40 +73,38 @@ void SegmentSupply::Run() {
     if (stop_ && sealing_.empty()) break;
     const bool seal = !sealing_.empty() && (stop_ || wanted_.ticket <= attempted_);
     const Attempt attempt = wanted_;
+    const bool awaited = attempt.ticket > attempted_;
     if (!seal) wanted_ = Attempt{.ticket = wanted_.ticket};
     mutex_.unlock();
     if (seal) {
-      SealOne();
-    } else if (attempt.urgent || !HoldBack()) {
+      SealOne();  // the first thing: retention waits for it
+    } else if (!AskIfBehind() || awaited) {
       Prepare(attempt);
-    } else if (PutBack(attempt)) {
-      SealOne();  // retention waits for it
+    } else {
+      Pause();
     }
     mutex_.lock();
   }
   mutex_.unlock();
 }
 
-// What was held back is wanted still. True: a segment is to be sealed first.
-bool SegmentSupply::PutBack(const Attempt& attempt) {
+// Whether retention is behind, and with that whether writers are held back.
+bool SegmentSupply::AskIfBehind() {
+  const bool behind = behind_ != nullptr && behind_();
+  if (const uint64_t now = MonotonicNs(); behind && (said_held_ns_ == 0 || now - said_held_ns_ > kSayAgainNs)) {
+    said_held_ns_ = now;
+    Log(LogLevel::kInfo, "writers_held_back", {{"hint", "the budget is small for what is written; see --budget"}});
+  }
   MutexLock lock(mutex_);
-  wanted_.bytes = std::max(wanted_.bytes, attempt.bytes);
-  return !sealing_.empty() && !wanted_.urgent;
+  held_ = behind;
+  if (!behind) done_.SignalAll();
+  return behind;
 }
 
-// Waits while retention is behind. True: there is other work to do first.
-bool SegmentSupply::HoldBack() {
-  if (behind_ == nullptr) return false;
-  while (behind_()) {
-    if (const uint64_t now = MonotonicNs(); said_held_ns_ == 0 || now - said_held_ns_ > kSayAgainNs) {
-      said_held_ns_ = now;
-      Log(LogLevel::kInfo, "writers_held_back", {{"hint", "the budget is small for what is written; see --budget"}});
-    }
-    MutexLock lock(mutex_);
-    if (stop_ || wanted_.urgent || !sealing_.empty()) return true;
-    work_.WaitFor(mutex_, kLook);
-  }
-  return false;
+// Until it is time to ask again, or there is other work.
+void SegmentSupply::Pause() {
+  MutexLock lock(mutex_);
+  if (!stop_ && wanted_.ticket <= attempted_ && sealing_.empty()) work_.WaitFor(mutex_, kLook);
 }
 
 void SegmentSupply::SealOne() {
@@ -341,6 +339,12 @@ Status SegmentSupply::Await(uint64_t bytes, bool urgent) {
   work_.Signal();
   while (attempted_ < ticket && !stop_) done_.Wait(mutex_);
   return urgent ? urgent_ : plain_;
+}
+
+void SegmentSupply::AwaitRoom() {
+  if (!held_.load(std::memory_order_relaxed)) return;
+  MutexLock lock(mutex_);
+  while (held_ && !stop_) done_.Wait(mutex_);
 }
 
 Status SegmentSupply::shortage() const {

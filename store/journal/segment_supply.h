@@ -52,6 +52,7 @@ class SegmentSupply {
   Segment TryTake(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
   // Waits until TryTake may succeed: Ok, or why no segment could be prepared (ENOSPC).
   Status Await(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
+  void AwaitRoom() EXCLUDES(mutex_);  // see Journal
   // Whether the next spares get zeros; at first they do.
   void PreferZeros(bool zeros) { zeros_.store(zeros, std::memory_order_relaxed); }
   void Seal(Segment segment) EXCLUDES(mutex_);
@@ -75,8 +76,8 @@ class SegmentSupply {
   void Rest() REQUIRES(mutex_);
   bool HasWork() const REQUIRES(mutex_);
   void SealOne() EXCLUDES(mutex_);
-  bool HoldBack() EXCLUDES(mutex_);
-  bool PutBack(const Attempt& attempt) EXCLUDES(mutex_);
+  bool AskIfBehind() EXCLUDES(mutex_);
+  void Pause() EXCLUDES(mutex_);
   void Prepare(const Attempt& attempt) EXCLUDES(work_mutex_, mutex_);
   bool HasSpare(uint64_t bytes, bool urgent) const EXCLUDES(mutex_);
   bool SpareServes(uint64_t bytes, bool urgent) const REQUIRES(mutex_);
@@ -96,7 +97,8 @@ class SegmentSupply {
   const OnSealed on_sealed_;
   const Behind behind_;
   std::atomic<bool> zeros_{true};
-  Mutex work_mutex_;  // held while a file is made
+  std::atomic<bool> held_{false};  // whoever awaits room waits; set by the thread
+  Mutex work_mutex_;               // held while a file is made
   mutable Mutex mutex_ ACQUIRED_AFTER(work_mutex_);
   CondVar work_, done_;
   SegmentId next_id_ GUARDED_BY(mutex_);

@@ -2,9 +2,10 @@
 
 import os
 import random
+import threading
 import time
 
-from dkfs import BIN, assert_same, run, tree
+from dkfs import BIN, assert_same, run, tree, wait_until
 
 
 def store_bytes(fs):
@@ -60,3 +61,49 @@ def test_kills_while_packing_harm_nothing(fs):
         fs.mount()
         assert_same(tree(fs.dir), want)
         fs.kill()
+
+
+def test_who_is_held_back_holds_back_nobody_else(fs):
+    fs.options += ["--budget", "150M"]
+    fs.env["DKFS_FAULTS"] = "retain.publish=pause@1"  # retention gets nowhere
+    fs.mount()
+    for name in "abc":
+        (fs.dir / name).mkdir()
+    (fs.dir / "b" / "old").touch()
+    counts = [0, 0]
+
+    def write():
+        with open(fs.dir / "c" / "big", "wb", buffering=0) as f:
+            while True:
+                f.write(random.randbytes(1 << 20))
+                counts[0] += 1
+
+    def make():
+        while True:
+            (fs.dir / "a" / str(counts[1])).touch()
+            counts[1] += 1
+
+    def until_it_fails(work):
+        try:
+            work()
+        except OSError:
+            pass
+
+    threads = [threading.Thread(target=until_it_fails, args=[work]) for work in (write, make)]
+    for thread in threads:
+        thread.start()
+
+    def held():
+        before = list(counts)
+        time.sleep(2)
+        return counts == before
+
+    wait_until(held, "nobody is held back")
+    begun = time.monotonic()
+    assert not (fs.dir / "b" / "new").exists()
+    (fs.dir / "b" / "old").unlink()
+    took = time.monotonic() - begun
+    fs.kill()
+    for thread in threads:
+        thread.join()
+    assert took < 5, f"{took:.1f} s"
