@@ -45,6 +45,13 @@ struct timespec ToTimespec(TimeSpec time) {
   return {static_cast<time_t>(time.sec), static_cast<long>(time.nsec)};
 }
 
+// Set-id bits lend the rights of the owner and group they were given for, and of nobody else.
+Result<mode_t> RestorableMode(int parent, const std::string& name, const InodeState& state) {
+  DKFS_TRY_ASSIGN(const struct stat st, file::Stat(parent, name, AT_SYMLINK_NOFOLLOW));
+  const bool same = st.st_uid == state.uid && st.st_gid == state.gid;
+  return state.mode & (same ? 07777 : 01777);
+}
+
 }  // namespace
 
 RestoreSink::RestoreSink() : root_(geteuid() == 0) {}
@@ -106,10 +113,11 @@ Status RestoreSink::Dress(int fd, int parent, const std::string& name, const Ino
     const auto change_mode = [&](mode_t mode) {
       return (fd >= 0 ? fchmod(fd, mode) : fchmodat(parent, name.c_str(), mode, 0)) == 0;
     };
-    if (!change_mode(state.mode & 07777)) return Status::FromErrno("chmod");
+    DKFS_TRY_ASSIGN(const mode_t mode, RestorableMode(parent, name, state));
+    if (!change_mode(mode)) return Status::FromErrno("chmod");
     Status acls = SetXattrs(path, xattrs, true);
     // The group bits are an ACL's mask: without the ACL they may give the group more than it had.
-    if (!acls.ok() && !change_mode(state.mode & 07707)) return Status::FromErrno("chmod");
+    if (!acls.ok() && !change_mode(mode & ~mode_t{S_IRWXG})) return Status::FromErrno("chmod");
     if (first.ok()) first = std::move(acls);
   }
   const struct timespec times[2] = {ToTimespec(state.atime), ToTimespec(state.mtime)};

@@ -27,8 +27,9 @@ class RestoreSink {
   // A further name for `path` below `root`.
   Status MakeLink(int root, const std::string& path, int parent, const std::string& name) const;
   // Owner, extended attributes, mode, ACLs, times, in the order in which none undoes another. `fd` -1: the entry is a
-  // symlink or a special file. Without root's rights owners and privileged attributes are left out. An attribute that
-  // cannot be set is an error after all else is done; without an ACL the group gets nothing.
+  // symlink or a special file. Without root's rights owners and privileged attributes are left out, and the set-id bits
+  // of what has another owner or group now. An attribute that cannot be set is an error after all else is done; without
+  // an ACL the group gets nothing.
   Status Dress(int fd, int parent, const std::string& name, const InodeState& state, const Xattrs& xattrs) const;
 
  private:

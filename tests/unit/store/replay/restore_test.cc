@@ -12,6 +12,7 @@
 
 #include "store/base/fault.h"
 #include "store/base/hash.h"
+#include "store/replay/restore_sink.h"
 #include "tests/support/temp_dir.h"
 
 namespace dkfs::test {
@@ -250,6 +251,33 @@ TEST_F(RestoreTest, WhereAttributesCannotBeSetModeAndTimesAre) {
   EXPECT_EQ(Stat(dir_ / "out/file").st_mode & 07777, 0640u);
   EXPECT_EQ(Stat(dir_ / "out/acl").st_mode & 07777, 0605u) << "without its ACL the group gets nothing";
   for (const char* path : {"out/file", "out/acl"}) EXPECT_EQ(Stat(dir_ / path).st_mtim.tv_nsec, 22) << path;
+}
+
+// What another user made set-uid must not become so for whoever restores it.
+TEST_F(RestoreTest, WithoutRootSetIdBitsOfOthersAreLeftOut) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  store_.reset();  // its threads: what follows forks
+  constexpr uid_t kSomebody = 4711;
+  ASSERT_TRUE(fs::create_directory(dir_ / "out"));
+  ASSERT_EQ(0, chown((dir_ / "out").c_str(), kSomebody, kSomebody));
+  const UniqueFd out(open((dir_ / "out").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto restored = [&](uid_t uid, gid_t gid) {
+    if (setresgid(kSomebody, kSomebody, kSomebody) != 0 || setresuid(kSomebody, kSomebody, kSomebody) != 0) _exit(1);
+    const RestoreSink sink;
+    const std::string name = std::to_string(uid) + "-" + std::to_string(gid);
+    Result<UniqueFd> file = sink.MakeFile(out.get(), name, 0);
+    if (!file.ok()) _exit(2);
+    InodeState state = State(S_IFREG | 06755, 1);
+    state.uid = uid;
+    state.gid = gid;
+    _exit(sink.Dress(file->get(), out.get(), name, state, {}).ok() ? 0 : 3);
+  };
+  EXPECT_EXIT(restored(0, kSomebody), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(restored(kSomebody, 0), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(restored(kSomebody, kSomebody), testing::ExitedWithCode(0), "");
+  EXPECT_EQ(0755U, Stat(dir_ / "out/0-4711").st_mode & 07777);
+  EXPECT_EQ(0755U, Stat(dir_ / "out/4711-0").st_mode & 07777);
+  EXPECT_EQ(06755U, Stat(dir_ / "out/4711-4711").st_mode & 07777);
 }
 
 TEST_F(RestoreTest, TreesMayHaveAnyDepth) {
