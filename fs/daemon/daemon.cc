@@ -332,7 +332,10 @@ Failure Daemon::Cover() {
   if (failure.failed()) return failure;
   failure = StillWanted();
   if (failure.failed()) return failure;
-  failure = MountFuse({places_.dir, places_.store, MountFlagsOf(options_.mount_flags)}, connection.get());
+  auto covered = backing_->StatFs();
+  if (!covered.ok()) return Failure::Environment(covered.status());
+  const unsigned long flags = MountFlagsOf(options_.mount_flags, RestrictionsOf(*covered));
+  failure = MountFuse({places_.dir, places_.store, flags}, connection.get());
   if (failure.failed()) return failure;
   session.writeback_cache = options_.order == Order::kFsync;
   session.counts = hotness_.requests();

@@ -145,7 +145,9 @@ int RunRemount(const Remount& remount) {
   auto dir = ResolveMountPoint(remount.dir);
   if (!dir.ok()) return ReportFailure(Failure::Environment(dir.status()), false);
   if (remount.fake) return kExitOk;
-  Failure failure = ChangeMountFlags(*dir, MountFlagsOf(remount.flags));
+  auto below = RestrictionsBelow(*dir);
+  if (!below.ok()) return ReportFailure(Failure::Environment(below.status()), false);
+  Failure failure = ChangeMountFlags(*dir, MountFlagsOf(remount.flags, *below));
   return failure.failed() ? ReportFailure(failure, false) : kExitOk;
 }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fs/daemon/mount_words.h"
 #include "store/base/file.h"
 #include "store/base/hash.h"
 #include "store/base/log.h"
@@ -21,6 +22,8 @@ namespace {
 
 // Access times are not kept when files are read, and who asks for the mount's options shall see it.
 constexpr unsigned long kAlways = MS_NOATIME;
+
+constexpr unsigned long kRestrictions = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 constexpr int kMaxLinks = 40;
 
@@ -166,6 +169,22 @@ Failure MountFuse(const MountRequest& request, int connection) {
     return Failure::Environment("mounting on " + request.dir + ": " + std::strerror(code) + hint);
   }
   return Failure::None();
+}
+
+unsigned long RestrictionsOf(const struct statvfs& covered) {
+  constexpr unsigned long kNoSymFollow = 0x2000;  // ST_NOSYMFOLLOW, which the C library does not name
+  // ST_NOSUID, ST_NODEV and ST_NOEXEC are the same bits.
+  return (covered.f_flag & kRestrictions) | ((covered.f_flag & kNoSymFollow) != 0 ? MS_NOSYMFOLLOW : 0);
+}
+
+Result<unsigned long> RestrictionsBelow(const std::string& dir) {
+  DKFS_TRY_ASSIGN(std::vector<MountEntry> mounts, ReadMountInfo());
+  const auto ours = std::find_if(mounts.rbegin(), mounts.rend(), [&](const auto& m) { return m.mount_point == dir; });
+  if (ours != mounts.rend()) mounts.erase(std::next(ours).base());
+  const auto below = MountOf(mounts, dir);
+  MountWords words;
+  if (below) DKFS_TRY(AddMountWords(below->options, true, &words));
+  return MountFlagsOf(words.flags) & (kRestrictions | MS_NOSYMFOLLOW);
 }
 
 Failure ChangeMountFlags(const std::string& dir, unsigned long flags) {

@@ -1,6 +1,8 @@
 // The mount point and the store's place: resolving them, telling whether one lies in the other, mounting, unmounting.
 #pragma once
 
+#include <sys/statvfs.h>
+
 #include <string>
 #include <vector>
 
@@ -36,6 +38,10 @@ struct MountRequest {
   unsigned long flags = 0;
 };
 Failure MountFuse(const MountRequest& request, int connection);
+// What may not be done with files in a directory (MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW), and so not through a
+// mount over it either: from its file system, or of what the dkfs mount at `dir` covers.
+unsigned long RestrictionsOf(const struct statvfs& covered);
+Result<unsigned long> RestrictionsBelow(const std::string& dir);
 // Gives the dkfs mount at `dir` other flags (MS_*, all of them).
 Failure ChangeMountFlags(const std::string& dir, unsigned long flags);
 // Lets the kernel hold more dirty pages of the mount than the 1 % of its limit that FUSE starts with. Only helps; may

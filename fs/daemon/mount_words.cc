@@ -95,8 +95,8 @@ Status AddMountWords(std::string_view list, bool sloppy, MountWords* words) {
   }
 }
 
-unsigned long MountFlagsOf(const std::vector<std::string>& flags) {
-  unsigned long bits = 0;
+unsigned long MountFlagsOf(const std::vector<std::string>& flags, unsigned long given) {
+  unsigned long bits = given;
   for (const std::string& word : flags) {
     const FlagWord* flag = FindFlag(word);
     bits = (bits & ~flag->clear) | flag->set;

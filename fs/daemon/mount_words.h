@@ -23,7 +23,7 @@ std::span<const std::string_view> SettingNames();
 // Adds the words of one -o argument. EINVAL names an unknown word (unless `sloppy`, mount's -s: skipped) or a setting
 // given twice with different values.
 Status AddMountWords(std::string_view list, bool sloppy, MountWords* words);
-// The MS_* bits that `flags` amount to.
-unsigned long MountFlagsOf(const std::vector<std::string>& flags);
+// The MS_* bits that `flags` amount to, over those that hold without them.
+unsigned long MountFlagsOf(const std::vector<std::string>& flags, unsigned long given = 0);
 
 }  // namespace dkfs

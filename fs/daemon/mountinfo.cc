@@ -43,8 +43,8 @@ std::optional<MountEntry> ParseLine(std::string_view line) {
   while (dash < words.size() && words[dash] != "-") ++dash;
   if (dash + 1 >= words.size()) return std::nullopt;
   std::string source = dash + 2 < words.size() ? Unescape(words[dash + 2]) : "";
-  return MountEntry{std::string(words[2]), Unescape(words[3]), Unescape(words[4]), std::string(words[dash + 1]),
-                    source};
+  return MountEntry{std::string(words[2]), Unescape(words[3]), Unescape(words[4]), std::string(words[dash + 1]), source,
+                    std::string(words[5])};
 }
 
 }  // namespace

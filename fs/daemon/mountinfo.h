@@ -18,6 +18,7 @@ struct MountEntry {
   std::string mount_point;  // absolute, escapes undone
   std::string type;
   std::string source;
+  std::string options;  // of this mount, not of its file system: words of mount(2)
 };
 
 // Entries in the order of the file: of two at one mount point the later one covers the earlier. Lines that are not

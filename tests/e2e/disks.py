@@ -20,11 +20,11 @@ def small_disk(base, name, mib):
 
 
 @contextmanager
-def tmpfs(base, name):
+def tmpfs(base, name, options="rw"):
     """A file system in memory, which takes what ext4 has no place for."""
     point = base / name
     point.mkdir()
-    run("mount", "-t", "tmpfs", "tmpfs", point)
+    run("mount", "-t", "tmpfs", "-o", options, "tmpfs", point)
     try:
         yield point
     finally:

@@ -9,9 +9,11 @@ import subprocess
 
 import pytest
 
+from disks import tmpfs
 from dkfs import BIN, PATIENCE, Dkfs, is_mounted, run, wait_until
 
 pytestmark = pytest.mark.short
+ST_NOSYMFOLLOW = 0x2000
 
 
 def one_line(result, code):
@@ -190,6 +192,32 @@ def test_remounting_changes_the_flags_only(fs, base):
     fs.unmount()
     gone = run(helper, fs.store, fs.dir, "-o", "remount,ro", check=False)
     assert gone.returncode == 3 and "is not a dkfs mount" in gone.stderr
+
+
+def test_what_the_file_system_below_forbids_is_forbidden(base):
+    helper = base / "mount.dkfs"
+    os.symlink(BIN / "dkfs", helper)
+    forbidden = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC | ST_NOSYMFOLLOW
+    with tmpfs(base, "disk", "nosuid,nodev,noexec,nosymfollow") as disk:
+        fs = Dkfs(base)
+        fs.dir = disk / "data"
+        fs.dir.mkdir()
+
+        def seen():
+            return os.statvfs(fs.dir).f_flag & forbidden
+
+        try:
+            fs.mount()
+            assert seen() == forbidden
+            run(helper, fs.store, fs.dir, "-o", "remount,ro")
+            assert seen() == forbidden
+            run(helper, fs.store, fs.dir, "-o", "remount,rw,dev")
+            assert seen() == forbidden & ~os.ST_NODEV
+            fs.unmount()
+            fs.mount("-o", "suid,exec,symfollow")
+            assert seen() == os.ST_NODEV
+        finally:
+            fs.close()
 
 
 def test_umount_and_sigterm_are_clean(fs):

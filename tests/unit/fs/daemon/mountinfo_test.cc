@@ -22,6 +22,7 @@ TEST(MountInfoTest, LinesAreParsedWithAnyNumberOfOptionalFields) {
   EXPECT_EQ("/mnt", mounts[1].mount_point);
   EXPECT_EQ("ext3", mounts[1].type);
   EXPECT_EQ("/dev/sdb", mounts[1].source);
+  EXPECT_EQ("rw,noatime", mounts[1].options);
 }
 
 TEST(MountInfoTest, EscapesAreUndone) {
