@@ -20,7 +20,8 @@ struct Connection {
   fuse_session* session = nullptr;
   bool writeback_cache = false;
   bool initialised = false;
-  uint64_t ring_init = 0;  // the INIT whose answer takes up the kernel's offer of io_uring; 0: none
+  bool setxattr_ext = false;  // SETXATTR has flags of its own; false before Linux 5.13: its struct ends before them
+  uint64_t ring_init = 0;     // the INIT whose answer takes up the kernel's offer of io_uring; 0: none
   // Requests whose answer another thread owes; the session waits for them before it ends.
   std::atomic<uint32_t> owed{0};
   std::atomic<bool> handing_over{false};  // a thread waits for the kernel to hand dirty pages over

@@ -68,7 +68,8 @@ void ListXattr(fuse_req_t req, fuse_ino_t ino, size_t size) {
 
 void SetXattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* value, size_t size, int flags) {
   const auto* raw = static_cast<const fuse_setxattr_in*>(CurrentRequest().body);
-  bool kill_sgid = (raw->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
+  const bool extended = static_cast<Connection*>(fuse_req_userdata(req))->setxattr_ext;
+  const bool kill_sgid = extended && (raw->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID) != 0;
   Serve(req, FuseOp::kSetXattr, [&](FileSystem& fs, Reply& reply) {
     reply.Done(fs.SetXattr(CallerOf(req), FileOf(ino), name, std::string_view(value, size), flags, kill_sgid));
   });

@@ -6,7 +6,7 @@ namespace dkfs {
 namespace {
 
 // The fixed part behind the header, in bytes; strings need at least their NUL.
-size_t FixedBytes(uint32_t opcode) {
+size_t FixedBytes(uint32_t opcode, bool setxattr_ext) {
   switch (opcode) {
     case FUSE_LOOKUP:
     case FUSE_UNLINK:
@@ -47,7 +47,7 @@ size_t FixedBytes(uint32_t opcode) {
     case FUSE_FSYNCDIR:
       return sizeof(fuse_fsync_in);
     case FUSE_SETXATTR:
-      return sizeof(fuse_setxattr_in) + 1;
+      return (setxattr_ext ? sizeof(fuse_setxattr_in) : FUSE_COMPAT_SETXATTR_IN_SIZE) + 1;
     case FUSE_GETXATTR:
     case FUSE_LISTXATTR:
       return sizeof(fuse_getxattr_in);
@@ -103,12 +103,12 @@ uint64_t CountedBytes(uint32_t opcode, const std::byte* body) {
 
 }  // namespace
 
-bool IsWholeRequest(Bytes request) {
+bool IsWholeRequest(Bytes request, bool setxattr_ext) {
   if (request.size() < sizeof(fuse_in_header)) return false;
   auto header = LoadLe<fuse_in_header>(request.data());
   if (header.len != request.size()) return false;
   Bytes body = request.subspan(sizeof(fuse_in_header));
-  size_t fixed = FixedBytes(header.opcode);
+  size_t fixed = FixedBytes(header.opcode, setxattr_ext);
   return fixed <= body.size() && CountedBytes(header.opcode, body.data()) <= body.size() - fixed;
 }
 

@@ -55,10 +55,10 @@ ssize_t WriteConnection(int fd, struct iovec* parts, int count, void* user) {
   return ::writev(fd, parts, count);
 }
 
-void Want(fuse_conn_info* conn, uint64_t flag) {
-  if (!fuse_set_feature_flag(conn, flag)) {
-    Log(LogLevel::kDebug, "kernel_lacks_feature", {{"capability", flag}});
-  }
+bool Want(fuse_conn_info* conn, uint64_t flag) {
+  if (fuse_set_feature_flag(conn, flag)) return true;
+  Log(LogLevel::kDebug, "kernel_lacks_feature", {{"capability", flag}});
+  return false;
 }
 
 void Negotiate(void* user, fuse_conn_info* conn) {
@@ -68,9 +68,10 @@ void Negotiate(void* user, fuse_conn_info* conn) {
   for (uint64_t flag : {FUSE_CAP_EXPLICIT_INVAL_DATA, FUSE_CAP_ASYNC_READ, FUSE_CAP_ASYNC_DIO, FUSE_CAP_PARALLEL_DIROPS,
                         FUSE_CAP_READDIRPLUS, FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_CACHE_SYMLINKS,
                         FUSE_CAP_NO_OPEN_SUPPORT, FUSE_CAP_NO_OPENDIR_SUPPORT, FUSE_CAP_EXPORT_SUPPORT,
-                        FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL, FUSE_CAP_HANDLE_KILLPRIV_V2, FUSE_CAP_SETXATTR_EXT}) {
+                        FUSE_CAP_DONT_MASK, FUSE_CAP_POSIX_ACL, FUSE_CAP_HANDLE_KILLPRIV_V2}) {
     Want(conn, flag);
   }
+  connection->setxattr_ext = Want(conn, FUSE_CAP_SETXATTR_EXT);
   // An O_TRUNC comes as its own SETATTR, a record of its own; locks stay in the kernel; data is not worth splicing.
   for (uint64_t flag : {FUSE_CAP_ATOMIC_O_TRUNC, FUSE_CAP_POSIX_LOCKS, FUSE_CAP_FLOCK_LOCKS, FUSE_CAP_IOCTL_DIR,
                         FUSE_CAP_SPLICE_READ, FUSE_CAP_SPLICE_WRITE, FUSE_CAP_SPLICE_MOVE}) {
@@ -206,7 +207,7 @@ bool Session::Impl::ServeOne(PageBuffer* buffer) {
 }
 
 void Session::Impl::ServeRequest(Bytes request, const fuse_buf& buf, RingPlace* place) {
-  if (!IsWholeRequest(request)) return Refuse(request, place);
+  if (!IsWholeRequest(request, connection_.setxattr_ext)) return Refuse(request, place);
   const auto* header = reinterpret_cast<const fuse_in_header*>(request.data());
   if (header->opcode == FUSE_INIT && !connection_.initialised) {
     transport_reason_ = PrepareRing(request);

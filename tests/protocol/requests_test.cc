@@ -156,6 +156,19 @@ TEST_F(RequestsTest, AclFlagIsPassedOn) {
   EXPECT_TRUE(World().last_acl_kill);
 }
 
+TEST_F(RequestsTest, XattrsOfAKernelWithoutTheAclFlagAreTaken) {
+  uint64_t node = Create("a");
+  kernel_ = std::make_unique<FakeKernel>(file_system_.get(), SessionOptions{});
+  kernel_->Init(~uint64_t{FUSE_SETXATTR_EXT});
+  const std::string old_body = Raw(fuse_setxattr_in{1, 0, 0, 0}).substr(0, FUSE_COMPAT_SETXATTR_IN_SIZE);
+  for (const char* name : {"user.a", "user.with_a_long_name"}) {
+    EXPECT_EQ(0, kernel_->Call(FUSE_SETXATTR, node, old_body + Name(name) + "v").error);
+    EXPECT_EQ("v", GetXattr(node, name, 5).payload);
+    EXPECT_FALSE(World().last_acl_kill);  // the bit is set in the name's first byte, where the flags would be
+  }
+  EXPECT_EQ(EIO, kernel_->Call(FUSE_SETXATTR, node, old_body.substr(1)).error);
+}
+
 TEST_F(RequestsTest, ForgetNeverUnderflows) {
   uint64_t node = Create("a");
   kernel_->Send(FUSE_FORGET, node, Raw(fuse_forget_in{1000}));
