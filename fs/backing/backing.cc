@@ -199,10 +199,15 @@ std::string Backing::PartialPath(FileId file) {
 
 Status Backing::EnsurePartialDir() {
   Status made = MakeDir(std::string(kPartialDir), 0700);
-  if (made.code() != EEXIST) return made;
-  DKFS_TRY_ASSIGN(const struct stat st, Stat(std::string(kPartialDir)));
-  if (S_ISDIR(st.st_mode)) return Status::Ok();
-  return Status::Error(ENOTDIR, std::string(kPartialDir) + " in " + display_ + ", which dkfs needs as a directory");
+  return made.code() == EEXIST ? CheckPartialDir() : made;
+}
+
+Status Backing::CheckPartialDir() {
+  const std::string what = display_ + "/" + std::string(kPartialDir);
+  Result<UniqueFd> dir = OpenAt(root_.get(), std::string(kPartialDir), O_RDONLY | O_DIRECTORY, 0);
+  if (dir.ok()) return CloseToOthers(dir->get(), what);
+  if (dir.status().IsNotFound()) return Status::Ok();
+  return dir.code() == ENOTDIR ? Status::Error(ENOTDIR, what + " is no directory: move it elsewhere") : dir.status();
 }
 
 Status Backing::RemovePartialDirIfEmpty() {
@@ -212,6 +217,17 @@ Status Backing::RemovePartialDirIfEmpty() {
   Status removed = RemoveDir(std::string(kPartialDir));
   const int code = removed.code();
   return code == ENOENT || code == ENOTEMPTY || code == EEXIST ? Status::Ok() : removed;
+}
+
+Status CloseToOthers(int dir, const std::string& what) {
+  struct stat st;
+  if (::fstat(dir, &st) != 0) return Status::FromErrno("stat " + what);
+  if (st.st_uid != ::geteuid()) {
+    return Status::Error(EPERM,
+                         what + " belongs to uid " + std::to_string(st.st_uid) + ", not to dkfs: move it elsewhere");
+  }
+  if ((st.st_mode & (S_IRWXG | S_IRWXO)) == 0) return Status::Ok();
+  return ::fchmod(dir, S_IRWXU) == 0 ? Status::Ok() : Status::FromErrno("chmod " + what);
 }
 
 Result<struct statvfs> Backing::StatFs() {

@@ -64,7 +64,9 @@ class Backing {
 
   // --- partial files ---
   static std::string PartialPath(FileId file);  // ".dkfs-partial/00000000002a"
+  // EPERM, ENOTDIR: somebody else made something of its name, and would have what lies in it.
   Status EnsurePartialDir();
+  Status CheckPartialDir();  // as that, but makes none
   Status RemovePartialDirIfEmpty();
 
   // --- attributes: make the backing entry carry what the store recorded (owner, mode, times, xattrs) ---
@@ -102,5 +104,8 @@ class Backing {
   UniqueFd root_;
   std::string display_;
 };
+
+// Makes the open directory one that nobody else enters. EPERM: it belongs to somebody else. `what` is for the message.
+Status CloseToOthers(int dir, const std::string& what);
 
 }  // namespace dkfs

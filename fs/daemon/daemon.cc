@@ -301,7 +301,8 @@ Failure Daemon::Adopt() {
     return Failure::Environment(places_.dir + " is open for writing by " + *writer +
                                 "; stop it before the first mount");
   }
-  Status alone = adopted_ ? Status::Ok() : adopter_->RefuseUnfinished();
+  Status alone = backing_->CheckPartialDir();
+  if (alone.ok() && !adopted_) alone = adopter_->RefuseUnfinished();
   if (!alone.ok()) return Failure::Environment(alone);
   // First: a directory that refuses it is not adopted. One that is believed keeps what the clean mark says of it.
   const bool left_clean = adopted_ && trusted_;

@@ -32,19 +32,6 @@ Result<UniqueFd> Enter(int dir, const std::string& name) {
   return file::Open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-struct Sets {
-  UniqueFd dir;
-  std::vector<std::string> times;
-};
-
-Result<Sets> SetsAt(int base, const std::string& name) {
-  Result<UniqueFd> dir = file::Open(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (dir.status().IsNotFound()) return Sets{};
-  if (!dir.ok()) return dir.status();
-  DKFS_TRY_ASSIGN(std::vector<std::string> times, file::ListDir(dir->get(), "."));
-  return Sets{std::move(dir).value(), std::move(times)};
-}
-
 constexpr size_t kPathsShown = 1000;
 
 // `path` is that of the entry inside the set, "" for the set itself.
@@ -77,6 +64,16 @@ uint64_t Aside::entries() const {
   return entries_;
 }
 
+Result<Aside::Sets> Aside::SetsAt(const Place& place) {
+  Result<UniqueFd> dir = file::Open(place.base.get(), place.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const bool theirs = place.exposed && (dir.ok() ? !CloseToOthers(dir->get(), place.display).ok()
+                                                 : dir.code() == ENOTDIR || dir.code() == ELOOP);
+  if (theirs || dir.status().IsNotFound()) return Sets{};
+  if (!dir.ok()) return dir.status();
+  DKFS_TRY_ASSIGN(std::vector<std::string> times, file::ListDir(dir->get(), "."));
+  return Sets{std::move(dir).value(), std::move(times)};
+}
+
 Result<std::vector<Aside::Place>> Aside::FindPlaces() const {
   std::vector<Place> places;
   DKFS_TRY_ASSIGN(const struct stat root, file::StatFd(backing_->root(), backing_->display()));
@@ -89,7 +86,7 @@ Result<std::vector<Aside::Place>> Aside::FindPlaces() const {
   const std::string name = "." + BaseName(backing_->display()) + ".dkfs-aside";
   Result<UniqueFd> above = file::Open(backing_->root(), "..", O_RDONLY | O_DIRECTORY);
   if (above.ok() && is_near(*above))
-    places.push_back({std::move(above).value(), name, backing_->display() + "/../" + name});
+    places.push_back({std::move(above).value(), name, backing_->display() + "/../" + name, true});
   DKFS_TRY_ASSIGN(UniqueFd inside, backing_->Open("", O_RDONLY | O_DIRECTORY));
   const std::string hidden = std::string(kPartialDir) + "/aside";
   places.push_back({std::move(inside), hidden, backing_->display() + "/" + hidden});
@@ -109,9 +106,23 @@ void Aside::BeginSet() {
   set_ = time_ + "~" + std::to_string(++sets_removed_);
 }
 
-Result<UniqueFd> Aside::OpenParent(const Place& place, const std::string& path, std::string* leaf) {
-  if (place.name.starts_with(kPartialDir)) DKFS_TRY(backing_->EnsurePartialDir());
-  DKFS_TRY_ASSIGN(UniqueFd at, Enter(place.base.get(), place.name));
+Result<UniqueFd> Aside::OpenPlace() {
+  for (;; ++current_) {
+    const Place& place = places_[current_];
+    if (place.name.starts_with(kPartialDir)) DKFS_TRY(backing_->EnsurePartialDir());
+    Result<UniqueFd> dir = Enter(place.base.get(), place.name);
+    if (!place.exposed) return dir;
+    const Status ours = dir.ok() ? CloseToOthers(dir->get(), place.display) : dir.status();
+    if (ours.ok()) return dir;
+    Log(LogLevel::kWarn, "aside_place_passed_over",
+        {{"place", place.display},
+         {"error", ours.ToString()},
+         {"hint", "move away what stands there, and mount again"}});
+  }
+}
+
+Result<UniqueFd> Aside::OpenParent(const std::string& path, std::string* leaf) {
+  DKFS_TRY_ASSIGN(UniqueFd at, OpenPlace());
   DKFS_TRY_ASSIGN(at, Enter(at.get(), set_));
   size_t from = 0;
   for (size_t slash; (slash = path.find('/', from)) != std::string::npos; from = slash + 1) {
@@ -138,9 +149,8 @@ Status Aside::MoveName(const std::string& path, const std::string& as) {
   DKFS_TRY(Locate());
   DKFS_TRY_ASSIGN(const struct stat st, backing_->Stat(path));
   for (; current_ < places_.size(); ++current_) {
-    const Place& place = places_[current_];
     std::string leaf;
-    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(place, as, &leaf));
+    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(as, &leaf));
     Status moved = backing_->MoveOut(path, dir.get(), leaf);
     for (int n = 1; moved.code() == EEXIST; ++n)
       moved = backing_->MoveOut(path, dir.get(), leaf + "~" + std::to_string(n));
@@ -149,7 +159,7 @@ Status Aside::MoveName(const std::string& path, const std::string& as) {
     Count(st);
     Log(LogLevel::kWarn, "moved_aside",
         {{"path", path},
-         {"to", place.display + "/" + set_},
+         {"to", places_[current_].display + "/" + set_},
          {"hint", "no retained version explains it; see dkfsctl aside list"}});
     return Status::Ok();
   }
@@ -164,7 +174,7 @@ Status Aside::CopyBytes(const std::string& path, uint64_t offset, Bytes data) {
   DKFS_TRY(Locate());
   if (!copy_.valid() || copy_path_ != path) {
     std::string leaf;
-    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(places_[current_], path, &leaf));
+    DKFS_TRY_ASSIGN(const UniqueFd dir, OpenParent(path, &leaf));
     Result<UniqueFd> fd = file::Open(dir.get(), leaf, O_RDWR | O_CREAT | O_EXCL, 0600);
     for (int n = 1; fd.code() == EEXIST || fd.code() == EISDIR; ++n) {
       fd = file::Open(dir.get(), leaf + "~" + std::to_string(n), O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -189,7 +199,7 @@ Result<std::vector<Aside::Set>> Aside::List() const {
   DKFS_TRY_ASSIGN(const std::vector<Place> places, FindPlaces());
   std::vector<Set> sets;
   for (const Place& place : places) {
-    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place.base.get(), place.name));
+    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place));
     for (const std::string& time : there.times) {
       Set set{time, place.display, 0, 0, {}};
       Status measured = Measure(there.dir.get(), time, "", &set);
@@ -214,12 +224,13 @@ Status Aside::Remove(const std::string& time) {
   DKFS_TRY_ASSIGN(const std::vector<Place> places, FindPlaces());
   bool found = time.empty();
   for (const Place& place : places) {
-    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place.base.get(), place.name));
+    DKFS_TRY_ASSIGN(const Sets there, SetsAt(place));
     for (const std::string& set : there.times) {
       if (time.empty() ? set == kept : set != time) continue;
       DKFS_TRY(file::RemoveTree(there.dir.get(), set));
       found = true;
     }
+    if (!there.dir) continue;
     MutexLock l(mutex_);                                                   // nobody is just making a set there
     (void)::unlinkat(place.base.get(), place.name.c_str(), AT_REMOVEDIR);  // with sets it stays
   }

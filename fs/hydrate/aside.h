@@ -5,6 +5,7 @@
 // What comes after the set was removed begins another, TIME~N, and has the whole budget again.
 // The place is the first that is on the file system of DIR (by rename, not only by device number):
 //   STORE/aside   DIR/../.NAME.dkfs-aside   DIR/.dkfs-partial/aside (when DIR is the root of its file system)
+// The second is passed over where somebody else made something of that name.
 //
 // Thread-safe.
 #pragma once
@@ -50,12 +51,20 @@ class Aside {
     UniqueFd base;
     std::string name;  // of the directory of sets, below base
     std::string display;
+    bool exposed = false;  // others may make names in `base`
+  };
+  struct Sets {
+    UniqueFd dir;
+    std::vector<std::string> times;
   };
   Result<std::vector<Place>> FindPlaces() const;
+  static Result<Sets> SetsAt(const Place& place);
   Status Locate() REQUIRES(mutex_);
   void BeginSet() REQUIRES(mutex_);
-  // Opens, making what is missing, the directory that holds `path` in the set; its last name goes to *leaf.
-  Result<UniqueFd> OpenParent(const Place& place, const std::string& path, std::string* leaf) REQUIRES(mutex_);
+  // Opens, making what is missing, the current place, or the next that can be had.
+  Result<UniqueFd> OpenPlace() REQUIRES(mutex_);
+  // The directory in it that holds `path` in the set; its last name goes to *leaf.
+  Result<UniqueFd> OpenParent(const std::string& path, std::string* leaf) REQUIRES(mutex_);
   void Count(const struct stat& st) REQUIRES(mutex_);
 
   Backing* const backing_;

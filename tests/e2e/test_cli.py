@@ -220,6 +220,20 @@ def test_what_the_file_system_below_forbids_is_forbidden(base):
             fs.close()
 
 
+def test_a_partial_directory_that_somebody_else_made_is_refused(fs):
+    """What is being restored would lie in it, out of the folders that keep others from it."""
+    partial = fs.dir / ".dkfs-partial"
+    fs.mount()
+    (fs.dir / "f").write_text("x")
+    fs.unmount()
+    partial.mkdir()
+    os.chown(partial, 4711, 4711)
+    assert ".dkfs-partial belongs to uid 4711" in one_line(fs.mount(check=False), 3)
+    partial.rename(fs.base / "elsewhere")
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "x"
+
+
 def test_umount_and_sigterm_are_clean(fs):
     fs.mount()
     (fs.dir / "f").write_text("one")

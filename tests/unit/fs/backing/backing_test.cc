@@ -105,6 +105,24 @@ TEST_F(BackingTest, PartialDirectoryIsHiddenAndRemovedOnlyWhenEmpty) {
   EXPECT_EQ(backing_->Stat(std::string(kPartialDir)).code(), ENOENT);
 }
 
+TEST_F(BackingTest, PartialDirectoryIsOursAlone) {
+  const std::string partial(kPartialDir);
+  Put(partial, "");
+  EXPECT_EQ(backing_->EnsurePartialDir().code(), ENOTDIR);
+  ASSERT_TRUE(backing_->Unlink(partial).ok());
+  ASSERT_TRUE(backing_->MakeSymlink("/tmp", partial).ok());
+  EXPECT_EQ(backing_->EnsurePartialDir().code(), ENOTDIR);
+  ASSERT_TRUE(backing_->Unlink(partial).ok());
+  ASSERT_TRUE(backing_->MakeDir(partial, 0700).ok());
+  ASSERT_EQ(::chmod((path_ + "/" + partial).c_str(), 0777), 0);
+  EXPECT_TRUE(backing_->EnsurePartialDir().ok());
+  EXPECT_EQ(backing_->Stat(partial)->st_mode & 07777, 0700u);
+  if (::geteuid() != 0) return;
+  ASSERT_EQ(::chown((path_ + "/" + partial).c_str(), 4711, 4711), 0);
+  EXPECT_EQ(backing_->EnsurePartialDir().code(), EPERM);
+  EXPECT_TRUE(backing_->Stat(partial).ok());
+}
+
 TEST_F(BackingTest, AttributesAreApplied) {
   Put("f", "x");
   InodeState state = Backing::StateOf(*backing_->Stat("f"));

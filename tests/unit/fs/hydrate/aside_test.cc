@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -62,6 +63,29 @@ TEST_F(AsideTest, WithoutTheStoreNearbyASiblingOfTheDirectoryTakesThem) {
   EXPECT_EQ(aside.Remove("../dir").code(), EINVAL);
   ASSERT_TRUE(aside.Remove(aside.List()->front().time).ok());
   EXPECT_TRUE(aside.List()->empty());
+}
+
+// Whoever may write in the directory above DIR could else have what is moved aside.
+TEST_F(AsideTest, WhatOthersMadeInThePlaceOfTheSiblingIsPassedOver) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make what belongs to somebody else";
+  const std::string sibling = root_ + "/.dir.dkfs-aside";
+  stdfs::create_directory(sibling);
+  stdfs::permissions(sibling, stdfs::perms::all);
+  ASSERT_EQ(::chown(sibling.c_str(), 4711, 4711), 0);
+  for (const bool link : {false, true}) {
+    if (link) {
+      stdfs::rename(sibling, sibling + ".away");
+      stdfs::create_directory_symlink(sibling + ".away", sibling);
+    }
+    Aside aside(backing_.get(), "/proc/self", 1 << 20);
+    Put("f", "x");
+    ASSERT_TRUE(aside.MoveName("f").ok());
+    ASSERT_TRUE(aside.CopyBytes("g", 0, AsBytes("y")).ok());
+    EXPECT_TRUE(stdfs::is_empty(sibling));
+    EXPECT_EQ(Slurp(OnlySet(root_ + "/dir/.dkfs-partial/aside") / "f"), "x");
+    ASSERT_EQ(aside.List()->size(), 1u);
+    EXPECT_TRUE(aside.Remove("").ok());
+  }
 }
 
 TEST_F(AsideTest, BytesAreKeptAtTheirPlaceWithinTheBudget) {
