@@ -185,18 +185,19 @@ Status AdoptWalk::Entry(const std::string& path, FileId parent, InodeState* pare
 Status AdoptWalk::FlushIfLarge() { return record_.bytes() >= kBatchBytes ? Flush() : Status::Ok(); }
 
 Status AdoptWalk::Flush() {
-  if (record_.empty()) return Status::Ok();
-  DKFS_TRY(Fault::Pass("adopt.record"));
-  DKFS_TRY(store_->Append(record_).status());
-  record_.Clear();
+  if (!record_.empty()) {
+    DKFS_TRY(Fault::Pass("adopt.record"));
+    DKFS_TRY(store_->Append(record_).status());
+    record_.Clear();
+  }
+  if (!prints_.empty()) DKFS_TRY(store_->PutFingerprints(prints_));
+  prints_.clear();
   return Status::Ok();
 }
 
 Status AdoptWalk::Finish() {
   DKFS_TRY(Flush());
   DKFS_TRY(store_->Sync());
-  DKFS_TRY(store_->PutFingerprints(prints_));
-  prints_.clear();
   if (progress_) progress_(inodes_);
   return Status::Ok();
 }

@@ -3,7 +3,9 @@
 // content is kAdopting, believed from the backing file, until it is captured.
 //
 // Not thread-safe. Records are appended in batches; a reader sees a new subtree only once its topmost name is recorded,
-// which comes last.
+// which comes last. So it is with the fingerprints, which are stored with each batch: those of a walk that was cut
+// short belong to inodes that no name leads to. Should a loss of power take such an inode and its FileId be given anew,
+// then to what is made in a mount, and a clean unmount, without which no fingerprint counts, writes its own.
 #pragma once
 
 #include <functional>
@@ -30,7 +32,7 @@ class AdoptWalk {
   // One new entry (with everything below it) and its name in `parent`, which gets no new attributes here but the link
   // of a new subdirectory: *parent_state is counted up, and recorded with the name.
   Status Entry(const std::string& path, FileId parent, InodeState* parent_state, const std::string& name);
-  // Appends what is left, syncs it, and stores the fingerprints.
+  // Appends what is left, and syncs it.
   Status Finish();
   uint64_t inodes() const { return inodes_; }
   uint64_t bytes() const { return bytes_; }
