@@ -117,7 +117,12 @@ Result<std::vector<std::pair<std::string, std::string>>> Backing::ListXattrs(con
   std::vector<std::pair<std::string, std::string>> out;
   Result<std::string> names =
       ReadXattr([&](char* buffer, size_t n) { return ::llistxattr(proc.c_str(), buffer, n); }, path);
-  if (!names.ok()) return names.code() == EOPNOTSUPP ? Result(std::move(out)) : names.status();
+  if (names.code() == EOPNOTSUPP) return out;
+  if (names.code() == E2BIG) {
+    return Status::Error(E2BIG, "\"" + path + "\" in the backing directory has more than 64 KiB of names of extended " +
+                                    "attributes, which the kernel does not list: remove some");
+  }
+  if (!names.ok()) return names.status();
   for (size_t at = 0; at < names->size();) {
     const std::string name = names->c_str() + at;
     at += name.size() + 1;

@@ -9,6 +9,10 @@ namespace dkfs {
 namespace {
 
 constexpr std::string_view kCapability = "security.capability";
+// Of one inode. The kernel lists no more than 64 KiB of names, with dkfs's own and a label that only DIR has; a list
+// that it refuses (E2BIG) would make the inode one that can neither be adopted nor restored.
+constexpr size_t kMostNameBytes = 60 * 1024;
+constexpr size_t kMostValueBytes = 1 << 20;
 
 bool IsOurs(std::string_view name) { return name.starts_with("trusted.dkfs.") || name.starts_with("user.dkfs."); }
 
@@ -24,6 +28,19 @@ Status CheckXattrName(std::string_view name) {
   if (name.size() > kMaxNameBytes) return Status::Error(ERANGE);
   if (IsOurs(name)) return Status::Error(EPERM);
   return CheckNamespace(name);
+}
+
+// ENOSPC: the inode would have more than it may. What came by adoption may be more already, and get smaller.
+Status CheckRoom(Store* store, FileId file, std::string_view name, std::string_view value) {
+  DKFS_TRY_ASSIGN(const auto all, store->ListXattrs(file));
+  size_t names = name.size() + 1, values = value.size();
+  for (const auto& [other, held] : all) {
+    if (other == name && value.size() <= held.size()) return Status::Ok();
+    if (other == name) continue;
+    names += other.size() + 1;
+    values += held.size();
+  }
+  return names <= kMostNameBytes && values <= kMostValueBytes ? Status::Ok() : Status::Error(ENOSPC);
 }
 
 }  // namespace
@@ -118,6 +135,7 @@ Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view 
       store_it = !AclIsTrivial(value);
     }
   }
+  if (store_it) DKFS_TRY(CheckRoom(fs.store, file, name, value));
   RecordBuilder record;
   record.SetRequest(caller.request);
   record.Inode(file, after);

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from dkfs import next_tick, run, wait_until
+from disks import tmpfs
+from dkfs import Dkfs, next_tick, run, wait_until
 
 pytestmark = pytest.mark.short
 libc = ctypes.CDLL(None, use_errno=True)
@@ -409,3 +410,54 @@ def test_so_many_files_without_a_name_and_no_more(narrow):
             os.close(fd)
     wait_until(lambda: len(narrow.descriptors()) < 400, "files that nobody has open keep descriptors")
     os.close(os.open(narrow.dir, os.O_TMPFILE | os.O_RDWR))
+
+
+def set_until_full(path, value, most, name="user.%d"):
+    """How many attributes the file took, which must be less than `most`."""
+    for i in range(most):
+        try:
+            os.setxattr(path, name % i, value)
+        except OSError as full:
+            assert full.errno == errno.ENOSPC
+            return i
+    raise AssertionError(f"{path} takes {most} attributes")
+
+
+def test_extended_attributes_of_a_file_are_bounded(base):
+    """So that they can be listed, and held in memory. tmpfs takes any number."""
+    with tmpfs(base, "disk") as disk:
+        fs = Dkfs(base)
+        fs.dir = disk / "data"
+        fs.dir.mkdir()
+        names, values = fs.dir / "names", fs.dir / "values"
+        try:
+            fs.mount()
+            names.touch()
+            values.touch()
+            long = "user.%d." + "n" * 240
+            taken = set_until_full(names, b"", 300, long)
+            assert taken > 230 and len(os.listxattr(names)) == taken
+            os.setxattr(names, long % 0, b"another")
+            os.removexattr(names, long % 0)
+            os.setxattr(names, long % taken, b"")
+            taken = set_until_full(values, bytes(65536), 20)
+            assert taken == 16 and sum(len(os.getxattr(values, name)) for name in os.listxattr(values)) == 1 << 20
+            os.setxattr(values, "user.0", bytes(65535))
+            fs.kill()
+            fs.lose_dir()
+            fs.mount()
+            assert len(os.listxattr(names)) > 230 and len(os.listxattr(values)) == 16
+        finally:
+            fs.close()
+
+
+def test_extended_attributes_that_cannot_be_listed_refuse_a_first_mount(base):
+    with tmpfs(base, "disk") as disk:
+        fs = Dkfs(base)
+        fs.dir = disk / "data"
+        fs.dir.mkdir()
+        (fs.dir / "f").touch()
+        for i in range(300):
+            os.setxattr(fs.dir / "f", f"user.{i}." + "n" * 240, b"")
+        refused = fs.mount(check=False)
+        assert refused.returncode == 3 and '"f" in the backing directory has more than 64 KiB of names' in refused.stderr
