@@ -15,6 +15,7 @@
 #include "fs/daemon/fuse_switch.h"
 #include "fs/daemon/log_file.h"
 #include "fs/daemon/metrics.h"
+#include "fs/daemon/mount_flusher.h"
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mount_warmer.h"
 #include "fs/daemon/mount_words.h"
@@ -340,6 +341,10 @@ Failure Daemon::Cover() {
   if (failure.failed()) return failure;
   session.writeback_cache = options_.order == Order::kFsync;
   session.counts = hotness_.requests();
+  flusher_ = std::make_unique<MountFlusher>(places_.dir, Device());
+  session.hand_over = [this](FileId file, uint64_t offset, uint64_t length) {
+    return flusher_->HandOver(file, offset, length);
+  };
   if (session.writeback_cache) RaiseDirtyLimit(places_.dir);
   auto made = Session::Create(std::move(connection), file_system_.get(), session);
   if (!made.ok()) {
@@ -443,12 +448,16 @@ void Daemon::CatchUp() {
   }
 }
 
-// The probes look for the number of the mount: found in the table of mounts, since the mount itself is never opened.
-void Daemon::StartHotness() {
+// The number of the mount, "" when it is not known: found in the table of mounts, since the mount itself is never
+// opened.
+std::string Daemon::Device() const {
   auto mounts = ReadMountInfo();
-  std::optional<MountEntry> mount;
-  if (mounts.ok()) mount = MountAt(*mounts, places_.dir);
-  hotness_.Start(mount ? mount->device : "");
+  auto mount = mounts.ok() ? MountAt(*mounts, places_.dir) : std::nullopt;
+  return mount ? mount->device : "";
+}
+
+void Daemon::StartHotness() {
+  hotness_.Start(Device());
   if (options_.hotness != HotnessMode::kOff) profiling_->Start();
 }
 

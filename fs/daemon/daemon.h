@@ -37,6 +37,7 @@ class ControlServer;
 class FuseSwitch;
 class LogFile;
 class Metrics;
+class MountFlusher;
 class Upkeep;
 
 struct Places {
@@ -103,6 +104,7 @@ class Daemon {
   void StartBackground();
   void CatchUp();
   Failure HoldSwitch(SessionOptions* session);
+  std::string Device() const;
   void StartHotness();
   Status CompareAll(const std::function<bool()>& cancel);
   void StopBackground();
@@ -138,6 +140,7 @@ class Daemon {
   std::unique_ptr<Adopter> adopter_;
   std::thread catching_up_;
   std::unique_ptr<FuseSwitch> fuse_switch_;  // until the protocol has been agreed on
+  std::unique_ptr<MountFlusher> flusher_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<Ending> ending_;
   std::unique_ptr<CpuLatency> cpu_latency_;

@@ -15,6 +15,7 @@
 
 #include "fs/daemon/command_runner.h"
 #include "fs/daemon/daemon.h"
+#include "fs/daemon/mount_flusher.h"
 #include "fs/daemon/mount_point.h"
 #include "fs/daemon/mount_warmer.h"
 #include "fs/daemon/mount_words.h"
@@ -153,6 +154,7 @@ int RunRemount(const Remount& remount) {
 
 int Main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], MountWarmer::kArgument) == 0) return MountWarmer::Main(argv[2]);
+  if (argc == 3 && std::strcmp(argv[1], MountFlusher::kArgument) == 0) return MountFlusher::Main(argv[2]);
   std::vector<std::string> args(argv + 1, argv + argc);
   bool has_command = false, fake = false;
   std::string_view name = argv[0];

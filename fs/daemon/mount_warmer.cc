@@ -3,23 +3,15 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <cerrno>
 #include <cstring>
-#include <thread>
-#include <utility>
 
 #include "store/base/log.h"
 
@@ -34,9 +26,8 @@ struct Request {
   uint64_t offset, bytes;
 };
 
-// A copy of the mount that no path leads to; invalid when DIR is not mounted, or copies are not allowed.
-UniqueFd PrivateCopyOf(const char* dir) {
-  UniqueFd copy(::open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+UniqueFd CopyOfFuse(const char* dir) {
+  UniqueFd copy = MountHelper::CopyMount(dir);
   struct statfs fs;
   if (copy && (::fstatfs(copy.get(), &fs) != 0 || fs.f_type != FUSE_SUPER_MAGIC)) copy.reset();
   return copy;
@@ -49,61 +40,18 @@ UniqueFd OpenIn(int root, const char* path) {
   return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how)));
 }
 
-// Starts this binary again with `socket` as its standard input. A pid, or -1 with errno.
-pid_t Spawn(const std::string& dir, int socket) {
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  if (posix_spawn_file_actions_init(&files) != 0) return -1;
-  if (posix_spawnattr_init(&attributes) != 0) {
-    posix_spawn_file_actions_destroy(&files);
-    return -1;
-  }
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  posix_spawn_file_actions_adddup2(&files, socket, STDIN_FILENO);
-  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  std::string name = "dkfs-warm", argument = MountWarmer::kArgument, directory = dir;
-  std::array<char*, 4> argv = {name.data(), argument.data(), directory.data(), nullptr};
-  pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, "/proc/self/exe", &files, &attributes, argv.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
-  errno = error;
-  return error == 0 ? pid : -1;
-}
-
 }  // namespace
 
 std::unique_ptr<Warmer> MountWarmer::Start(const std::string& dir) {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return nullptr;
-  UniqueFd ours(ends[0]), theirs(ends[1]);
-  const pid_t process = Spawn(dir, theirs.get());
-  if (process < 0) {
+  auto helper = MountHelper::Start(kArgument, dir);
+  if (helper == nullptr) {
     Log(LogLevel::kInfo, "no_warmer",
         {{"error", std::strerror(errno)}, {"hint", "what is restored first waits for its first reader"}});
     return nullptr;
   }
   const uint64_t memory =
       static_cast<uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  return std::unique_ptr<Warmer>(new MountWarmer(process, std::move(ours), memory / kShareOfMemory));
-}
-
-// It may wait for an answer of this very daemon, which is about to end: so it is not waited for long, and what is left
-// of it is init's to reap then.
-MountWarmer::~MountWarmer() {
-  socket_.reset();
-  for (int i = 0; i < 200; ++i) {
-    if (::waitpid(process_, nullptr, WNOHANG) != 0) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, WNOHANG);
+  return std::unique_ptr<Warmer>(new MountWarmer(std::move(helper), memory / kShareOfMemory));
 }
 
 void MountWarmer::Warm(const std::string& path, uint64_t offset, uint64_t bytes) {
@@ -114,14 +62,11 @@ void MountWarmer::Warm(const std::string& path, uint64_t offset, uint64_t bytes)
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
-  (void)::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);  // too slow, or gone: it is only advice
+  (void)::sendmsg(helper_->socket(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);  // too slow, or gone: it is only advice
 }
 
 int MountWarmer::Main(const char* dir) {
-  ::close_range(STDERR_FILENO + 1, ~0u, 0);
-  (void)::prctl(PR_SET_NAME, "dkfs-warm");
-  // The thread it comes from goes ahead of others.
-  (void)::setpriority(PRIO_PROCESS, 0, std::max(0, ::getpriority(PRIO_PROCESS, 0)));
+  MountHelper::Settle("dkfs-warm");
   std::array<char, sizeof(Request) + kMostPath> message;
   for (;;) {
     const ssize_t size = ::recv(STDIN_FILENO, message.data(), message.size() - 1, 0);
@@ -130,7 +75,7 @@ int MountWarmer::Main(const char* dir) {
     message[static_cast<size_t>(size)] = '\0';
     Request request;
     std::memcpy(&request, message.data(), sizeof request);
-    const UniqueFd root = PrivateCopyOf(dir);
+    const UniqueFd root = CopyOfFuse(dir);
     if (!root) return 0;
     const UniqueFd file = OpenIn(root.get(), message.data() + sizeof request);
     if (file) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 
 #include "fs/fuse/low_level.h"
 #include "fs/fuse/reply.h"
@@ -18,13 +19,14 @@ struct Connection {
   RequestStats* stats = nullptr;
   RequestCounts* counts = nullptr;  // of hotness; may be null
   fuse_session* session = nullptr;
+  std::function<bool(FileId, uint64_t, uint64_t)> hand_over;  // SessionOptions
+  bool awaits_writes = false;  // in the kernel a page is under writeback until the daemon has answered
   bool writeback_cache = false;
   bool initialised = false;
   bool setxattr_ext = false;  // SETXATTR has flags of its own; false before Linux 5.13: its struct ends before them
   uint64_t ring_init = 0;     // the INIT whose answer takes up the kernel's offer of io_uring; 0: none
   // Requests whose answer another thread owes; the session waits for them before it ends.
   std::atomic<uint32_t> owed{0};
-  std::atomic<bool> handing_over{false};  // a thread waits for the kernel to hand dirty pages over
 };
 
 // Counts one owed answer for as long as it lives.

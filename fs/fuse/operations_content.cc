@@ -102,25 +102,21 @@ void CopyRange(fuse_req_t req, fuse_ino_t from, off_t from_offset, fuse_file_inf
   });
 }
 
-// Has the kernel hand over what became dirty through a mapping of the hole. False: it did not, or another thread is at
-// it. Only one at a time waits for the kernel here, since it takes other threads to answer the writes that come of it.
-bool HandOverHole(Connection* connection, fuse_ino_t ino, const FileSystem::Sought& sought) {
-  if (connection->handing_over.exchange(true)) return false;
-  const int result = fuse_lowlevel_notify_inval_inode(connection->session, ino, static_cast<off_t>(sought.hole),
-                                                      static_cast<off_t>(sought.hole_end - sought.hole));
-  connection->handing_over = false;
-  return result == 0 || result == -ENOENT;  // ENOENT: it has no pages
+// The kernel does not hand dirty pages over before it asks, so they would pass for a hole.
+bool IsClean(Connection* connection, fuse_ino_t ino, const FileSystem::Sought& sought) {
+  return connection->hand_over && connection->hand_over(FileOf(ino), sought.hole, sought.hole_end - sought.hole);
 }
 
-// The kernel does not hand dirty pages over before it asks, so they would pass for a hole.
 void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
   auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
   Serve(req, FuseOp::kSeek, [&](FileSystem& fs, Reply& reply) {
+    // Pages that are being handed over would look clean. The kernel takes every file for data from now on.
+    if (!connection->awaits_writes) return reply.Error(Status::Error(ENOSYS));
     const auto from = static_cast<uint64_t>(offset);
     Result<FileSystem::Sought> found = fs.Seek(FileOf(ino), from, whence);
     if (found.ok() && found->hole < found->hole_end) {
       // What is not known is data.
-      if (!HandOverHole(connection, ino, *found)) return reply.Offset(whence == SEEK_DATA ? from : found->size);
+      if (!IsClean(connection, ino, *found)) return reply.Offset(whence == SEEK_DATA ? from : found->size);
       found = fs.Seek(FileOf(ino), from, whence);
     }
     if (!found.ok()) return reply.Error(found.status());

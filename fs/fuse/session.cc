@@ -23,6 +23,7 @@ namespace {
 constexpr size_t kMaxWriteBytes = 1 << 20;
 constexpr size_t kRequestHeadBytes = 4096;  // libfuse's room for a request's structs and names before the data
 constexpr size_t kNulBytes = 2;             // behind each request: no string in it runs on
+constexpr uint32_t kAwaitsWrites = 44;      // the protocol of Linux 6.16
 constexpr unsigned kMaxBackground = 64;     // readahead, writeback and async direct requests under way at once
 constexpr int kReadError = -1, kWriteError = -1;
 
@@ -81,6 +82,7 @@ void Negotiate(void* user, fuse_conn_info* conn) {
   conn->max_write = kMaxWriteBytes;
   conn->max_background = kMaxBackground;
   conn->no_interrupt = 1;  // nothing here waits for long without being bounded by the disk
+  connection->awaits_writes = conn->proto_minor >= kAwaitsWrites;
   connection->file_system->Begin();
   connection->initialised = true;
 }
@@ -105,6 +107,7 @@ class Session::Impl {
     connection_.file_system = file_system;
     connection_.stats = &stats_;
     connection_.counts = options.counts;
+    connection_.hand_over = options.hand_over;
     connection_.writeback_cache = options.writeback_cache;
   }
   ~Impl() {

@@ -26,7 +26,10 @@ struct SessionOptions {
   bool writeback_cache = false;     // order=fsync: the kernel holds dirty pages and their size and times
   unsigned threads = 8;             // at least 1; more than CPUs, since requests wait for disks
   RequestCounts* counts = nullptr;  // told of each write done and each fsync asked for; borrowed; may be null
-  RingUse ring = RingUse::kNever;   // FUSE over io_uring; kAlways: Run fails without it
+  // Has the kernel hand over what is dirty of a range in its cache. False: not known whether it is clean now. Any
+  // thread. Null: as if it said so.
+  std::function<bool(FileId file, uint64_t offset, uint64_t length)> hand_over;
+  RingUse ring = RingUse::kNever;  // FUSE over io_uring; kAlways: Run fails without it
 };
 
 // How requests come from the kernel.

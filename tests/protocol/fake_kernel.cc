@@ -98,10 +98,10 @@ Answer FakeKernel::Call(uint32_t opcode, uint64_t node, const std::string& body)
   return Await(Send(opcode, node, body));
 }
 
-fuse_init_out FakeKernel::Init(uint64_t flags) {
+fuse_init_out FakeKernel::Init(uint64_t flags, uint32_t minor) {
   fuse_init_in in{};
   in.major = FUSE_KERNEL_VERSION;
-  in.minor = FUSE_KERNEL_MINOR_VERSION;
+  in.minor = minor;
   in.max_readahead = 128 << 10;
   in.flags = static_cast<uint32_t>(flags) | FUSE_INIT_EXT;
   in.flags2 = static_cast<uint32_t>(flags >> 32);

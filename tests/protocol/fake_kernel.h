@@ -38,7 +38,7 @@ class FakeKernel {
   FakeKernel(FileSystem* file_system, const SessionOptions& options);
   ~FakeKernel();  // hangs up; checks that nothing was answered twice or left unanswered
 
-  fuse_init_out Init(uint64_t flags = ~uint64_t{0});
+  fuse_init_out Init(uint64_t flags = ~uint64_t{0}, uint32_t minor = 45);
   // Sends and waits for the answer (a minute at most).
   Answer Call(uint32_t opcode, uint64_t node, const std::string& body);
   uint64_t Send(uint32_t opcode, uint64_t node, const std::string& body);  // returns the request's unique

@@ -210,6 +210,13 @@ TEST_F(RequestsTest, SeekAndCopyAnswer) {
   EXPECT_EQ(EINVAL, kernel_->Call(FUSE_COPY_FILE_RANGE, from, Raw(copy)).error);
 }
 
+TEST_F(RequestsTest, HolesAreNotToldByKernelsThatCallPagesCleanTooEarly) {
+  uint64_t file = Create("a");
+  kernel_ = std::make_unique<FakeKernel>(file_system_.get(), SessionOptions{});
+  kernel_->Init(~uint64_t{0}, 43);
+  EXPECT_EQ(ENOSYS, kernel_->Call(FUSE_LSEEK, file, Raw(fuse_lseek_in{0, 5, 3, 0})).error);
+}
+
 TEST_F(RequestsTest, ListingGoesOnFromItsCookies) {
   for (int i = 0; i < 100; ++i) Create("name" + std::to_string(1000 + i));
   std::vector<std::string> names;
