@@ -36,8 +36,11 @@ bool IsOnline(unsigned cpu) {
 RingPlace::RingPlace(int connection, unsigned cpu, size_t payload_bytes)
     : connection_(connection), cpu_(cpu), payload_bytes_(payload_bytes) {}
 
-RingPlace::~RingPlace() {
+RingPlace::~RingPlace() { Close(); }
+
+void RingPlace::Close() {
   if (made_) io_uring_queue_exit(&ring_);
+  made_ = false;
 }
 
 Result<std::unique_ptr<RingPlace>> RingPlace::Create(int connection, unsigned cpu, size_t payload_bytes) {

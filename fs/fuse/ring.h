@@ -41,6 +41,8 @@ class RingPlace {
   Result<MutableBytes> Next();
   // Hands over the last answer and waits for nothing: the place is not used any more.
   void HandOver();
+  // Takes the place away from the kernel, which holds the connection for it. REQUIRES: nobody serves it any more.
+  void Close();
   bool registered() const { return registered_; }
   // Whether `unique` is the request that Next returned and that has no answer yet.
   bool Owes(uint64_t unique) const { return owes_ && unique == unique_; }

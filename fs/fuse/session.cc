@@ -329,6 +329,7 @@ Status Session::Impl::Run(const std::function<void()>& on_ready) {
 // Closes the connection, so that whoever still uses the mount gets ENOTCONN now and not when the Session is destroyed.
 // The number stays taken: it is libfuse's.
 Status Session::Impl::HangUp() {
+  for (auto& place : places_) place->Close();
   UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!nothing || ::dup3(nothing.get(), fd_, O_CLOEXEC) < 0) return Status::FromErrno("closing the FUSE connection");
   return Status::Ok();

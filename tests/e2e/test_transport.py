@@ -159,6 +159,19 @@ def test_nobody_is_left_waiting_and_nothing_safe_is_lost(ring, how):
             assert int.from_bytes((ring.dir / f"w{i}").read_bytes()[:8], "little") >= n, i
 
 
+def test_who_still_uses_it_is_not_left_to_wait_while_dkfs_finishes(ring):
+    ring.unmount()
+    ring.env["DKFS_FAULTS"] = "daemon.unmount=pause@1"
+    ring.mount("--io-uring", "on")
+    with writers(ring, 24):
+        for _ in range(2):
+            for pid in ring.pids():
+                os.kill(pid, 15)
+            time.sleep(0.2)
+    assert ring.pids(), "it has finished already"
+    ring.kill()
+
+
 def abort(fs):
     """Ends the connection from the kernel's side, as an administrator may."""
     minor = os.minor(os.lstat(fs.dir).st_dev)
