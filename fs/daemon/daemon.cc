@@ -35,6 +35,7 @@ constexpr Ending::Patience kCommandPatience{std::chrono::seconds(1), std::chrono
 // A killed daemon holds its locks until it is quite gone; one that was unmounted, until it has finished.
 constexpr std::chrono::milliseconds kRetry{50}, kDyingPatience{1000};
 constexpr rlim_t kWantedFiles = 1 << 16;
+constexpr unsigned kThreadsPerCpu = 4, kLeastThreads = 8, kMostThreads = 64;  // that serve /dev/fuse
 constexpr size_t kStoreFiles = 512;
 constexpr size_t kMostBackingFiles = 1 << 14;  // each keeps about 1.5 KiB of the kernel's memory
 
@@ -341,6 +342,7 @@ Failure Daemon::Cover() {
   if (failure.failed()) return failure;
   session.writeback_cache = options_.order == Order::kFsync;
   session.counts = hotness_.requests();
+  session.threads = std::clamp(kThreadsPerCpu * std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
   flusher_ = std::make_unique<MountFlusher>(places_.dir, Device());
   session.hand_over = [this](FileId file, uint64_t offset, uint64_t length) {
     return flusher_->HandOver(file, offset, length);
