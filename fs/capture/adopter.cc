@@ -209,7 +209,7 @@ Status Adopter::CaptureFile(FileId file) {
       Result<uint64_t> data = store_->NextData(file, inode.state, next);
       if (!data.ok() && data.code() != ENXIO) return data.status();
       next = data.ok() ? *data : end;
-      DKFS_TRY(capture_.Secure(inode, next, batch).status());
+      DKFS_TRY(capture_.Secure(inode, next, batch));
       next += batch;
       if (next < end) {
         captured_bytes((next << inode.state.block_shift) - said);
@@ -230,6 +230,7 @@ Status Adopter::CaptureFile(FileId file) {
       if (!seq.ok()) return seq.status();
       captured_bytes(inode.state.adopted_size - std::min(said, inode.state.adopted_size));
       inode.state = after;
+      inode.adopted_seq = seq->value;
       return Status::Ok();
     });
     if (!captured.ok()) return captured;

@@ -299,13 +299,12 @@ Result<Seq> Capture::Relayout(Inode& inode, const InodeState& after) {
   return Append(inode, 0, after, &scratch);
 }
 
-Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
+Status Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
   const InodeState state = inode.state;
   const size_t block_size = size_t{1} << state.block_shift;
   const uint64_t adopted_end = (state.adopted_size + block_size - 1) / block_size;
   const uint64_t end = std::min(count > kEndOfFile - first ? kEndOfFile : first + count, adopted_end);
   const uint64_t batch = std::max<uint64_t>(1, (1 << 20) / block_size);
-  Seq highest;
   for (uint64_t at = first; at < end;) {
     Result<uint64_t> data = store_->NextData(inode.id, state, at);
     if (data.code() == ENXIO || (data.ok() && *data >= end)) break;
@@ -333,9 +332,10 @@ Result<Seq> Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
     }
     if (scratch.record.empty()) continue;
     DKFS_TRY(Fault::Pass("adopt.capture"));
-    DKFS_TRY_ASSIGN(highest, AppendContent(inode, state.policy, &scratch.record));
+    DKFS_TRY_ASSIGN(const Seq seq, AppendContent(inode, state.policy, &scratch.record));
+    inode.adopted_seq = seq.value;
   }
-  return highest;
+  return Status::Ok();
 }
 
 Status Capture::Void(Inode& inode, Seq seq) {

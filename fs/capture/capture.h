@@ -46,9 +46,9 @@ class Capture {
   Result<Seq> Relayout(Inode& inode, const InodeState& after) REQUIRES(inode.lock);
 
   // For a file whose content is kAdopting: records the blocks of [first, first + count) that are still only in the
-  // backing file, as true since the file was adopted. The highest Seq appended, 0 when all had been captured before.
-  // Before any of them is changed that Seq must be synced: the backing file is the only other copy.
-  Result<Seq> Secure(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
+  // backing file, as true since the file was adopted. Before any of them is changed inode.adopted_seq must be synced:
+  // the backing file is the only other copy.
+  Status Secure(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
 
   // The record `seq` could not be carried out on the backing file: voids it and forgets what was remembered.
   Status Void(Inode& inode, Seq seq) REQUIRES(inode.lock);

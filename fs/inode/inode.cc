@@ -66,6 +66,7 @@ Status InodeTable::Load(Inode& inode) {
   }
   // It may have been changed, evicted and not yet synced: wait for whatever any evicted inode waited for.
   inode.last_seq.store(evicted_seq_.load());
+  inode.adopted_seq.store(evicted_adopted_.load());
   inode.loaded = true;
   inode.ready_.store(true, std::memory_order_release);
   return Status::Ok();
@@ -141,6 +142,12 @@ void InodeTable::Release(Inode* inode) {
 
 namespace {
 
+void RaiseTo(uint64_t least, std::atomic<uint64_t>* value) {
+  uint64_t before = value->load();
+  while (before < least && !value->compare_exchange_weak(before, least)) {
+  }
+}
+
 bool MustStay(const Inode& inode) REQUIRES_SHARED(inode.lock) {
   return inode.presence == Presence::kPartial && inode.state.nlink > 0;
 }
@@ -184,9 +191,8 @@ void InodeTable::Evict(Shard& shard, Inode* inode) {
       --inode->refs_;
       return;
     }
-    uint64_t seq = evicted_seq_.load();
-    while (seq < inode->last_seq.load() && !evicted_seq_.compare_exchange_weak(seq, inode->last_seq.load())) {
-    }
+    RaiseTo(inode->last_seq, &evicted_seq_);
+    RaiseTo(inode->adopted_seq, &evicted_adopted_);
     if (keep.present | keep.compared) {
       Remembered& remembered = shard.remembered[GroupOf(inode->id)];
       remembered.present |= keep.present;

@@ -95,7 +95,10 @@ class Inode {
   std::atomic<uint64_t> listing_end{0};
 
   std::atomic<uint64_t> last_seq{0};  // the highest Seq that changed this inode: what fsync waits for
-  std::atomic<bool> used{false};      // `backing` was used since FileSystem last thought of closing it
+  // What was captured of adopted content, up to this record, may not be synced, and the backing file is the only other
+  // copy; 0: it is. Set under `lock`.
+  std::atomic<uint64_t> adopted_seq{0};
+  std::atomic<bool> used{false};  // `backing` was used since FileSystem last thought of closing it
 
  private:
   friend class InodeTable;
@@ -133,8 +136,8 @@ class InodeRef {
 // Invariants
 //   N1  A FileId has at most one Inode at a time, so one lock orders all its changes.
 //   N2  A state is loaded under the inode's exclusive lock and only once, so a stale load never replaces newer state.
-//   N3  What an evicted Inode knew and the store does not (kPresent, compared, the Seq fsync must wait for) is kept
-//   compactly.
+//   N3  What an evicted Inode knew and the store does not (kPresent, compared, the Seqs that must be waited for) is
+//   kept compactly.
 //
 // Thread-safe. Shard mutexes are leaves: taken under any lock, and nothing is taken under them.
 class InodeTable {
@@ -188,7 +191,7 @@ class InodeTable {
 
   Store* const store_;
   std::function<void(Inode&)> evict_hook_;
-  std::atomic<uint64_t> evicted_seq_{0};  // the highest last_seq of all evicted
+  std::atomic<uint64_t> evicted_seq_{0}, evicted_adopted_{0};  // the highest last_seq and adopted_seq of all evicted
   Shard shards_[kShards];
 };
 

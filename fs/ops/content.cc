@@ -278,10 +278,10 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
 
   // What a block keeps of its old content must be there: the front of the first block, the back of the last.
   DKFS_TRY(MakeEndsPresent(inode, offset, end, after.size));
-  Seq secured;
   if (after.content == ContentState::kAdopting && offset < RoundUp(after.adopted_size, block_size)) {
-    DKFS_TRY_ASSIGN(secured, capture.Secure(inode, span.first, span.count));
+    DKFS_TRY(capture.Secure(inode, span.first, span.count));
   }
+  DKFS_TRY(SyncAdopted(inode));
   // What comes from the cache was written before: the kernel took the capability away then, and another may be set
   // since.
   if (!from_cache && inode.has_capability != Inode::Known::kNo) DKFS_TRY(DropCapability(inode));
@@ -292,7 +292,6 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   BlockSpan deferred;
   if (inode.presence == Presence::kPartial) deferred = DeferrableBlocks(inode, data, offset);
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
-  if (secured) DKFS_TRY(store->Sync(seq));  // the backing file was the only copy until now
   const auto write = [&]() NO_THREAD_SAFETY_ANALYSIS { return WriteAround(inode, data, offset, &deferred); };
   if (Status s = TakeSpace(write); !s.ok()) {
     return Undo(inode, seq, offset, data.size(), s);

@@ -115,6 +115,15 @@ class FileSystem::Impl {
   // Content that is only in the backing file is recorded and synced before a name of it may go.
   Status SecureBeforeRemoval(FileId parent, std::string_view name) EXCLUDES(tree);
   Status SecureAll(Inode& inode) REQUIRES(inode.lock);
+  // The same once the name cannot change any more: mostly there is nothing left to do.
+  Status SecureLate(Inode& inode) REQUIRES(tree) EXCLUDES(inode.lock);
+  // What was captured of the content, in the background perhaps, is synced. Before anything of it is changed or removed
+  // in the backing directory.
+  Status SyncAdopted(Inode& inode) REQUIRES(inode.lock) {
+    const uint64_t seq = inode.adopted_seq.load(std::memory_order_relaxed);
+    return seq == 0 ? Status::Ok() : SyncAdoptedTo(inode, Seq{seq});
+  }
+  Status SyncAdoptedTo(Inode& inode, Seq seq) REQUIRES(inode.lock);
 
   // --- content (content.cc) ---
   // Runs `body` with the inode's lock held exclusively and its backing file open (hydration prepared).

@@ -75,9 +75,10 @@ Status FileSystem::EndOrphans(Seq before, const std::function<bool()>& cancel) {
 }
 
 Status FileSystem::Impl::SecureAll(Inode& inode) {
-  if (inode.state.content != ContentState::kAdopting) return Status::Ok();
-  DKFS_TRY(capture.Secure(inode, 0, kEndOfFile).status());
-  if (inode.believed_bytes < inode.state.adopted_size) return Status::Ok();  // the rest is lost, and stays an error
+  if (inode.state.content != ContentState::kAdopting) return SyncAdopted(inode);
+  DKFS_TRY(capture.Secure(inode, 0, kEndOfFile));
+  if (inode.believed_bytes < inode.state.adopted_size)
+    return SyncAdopted(inode);  // the rest is lost: an error for ever
   InodeState after = inode.state;
   after.content = ContentState::kStored;
   after.adopted_size = 0;
@@ -85,7 +86,14 @@ Status FileSystem::Impl::SecureAll(Inode& inode) {
   record.Inode(inode.id, after);
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
   Publish(inode, after, seq);
-  return store->Sync(seq);
+  inode.adopted_seq = seq.value;
+  return SyncAdopted(inode);
+}
+
+Status FileSystem::Impl::SyncAdoptedTo(Inode& inode, Seq seq) {
+  DKFS_TRY(store->Sync(seq));
+  inode.adopted_seq = 0;
+  return Status::Ok();
 }
 
 Status FileSystem::Impl::SecureBeforeRemoval(FileId parent, std::string_view name) {
@@ -93,11 +101,18 @@ Status FileSystem::Impl::SecureBeforeRemoval(FileId parent, std::string_view nam
   if (!found.ok()) return Status::Ok();  // the operation itself finds out and says so
   Result<InodeRef> ref = Get(found->child);
   if (!ref.ok()) return Status::Ok();
+  Inode& inode = **ref;
   {
-    SharedLock l((*ref)->lock);
-    if ((*ref)->state.content != ContentState::kAdopting || (*ref)->state.nlink > 1) return Status::Ok();
+    ExclusiveLock l(inode.lock);
+    if (inode.state.content != ContentState::kAdopting) return SyncAdopted(inode);
   }
-  return WithContent(found->child, [this](Inode& inode) NO_THREAD_SAFETY_ANALYSIS { return SecureAll(inode); });
+  return WithContent(inode.id, [this](Inode& i) NO_THREAD_SAFETY_ANALYSIS { return SecureAll(i); });
+}
+
+Status FileSystem::Impl::SecureLate(Inode& inode) {
+  ExclusiveLock l(inode.lock);
+  if (inode.state.content == ContentState::kAdopting) DKFS_TRY(OpenBacking(inode));
+  return SecureAll(inode);
 }
 
 Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string_view name, bool directory) {
@@ -117,6 +132,7 @@ Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string
     DKFS_TRY(DirectoryForChange(value.child).status());  // what the store does not know goes aside first
   }
   DKFS_TRY_ASSIGN(const std::string path, ChildPath(*dir_ref, name));
+  DKFS_TRY(SecureLate(*child_ref));
   InodeLocks locks({dir_ref.get(), child_ref.get()});
   return RemoveLocked(caller, *dir_ref, *child_ref, value.entry, name, path);
 }

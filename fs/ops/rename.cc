@@ -95,6 +95,7 @@ Status FileSystem::Rename(const Caller& caller, FileId parent, std::string_view 
   plan.to_dir = to_dir.get();
   plan.child = child.get();
   plan.victim = victim.get();
+  if (victim && !plan.exchange) DKFS_TRY(fs.SecureLate(*victim));
   InodeLocks locks({plan.from_dir, plan.to_dir, plan.child, plan.victim});
   return fs.RenameLocked(caller, plan);
 }

@@ -89,18 +89,17 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
   // Only what the file had can change; beyond it is zero already.
   const uint64_t zero_end = std::min(end, RoundUp(old_size, block_size));
   const uint64_t zero_length = zero_end > offset ? zero_end - offset : 0;
-  Seq secured;
   if (zero_length > 0) {
     DKFS_TRY(MakeEndsPresent(inode, offset, zero_end, RoundUp(old_size, block_size)));
     const uint64_t first = offset / block_size;
     if (inode.state.content == ContentState::kAdopting) {
-      DKFS_TRY_ASSIGN(secured, capture.Secure(inode, first, (zero_end - 1) / block_size - first + 1));
+      DKFS_TRY(capture.Secure(inode, first, (zero_end - 1) / block_size - first + 1));
     }
+    DKFS_TRY(SyncAdopted(inode));
   }
   Result<Seq> seq = zero_length > 0 ? capture.Zero(inode, offset, zero_length, after, caller.request)
                                     : capture.Resize(inode, after, caller.request);
   if (!seq.ok()) return seq.status();
-  if (secured) DKFS_TRY(store->Sync(*seq));
   if (Status s = AllocateRecorded(inode.backing.get(), mode, offset, length); !s.ok()) {
     return Undo(inode, *seq, offset, zero_length, s);
   }
