@@ -294,7 +294,7 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   DKFS_TRY_ASSIGN(const Seq seq, capture.Write(inode, offset, data, after, caller.request));
   const auto write = [&]() NO_THREAD_SAFETY_ANALYSIS { return WriteAround(inode, data, offset, &deferred); };
   if (Status s = TakeSpace(write); !s.ok()) {
-    return Undo(inode, seq, offset, data.size(), s);
+    return Undo(inode, after, seq, offset, data.size(), s);
   }
   NoteWritten(inode, span, deferred);
   FollowMode(inode, after);
@@ -302,8 +302,13 @@ Result<size_t> FileSystem::Impl::WriteLocked(const Caller& caller, Inode& inode,
   return data.size();
 }
 
-Status FileSystem::Impl::Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) {
-  DKFS_TRY(capture.Void(inode, seq));
+Status FileSystem::Impl::Undo(Inode& inode, const InodeState& after, Seq seq, uint64_t offset, uint64_t length,
+                              Status error) {
+  if (!capture.Void(inode, seq).ok()) {  // the record stands, so the change is done: its bytes come from the store too
+    const uint64_t old_size = inode.state.size;
+    Publish(inode, after, seq);
+    hydrator->MarkResized(inode, old_size, after.size);
+  }
   Refused(error).Ignore("handed to the caller below");
   // The write may have gone in part: the bytes are made again from the store before anybody sees them. What lies beyond
   // the recorded size is cut off.
@@ -323,7 +328,7 @@ Status FileSystem::Impl::Truncate(const Caller& caller, Inode& inode, InodeState
   DKFS_TRY(MakeWritable(inode));
   if (after.size < old_size && after.size % block_size != 0) DKFS_TRY(MakePresent(inode, after.size, 1));
   DKFS_TRY_ASSIGN(const Seq seq, capture.Resize(inode, after, caller.request));
-  if (Status s = CutBacking(inode.backing.get(), after.size); !s.ok()) return Undo(inode, seq, 0, 0, s);
+  if (Status s = CutBacking(inode.backing.get(), after.size); !s.ok()) return Undo(inode, after, seq, 0, 0, s);
   hydrator->MarkResized(inode, old_size, after.size);
   FollowMode(inode, after);
   Publish(inode, after, seq);

@@ -165,8 +165,9 @@ class FileSystem::Impl {
   Status TakeSpace(Change change);
   // Notes that the backing directory refused a change, for status; gives the error back.
   Status Refused(const Status& error);
-  // The record `seq` was made but the backing file did not take it.
-  Status Undo(Inode& inode, Seq seq, uint64_t offset, uint64_t length, Status error) REQUIRES(inode.lock);
+  // The record `seq`, of the state `after`, was made but the backing file did not take it, or in part. Gives `error`.
+  Status Undo(Inode& inode, const InodeState& after, Seq seq, uint64_t offset, uint64_t length, Status error)
+      REQUIRES(inode.lock);
   Status DropCapability(Inode& inode) REQUIRES(inode.lock);
   // Allocation that changes no byte: only times and set-id bits are recorded.
   Status AllocateOnly(const Caller& caller, Inode& inode, const InodeState& after, int mode, uint64_t offset,

@@ -54,7 +54,7 @@ Status FileSystem::Allocate(const Caller& caller, FileId file, int mode, uint64_
     DKFS_TRY_ASSIGN(const Seq seq, impl_->capture.Resize(inode, after, caller.request));
     const int fd = inode.backing.get();
     if (Status s = impl_->TakeSpace([&] { return AllocateRecorded(fd, mode, offset, length); }); !s.ok()) {
-      return impl_->Undo(inode, seq, 0, 0, s);
+      return impl_->Undo(inode, after, seq, 0, 0, s);
     }
     impl_->hydrator->MarkResized(inode, old_size, after.size);
     impl_->FollowMode(inode, after);
@@ -71,7 +71,7 @@ Status FileSystem::Impl::AllocateOnly(const Caller& caller, Inode& inode, const 
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
   const int fd = inode.backing.get();
   if (Status s = TakeSpace([&] { return AllocateBacking(fd, mode, offset, length); }); !s.ok()) {
-    return Undo(inode, seq, 0, 0, s);
+    return Undo(inode, after, seq, 0, 0, s);
   }
   FollowMode(inode, after);
   Publish(inode, after, seq);
@@ -101,7 +101,7 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
                                     : capture.Resize(inode, after, caller.request);
   if (!seq.ok()) return seq.status();
   if (Status s = AllocateRecorded(inode.backing.get(), mode, offset, length); !s.ok()) {
-    return Undo(inode, *seq, offset, zero_length, s);
+    return Undo(inode, after, *seq, offset, zero_length, s);
   }
   if (after.size != old_size) hydrator->MarkResized(inode, old_size, after.size);
   if (inode.presence == Presence::kPartial && zero_length > 0) {

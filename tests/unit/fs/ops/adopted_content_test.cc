@@ -1,85 +1,13 @@
 // Content that was in DIR before the first mount, and what is done to it before and after it is captured.
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/falloc.h>
-#include <linux/fs.h>
 
-#include <filesystem>
-#include <thread>
-
-#include "fs/capture/adopter.h"
-#include "fs/ops/file_system.h"
-#include "store/base/fault.h"
-#include "tests/support/temp_dir.h"
+#include "tests/unit/fs/ops/served_dir.h"
 
 namespace dkfs {
 namespace {
 
-using test::TempDir;
-
-// A store without background work, so that nothing is synced unless somebody waits for it.
-class AdoptedContentTest : public ::testing::Test {
- protected:
-  static constexpr size_t kBytes = 10'000;
-
-  void SetUp() override {
-    std::filesystem::create_directory(dir_.path() + "/data");
-    for (const char* name : {"a", "b"}) Put(name, std::string(kBytes, name[0]));
-    StoreOptions options;
-    options.background = false;
-    options.segment_bytes = 4 << 20;
-    Result<std::unique_ptr<Store>> opened = Store::Open(dir_.path() + "/store", options);
-    ASSERT_TRUE(opened.ok()) << opened.status().ToString();
-    store_ = std::move(opened).value();
-    UniqueFd root(::open((dir_.path() + "/data").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    backing_ = std::make_unique<Backing>(std::move(root), "data");
-    adopter_ = std::make_unique<Adopter>(store_.get(), backing_.get());
-    const Status adopted = adopter_->AdoptNames(nullptr);
-    ASSERT_TRUE(adopted.ok()) << adopted.ToString();
-    inodes_ = std::make_unique<InodeTable>(store_.get());
-    HydrateOptions hydrate;
-    hydrate.trusted = true;
-    hydrator_ = std::make_unique<Hydrator>(store_.get(), backing_.get(), inodes_.get(), &tree_lock_, hydrate);
-    fs_ = std::make_unique<FileSystem>(store_.get(), backing_.get(), inodes_.get(), hydrator_.get(), &tree_lock_,
-                                       FileSystemOptions{});
-  }
-  void TearDown() override {
-    ASSERT_TRUE(Fault::Arm("").ok());
-    adopter_.reset();
-    fs_.reset();
-    hydrator_.reset();
-    inodes_.reset();
-    EXPECT_TRUE(store_->Close().ok());
-  }
-
-  void Put(const std::string& name, const std::string& content) { test::PutFile(dir_ / "data/" + name, content); }
-  std::string Backed(const std::string& name) const { return test::ContentOf(dir_ / "data/" + name); }
-  void CaptureAll() {
-    adopter_->StartContents([this](FileId file, const Adopter::Body& body) { return fs_->WithContent(file, body); });
-    while (!adopter_->progress().done) std::this_thread::yield();
-    adopter_->Stop();
-  }
-  FileId Find(const std::string& name) {
-    Result<NameValue> found = store_->Lookup(kRootFile, name);
-    EXPECT_TRUE(found.ok()) << name;
-    return found.ok() ? found->child : FileId{};
-  }
-  Status Cut(const std::string& name, uint64_t size) {
-    SetAttrRequest request;
-    request.size = size;
-    return fs_->SetAttr(caller_, Find(name), request).status();
-  }
-
-  TempDir dir_;
-  std::unique_ptr<Store> store_;
-  std::unique_ptr<Backing> backing_;
-  std::unique_ptr<Adopter> adopter_;
-  std::unique_ptr<InodeTable> inodes_;
-  SharedMutex tree_lock_;
-  std::unique_ptr<Hydrator> hydrator_;
-  std::unique_ptr<FileSystem> fs_;
-  Caller caller_;
-};
+class AdoptedContentTest : public ServedDirTest {};
 
 struct Destruction {
   const char* name;

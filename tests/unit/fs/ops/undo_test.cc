@@ -1,0 +1,44 @@
+// Changes that were recorded, and that the backing file did not take.
+#include <gtest/gtest.h>
+
+#include "tests/unit/fs/ops/served_dir.h"
+
+namespace dkfs {
+namespace {
+
+class UndoTest : public ServedDirTest {
+ protected:
+  void SetUp() override {
+    ServedDirTest::SetUp();
+    CaptureAll();
+    const std::string byte(1, 'a');  // it is open and synced now, so that the passes below are those of one write
+    ASSERT_TRUE(fs_->Write(caller_, Find("a"), AsBytes(byte), 0, false, false).ok());
+  }
+  // Half of it comes into the backing file.
+  int TornWrite(const std::string& bytes, const std::string& more_faults) {
+    EXPECT_TRUE(Fault::Arm("file.write=short@2,file.write=EIO@3" + more_faults).ok());
+    const int code = fs_->Write(caller_, Find("a"), AsBytes(bytes), 0, false, false).code();
+    EXPECT_TRUE(Fault::Arm("").ok());
+    return code;
+  }
+  std::string Read() {
+    std::string out(kBytes, '-');
+    Result<size_t> n = fs_->Read(Find("a"), {reinterpret_cast<std::byte*>(out.data()), out.size()}, 0);
+    EXPECT_TRUE(n.ok()) << n.status().ToString();
+    return out.substr(0, n.ok() ? *n : 0);
+  }
+};
+
+TEST_F(UndoTest, ATornWriteHasChangedNothing) {
+  EXPECT_EQ(TornWrite(std::string(4096, 'x'), ""), EIO);
+  EXPECT_NE(Backed("a"), std::string(kBytes, 'a'));
+  EXPECT_EQ(Read(), std::string(kBytes, 'a'));
+}
+
+TEST_F(UndoTest, ATornWriteThatCannotBeVoidedIsDone) {
+  EXPECT_EQ(TornWrite(std::string(4096, 'x'), ",store.append=ENOSPC@2"), EIO);
+  EXPECT_EQ(Read(), std::string(4096, 'x') + std::string(kBytes - 4096, 'a'));
+}
+
+}  // namespace
+}  // namespace dkfs
