@@ -32,6 +32,7 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
   if (S_ISREG(st.st_mode) && st.st_size > 0) {
     state.content = ContentState::kAdopting;
     state.adopted_size = static_cast<uint64_t>(st.st_size);
+    state.rdev = st.st_ino;
   }
   return state;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/capture/adopt_walk.h"
+#include "store/base/file.h"
 #include "store/base/log.h"
 
 namespace dkfs {
@@ -98,14 +99,41 @@ std::optional<std::string> Adopter::FindWriter(const std::string& dir) {
   return std::nullopt;
 }
 
-void Adopter::StartContents(WithContent open) {
+namespace {
+
+std::string CapturedPath(const Store& store) { return store.path() + "/captured"; }
+
+}  // namespace
+
+bool Adopter::IsAllCaptured(const Store& store) { return file::Stat(AT_FDCWD, CapturedPath(store)).ok(); }
+
+Status Adopter::ForgetCaptured(const Store& store) {
+  Status gone = file::Unlink(AT_FDCWD, CapturedPath(store));
+  return gone.IsNotFound() ? Status::Ok() : gone;
+}
+
+Status Adopter::NoteCaptured() {
+  {
+    MutexLock l(mutex_);
+    if (stop_ || again_ || may_drift_ || IsAllCaptured(*store_)) return Status::Ok();
+  }
+  DKFS_TRY(store_->Sync());
+  return file::ReplaceDurably(AT_FDCWD, CapturedPath(*store_), "");
+}
+
+void Adopter::StartContents(WithContent open, bool may_drift) {
   open_ = std::move(open);
+  {
+    MutexLock l(mutex_);
+    may_drift_ = may_drift;
+  }
   thread_ = std::thread([this] { Run(); });
 }
 
 void Adopter::Wake() {
   MutexLock l(mutex_);
   again_ = true;
+  may_drift_ = false;
   done_ = false;
   counted_ = false;
   wake_.SignalAll();
@@ -142,6 +170,7 @@ void Adopter::Run() {
            {"hint", "contents not captured yet are only in DIR; see dkfsctl status"}});
       return;
     }
+    if (lost == 0) NoteCaptured().Ignore("it only spares a mount the look at every inode");
     MutexLock l(mutex_);
     if (!again_) {
       bytes_waiting_ = lost;
@@ -223,7 +252,7 @@ Status Adopter::CaptureFile(FileId file) {
       }
       InodeState after = inode.state;
       after.content = ContentState::kStored;
-      after.adopted_size = 0;
+      after.adopted_size = after.rdev = 0;
       RecordBuilder record;
       record.Inode(file, after);
       Result<Seq> seq = store_->Append(record);

@@ -39,15 +39,19 @@ class Adopter {
   // EEXIST when a mount with another store left files unfinished: their names, and what they lack, only that store
   // knows.
   Status RefuseUnfinished();
+  // Whether all content is known to be captured, so that nobody need look at every inode.
+  static bool IsAllCaptured(const Store& store);
+  static Status ForgetCaptured(const Store& store);  // drift may find more; durable with the clean mark's removal
   // Who holds something below the directory open for writing: a process, as "PID (NAME) PATH", or a loop device;
   // nullopt when there is nobody. `dir` is the absolute path of DIR.
   static std::optional<std::string> FindWriter(const std::string& dir);
 
-  // Captures in a background thread until nothing is left. `open` gives the inode with its backing file open and its
-  // lock held exclusively while `body` runs (fs/ops does that).
+  // Captures in a background thread until nothing is left, and again after each Wake: `may_drift` says that one will
+  // come. `open` gives the inode with its backing file open and its lock held exclusively while `body` runs (fs/ops
+  // does that).
   using Body = std::function<Status(Inode&)>;
   using WithContent = std::function<Status(FileId, const Body&)>;
-  void StartContents(WithContent open);
+  void StartContents(WithContent open, bool may_drift = false);
   // Drift may have made new content to adopt.
   void Wake();
   void Stop();
@@ -57,6 +61,7 @@ class Adopter {
   void Run();
   Status CaptureFile(FileId file);
   Status CaptureRound(bool* any, uint64_t* lost);
+  Status NoteCaptured();
 
   Store* const store_;
   Backing* const backing_;
@@ -67,6 +72,7 @@ class Adopter {
   CondVar wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
   bool again_ GUARDED_BY(mutex_) = true;
+  bool may_drift_ GUARDED_BY(mutex_) = false;
   std::atomic<bool> done_{false}, counted_{false};
   std::atomic<uint64_t> bytes_total_{0}, bytes_waiting_{0};
 };

@@ -231,6 +231,7 @@ Failure Daemon::Assemble() {
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
   hydrate.trusted = trusted_ = IsTrusted();
+  recognised_ = adopted_ && backing_->ReadIdentity() == backing_->ExpectedIdentity(store_->uuid());
   hydrate.bytes_per_second = options_.hydrate_rate;
   if (options_.hot_first) hydrate.first = store_->GetHotExtents();
   ApplyTestKnobs(&hydrate.defer);
@@ -379,7 +380,10 @@ Failure Daemon::HoldSwitch(SessionOptions* session) {
 
 // Nobody has been served yet: a mount that fails up to here leaves a directory that its users may go on to change.
 Failure Daemon::BeginChanges() {
-  Status unmarked = store_->RemoveCleanMark();
+  const bool reclaims = recognised_ && !trusted_ && !Adopter::IsAllCaptured(*store_);
+  Status unmarked = reclaims ? hydrator_->Reclaim() : Status::Ok();
+  if (unmarked.ok() && drift_ != nullptr) unmarked = Adopter::ForgetCaptured(*store_);
+  if (unmarked.ok()) unmarked = store_->RemoveCleanMark();
   return unmarked.ok() ? Failure::None() : Failure::Environment(unmarked);
 }
 
@@ -426,7 +430,8 @@ void Daemon::StartBackground() {
     return requests;
   });
   adopter_->StartContents(
-      [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); });
+      [this](FileId file, const Adopter::Body& body) { return file_system_->WithContent(file, body); },
+      drift_ != nullptr);
   if (drift_ == nullptr) hydrator_->Start();
   catching_up_ = std::thread([this] { CatchUp(); });
 }

@@ -116,6 +116,7 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_;
   const Readiness* ready_ = nullptr;   // while it starts
   bool adopted_ = false;               // the names of DIR are all in the store
+  bool recognised_ = false;            // DIR is the one that the store was made for
   bool trusted_ = false;               // DIR was as the store says when this mount began
   Seq begun_at_;                       // the last record of the mounts before
   std::atomic<bool> compared_{false};  // drift: everything

@@ -36,7 +36,7 @@ struct stat StatOf(const Attr& attr) {
   st.st_nlink = attr.state.nlink;
   st.st_uid = attr.state.uid;
   st.st_gid = attr.state.gid;
-  st.st_rdev = attr.state.rdev;
+  if (!S_ISREG(attr.state.mode)) st.st_rdev = attr.state.rdev;
   st.st_size = static_cast<off_t>(attr.state.size);
   st.st_blksize = kPreferredIoBytes;
   st.st_blocks = static_cast<blkcnt_t>(attr.blocks);

@@ -48,6 +48,8 @@ void Hydrator::MarkAbsent(Inode& inode, uint64_t first, uint64_t count) {
   impl_->NoteToFill(inode);
 }
 
+bool Hydrator::OwesAttributes(const Inode& inode) { return impl_->OwesAttributes(inode); }
+
 void Hydrator::MarkUnknown(Inode& inode) {
   inode.absent_blocks = {};
   inode.presence = Presence::kUnknown;
@@ -69,6 +71,7 @@ Status Hydrator::PrepareDirectory(Inode& dir, const std::string& path) NO_THREAD
   return impl_->PrepareDirectory(dir, path);
 }
 
+Status Hydrator::Reclaim() { return impl_->Reclaim(); }
 void Hydrator::Start() { impl_->Start(); }
 void Hydrator::Stop() { impl_->Stop(); }
 Status Hydrator::Finish(const std::function<bool()>& cancel) { return impl_->Finish(cancel); }

@@ -109,6 +109,8 @@ class Hydrator {
   void MarkAbsent(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
   // The backing file has lost its last name, and no descriptor leads to it: the next Prepare begins anew.
   void MarkUnknown(Inode& inode) REQUIRES(inode.lock);
+  // Its backing entry may not have the recorded times yet.
+  bool OwesAttributes(const Inode& inode) REQUIRES_SHARED(inode.lock);
   // After the backing file was truncated.
   void MarkResized(Inode& inode, uint64_t old_size, uint64_t new_size) REQUIRES(inode.lock);
 
@@ -127,6 +129,11 @@ class Hydrator {
   // --- directories; REQUIRES the tree lock (exclusive) ---
   // The backing directory exists, carries its attributes, and holds no name the store does not know (H3).
   Status PrepareDirectory(Inode& dir, const std::string& path);
+
+  // --- after an unclean end, before anything is served ---
+  // Adopted content that was not captured, and stands under another name than the store says, is found in DIR.
+  // REQUIRES: DIR is the one it was adopted from.
+  Status Reclaim();
 
   // --- background ---
   void Start();

@@ -1,5 +1,5 @@
-// Inside of Hydrator, split over prepare.cc, content.cc, directory.cc, settle.cc, background.cc, deferred.cc and
-// finish.cc.
+// Inside of Hydrator, split over prepare.cc, content.cc, directory.cc, settle.cc, background.cc, deferred.cc,
+// reclaim.cc and finish.cc.
 #pragma once
 
 #include <atomic>
@@ -68,6 +68,7 @@ class Hydrator::Impl {
   Result<bool> ReopenKnown(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Result<bool> TakeAsItStands(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Status BeginPartial(Inode& inode, const std::string& path) REQUIRES(inode.lock);
+  static bool MayHold(const struct stat& st, const InodeState& state);
   Result<bool> TakeCandidate(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   Result<bool> TakeAliased(Inode& inode, const std::vector<Link>& same) REQUIRES(inode.lock);
   Result<bool> KeepAlone(Inode& inode) REQUIRES(inode.lock);
@@ -166,6 +167,15 @@ class Hydrator::Impl {
   uint64_t DeferredDueNs() const REQUIRES(mutex);
   // Fills and settles what is deferred, once it is due.
   void FillDeferred() EXCLUDES(tree, mutex);
+
+  // --- reclaim.cc ---
+  using Misplaced = std::unordered_map<uint64_t, FileId>;  // by inode number
+  Status Reclaim() EXCLUDES(tree);
+  // The backing file with this inode number stands at none of the file's names, or another stands at one of them.
+  Result<bool> IsMisplaced(FileId file, uint64_t number);
+  Status ReclaimOne(const std::string& path, Misplaced* misplaced);
+  // Size and time of change are the recorded ones.
+  static bool LooksLike(const struct stat& st, const InodeState& state);
 
   // --- finish.cc ---
   Status Finish(const std::function<bool()>& cancel) EXCLUDES(tree, mutex);

@@ -172,6 +172,12 @@ Result<uint64_t> Hydrator::Impl::Believe(const Inode& inode, uint64_t size) {
   return believed;
 }
 
+// Whether what is only in the backing file can be in this one. Where DIR was copied, numbers are others.
+bool Hydrator::Impl::MayHold(const struct stat& st, const InodeState& state) {
+  if (state.content == ContentState::kStored || state.rdev == 0) return true;
+  return st.st_ino == state.rdev || LooksLike(st, state);
+}
+
 // Moves the file at one of the inode's names to its partial name, and takes its other names away (H1). False: there is
 // none that is this inode's alone (H4).
 Result<bool> Hydrator::Impl::TakeCandidate(Inode& inode, const std::string& path) {
@@ -185,7 +191,7 @@ Result<bool> Hydrator::Impl::TakeCandidate(Inode& inode, const std::string& path
   for (const Link& link : links) {
     st = backing->Stat(link.path);
     if (!st.ok() && !IsAbsence(st.status())) return st.status();
-    if (!st.ok() || !S_ISREG(st->st_mode)) continue;
+    if (!st.ok() || !S_ISREG(st->st_mode) || !MayHold(*st, inode.state)) continue;
     if (same.empty()) chosen = *st;
     if (st->st_ino == chosen.st_ino) same.push_back(link);
   }

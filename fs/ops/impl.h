@@ -112,8 +112,10 @@ class FileSystem::Impl {
   void KeepReachable(Inode& inode, const std::string& path) REQUIRES(inode.lock);
   void AfterLastName(Inode& inode) REQUIRES(inode.lock);
   void DropPartial(FileId file);
-  // Content that is only in the backing file is recorded and synced before a name of it may go.
-  Status SecureBeforeRemoval(FileId parent, std::string_view name) EXCLUDES(tree);
+  // Content that is only in the backing file is recorded and synced before a name of it may go; and before it gets
+  // another, if it was changed, since Hydrator::Reclaim would not know the file again.
+  enum class NameChange { kRemoval, kRename };
+  Status SecureBefore(NameChange change, FileId parent, std::string_view name) EXCLUDES(tree);
   Status SecureAll(Inode& inode) REQUIRES(inode.lock);
   // The same once the name cannot change any more: mostly there is nothing left to do.
   Status SecureLate(Inode& inode) REQUIRES(tree) EXCLUDES(inode.lock);

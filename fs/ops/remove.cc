@@ -81,7 +81,7 @@ Status FileSystem::Impl::SecureAll(Inode& inode) {
     return SyncAdopted(inode);  // the rest is lost: an error for ever
   InodeState after = inode.state;
   after.content = ContentState::kStored;
-  after.adopted_size = 0;
+  after.adopted_size = after.rdev = 0;
   RecordBuilder record;
   record.Inode(inode.id, after);
   DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
@@ -96,7 +96,7 @@ Status FileSystem::Impl::SyncAdoptedTo(Inode& inode, Seq seq) {
   return Status::Ok();
 }
 
-Status FileSystem::Impl::SecureBeforeRemoval(FileId parent, std::string_view name) {
+Status FileSystem::Impl::SecureBefore(NameChange change, FileId parent, std::string_view name) {
   Result<NameValue> found = store->Lookup(parent, name);
   if (!found.ok()) return Status::Ok();  // the operation itself finds out and says so
   Result<InodeRef> ref = Get(found->child);
@@ -104,6 +104,7 @@ Status FileSystem::Impl::SecureBeforeRemoval(FileId parent, std::string_view nam
   Inode& inode = **ref;
   {
     ExclusiveLock l(inode.lock);
+    if (change == NameChange::kRename && !hydrator->OwesAttributes(inode)) return Status::Ok();
     if (inode.state.content != ContentState::kAdopting) return SyncAdopted(inode);
   }
   return WithContent(inode.id, [this](Inode& i) NO_THREAD_SAFETY_ANALYSIS { return SecureAll(i); });
@@ -118,7 +119,7 @@ Status FileSystem::Impl::SecureLate(Inode& inode) {
 Status FileSystem::Impl::Remove(const Caller& caller, FileId parent, std::string_view name, bool directory) {
   if (name.size() > kMaxNameBytes) return Status::Error(ENAMETOOLONG);
   if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
-  if (!directory) DKFS_TRY(SecureBeforeRemoval(parent, name));
+  if (!directory) DKFS_TRY(SecureBefore(NameChange::kRemoval, parent, name));
   ExclusiveLock t(tree);
   DKFS_TRY_ASSIGN(InodeRef dir_ref, DirectoryForChange(parent));
   DKFS_TRY_ASSIGN(const NameValue value, store->Lookup(parent, name));

@@ -49,13 +49,18 @@ Status FileSystem::Rename(const Caller& caller, FileId parent, std::string_view 
   if (parent == kRootFile && name == kPartialDir) return Status::Error(ENOENT);
   DKFS_TRY(fs.CheckNewName(new_parent, new_name));
   fs.store->AwaitRoom();
-  if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE))) DKFS_TRY(fs.SecureBeforeRemoval(new_parent, new_name));
+  const bool exchange = flags == RENAME_EXCHANGE;
+  DKFS_TRY(fs.SecureBefore(Impl::NameChange::kRename, parent, name));
+  if (exchange) DKFS_TRY(fs.SecureBefore(Impl::NameChange::kRename, new_parent, new_name));
+  if (!exchange && !(flags & RENAME_NOREPLACE)) {
+    DKFS_TRY(fs.SecureBefore(Impl::NameChange::kRemoval, new_parent, new_name));
+  }
 
   ExclusiveLock t(fs.tree);
   DKFS_TRY_ASSIGN(InodeRef from_dir, fs.DirectoryForChange(parent));
   DKFS_TRY_ASSIGN(InodeRef to_dir, fs.DirectoryForChange(new_parent));
   Impl::RenamePlan plan;
-  plan.exchange = flags == RENAME_EXCHANGE;
+  plan.exchange = exchange;
   plan.whiteout = (flags & RENAME_WHITEOUT) != 0;
   plan.from_name = name;
   plan.to_name = new_name;

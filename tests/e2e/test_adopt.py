@@ -1,6 +1,7 @@
 """First mount over a directory with data, and changes made while it was not mounted."""
 
 import concurrent.futures
+import contextlib
 import errno
 import os
 import random
@@ -13,7 +14,7 @@ import pytest
 
 from dkfs import BIN, PATIENCE, SLACK, Dkfs, assert_same, is_mounted, run, tree, wait_until
 from disks import tmpfs
-from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, fails_with, fallocate
+from test_files import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, RENAME_EXCHANGE, fails_with, fallocate, renameat2
 from test_recovery import populate
 
 pytestmark = pytest.mark.short
@@ -87,6 +88,42 @@ def test_killed_during_adoption(fs):
     fs.lose_dir()
     fs.mount()
     assert_same(tree(fs.dir), want)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_renames_of_what_is_not_captured_that_reach_only_the_record(fs, killed):
+    d = fs.dir
+    for name in ("a", "b", "below/f"):
+        (d / name).parent.mkdir(exist_ok=True)
+        (d / name).write_bytes(name.encode() * 10_000)
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # with this the background gives up
+    if killed:
+        fs.env["DKFS_FAULTS"] += ",ops.recorded=kill@2"
+    want = {"a": "b", "b": "a", "moved/f": "below/f"}
+    fs.mount()
+    renameat2(d / "a", d / "b", RENAME_EXCHANGE)
+    with contextlib.suppress(OSError):
+        os.rename(d / "below", d / "moved")
+    if killed:
+        wait_until(fs.gone, "nothing killed it")
+    else:  # as if the directory's file system had kept nothing of it
+        fs.kill()
+        fs.detach()
+        renameat2(d / "a", d / "b", RENAME_EXCHANGE)
+        os.rename(d / "moved", d / "below")
+    fs.detach()
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    (d / "new").touch()
+    assert {name: (d / name).read_bytes() for name in want} == {name: of.encode() * 10_000 for name, of in want.items()}
+    fs.wait_adopted()
+    wait_until(lambda: (fs.store / "captured").exists(), "that all is captured is not noted")
+    fs.unmount()
+    (d / "drift").write_text("more to capture")
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"
+    fs.mount()
+    assert (d / "drift").read_text() == "more to capture"
+    assert not (fs.store / "captured").exists()
 
 
 def test_what_a_loss_of_power_cut_off_before_it_was_captured_is_an_error_for_ever(fs):

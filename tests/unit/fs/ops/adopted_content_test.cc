@@ -1,6 +1,7 @@
 // Content that was in DIR before the first mount, and what is done to it before and after it is captured.
 #include <gtest/gtest.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 
 #include "tests/unit/fs/ops/served_dir.h"
 
@@ -58,7 +59,7 @@ TEST_F(AdoptedContentTest, AfterItIsSyncedNothingWaitsForTheJournal) {
   const uint64_t syncs = store_->GetStatus().syncs;
   ASSERT_TRUE(fs_->Write(caller_, Find("a"), AsBytes(bytes), 5000, false, false).ok());
   ASSERT_TRUE(fs_->Write(caller_, Find("b"), AsBytes(bytes), 5000, false, false).ok());
-  ASSERT_TRUE(Cut("b", 3000).ok());
+  ASSERT_TRUE(Cut(Find("b"), 3000).ok());
   ASSERT_TRUE(fs_->Unlink(caller_, kRootFile, "b").ok());
   EXPECT_EQ(store_->GetStatus().syncs, syncs);
 }
@@ -70,6 +71,91 @@ TEST_F(AdoptedContentTest, OneOfSeveralNamesThatGoesIsCapturedFirst) {
   Result<InodeState> state = store_->GetInode(Find("c"));
   ASSERT_TRUE(state.ok());
   EXPECT_EQ(state->content, ContentState::kStored);
+}
+
+// Renames of what is not captured yet, of which only the record, or only the backing directory, kept the change.
+class TornRenameTest : public ServedDirTest {
+ protected:
+  // Recorded, and not carried out.
+  void Record(const char* from, const char* to, unsigned flags) {
+    ASSERT_TRUE(Fault::Arm("ops.recorded=EIO@1,store.append=ENOSPC@" + std::to_string(Appends(flags) + 1)).ok());
+    EXPECT_FALSE(fs_->Rename(caller_, kRootFile, from, kRootFile, to, flags).ok());
+    ASSERT_TRUE(Fault::Arm("").ok());
+  }
+  // Carried out, and not recorded.
+  void Move(const char* from, const char* to) { std::filesystem::rename(dir_ / "data/" + from, dir_ / "data/" + to); }
+  // What is over another file captures that first.
+  static int Appends(unsigned flags) { return flags == 0 ? 3 : 1; }
+  void MountAgain() {
+    Drop();
+    Serve(false);
+    const Status reclaimed = hydrator_->Reclaim();
+    ASSERT_TRUE(reclaimed.ok()) << reclaimed.ToString();
+  }
+  static std::string All(char c) { return std::string(kBytes, c); }
+};
+
+TEST_F(TornRenameTest, ANewNameThatWasRecordedHasTheContent) {
+  Record("a", "c", RENAME_NOREPLACE);
+  MountAgain();
+  EXPECT_EQ(Read(Find("c")), All('a'));
+  EXPECT_EQ(Read(Find("b")), All('b'));
+}
+
+TEST_F(TornRenameTest, OverAnotherFileItHasItsOwnContent) {
+  Record("a", "b", 0);
+  MountAgain();
+  EXPECT_EQ(Read(Find("b")), All('a'));
+}
+
+TEST_F(TornRenameTest, WhatWasWrittenIsCapturedBeforeItIsRenamed) {
+  const std::string bytes(100, 'x');
+  ASSERT_TRUE(fs_->Write(caller_, Find("a"), AsBytes(bytes), 0, false, false).ok());
+  ASSERT_TRUE(fs_->Rename(caller_, kRootFile, "a", kRootFile, "c", 0).ok());
+  Result<InodeState> state = store_->GetInode(Find("c"));
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->content, ContentState::kStored);
+}
+
+// Below a directory it is not. Nothing tells its file from others then, but no other is taken for it.
+TEST_F(TornRenameTest, WhatWasWrittenBelowADirectoryNeverHasTheContentOfAnother) {
+  const std::string bytes(100, 'x');
+  ASSERT_TRUE(Cut(Find("f", Find("e")), kBytes - 1).ok());  // captures it
+  ASSERT_TRUE(fs_->Write(caller_, Find("f", Find("d")), AsBytes(bytes), 0, false, false).ok());
+  Record("d", "e", RENAME_EXCHANGE);
+  MountAgain();
+  EXPECT_NE(Read(Find("f", Find("e"))).find("lost"), std::string::npos);
+}
+
+TEST_F(TornRenameTest, EachOfTwoThatWereExchangedHasItsOwnContent) {
+  Record("a", "b", RENAME_EXCHANGE);
+  MountAgain();
+  EXPECT_EQ(Read(Find("a")), All('b'));
+  EXPECT_EQ(Read(Find("b")), All('a'));
+}
+
+TEST_F(TornRenameTest, WhatIsBelowADirectoryHasItsContent) {
+  Record("d", "n", RENAME_NOREPLACE);
+  MountAgain();
+  EXPECT_EQ(Read(Find("f", Find("n"))), All('d'));
+}
+
+TEST_F(TornRenameTest, ANewNameThatWasNotRecordedDoesNotLoseIt) {
+  Move("a", "c");
+  Move("b", "a");
+  Move("d", "b");
+  MountAgain();
+  ASSERT_TRUE(fs_->Create(caller_, kRootFile, "new", 0600).ok());  // what the store does not know goes aside now
+  EXPECT_EQ(Read(Find("a")), All('a'));
+  EXPECT_EQ(Read(Find("b")), All('b'));
+  EXPECT_EQ(Read(Find("f", Find("d"))), All('d'));
+}
+
+TEST_F(TornRenameTest, ANumberThatAnotherFileGotIsNoProof) {
+  Move("a", "c");
+  Put("c", "somebody wrote this");
+  MountAgain();
+  EXPECT_NE(Read(Find("a")).find("lost"), std::string::npos);
 }
 
 }  // namespace
