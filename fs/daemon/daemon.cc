@@ -231,7 +231,7 @@ Failure Daemon::Assemble() {
   inodes_ = std::make_unique<InodeTable>(store_.get());
   HydrateOptions hydrate;
   hydrate.trusted = trusted_ = IsTrusted();
-  recognised_ = adopted_ && backing_->ReadIdentity() == backing_->ExpectedIdentity(store_->uuid());
+  recognised_ = adopted_ && IsOwn(backing_->ReadIdentity());
   hydrate.bytes_per_second = options_.hydrate_rate;
   if (options_.hot_first) hydrate.first = store_->GetHotExtents();
   ApplyTestKnobs(&hydrate.defer);
@@ -262,15 +262,19 @@ Failure Daemon::Assemble() {
   return Failure::None();
 }
 
+// Whatever state it was left in.
+bool Daemon::IsOwn(const std::optional<std::string>& identity) const {
+  const std::string own = backing_->OwnIdentity(store_->uuid());
+  return identity && (*identity == own || identity->starts_with(own + ":"));
+}
+
 // DIR is believed when it has never been served, or when it was left clean, is the very directory that was left, in the
 // state it was left in (a copy that was put back has another Seq, or none), and is not empty against the store's word.
 bool Daemon::IsTrusted() {
   if (!adopted_) return true;
   const auto clean = store_->CleanIdentity();
-  if (!clean || clean != backing_->ReadIdentity()) return false;
-  const std::string own = backing_->OwnIdentity(store_->uuid());
-  const bool without_seq = *clean == own;  // its first mount failed, or was of a dkfs that wrote none
-  if (!without_seq && !clean->starts_with(own + ":")) return false;
+  // Without a Seq, both: its first mount failed, or was of a dkfs that wrote none.
+  if (!IsOwn(clean) || clean != backing_->ReadIdentity()) return false;
   auto names = backing_->List("");
   if (!names.ok() || !names->empty()) return names.ok();
   auto empty = store_->IsEmptyDir(kRootFile);

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -93,6 +94,7 @@ class Daemon {
   Failure OpenDirectory();
   Failure Assemble();
   Failure LoadHints();
+  bool IsOwn(const std::optional<std::string>& identity) const;
   bool IsTrusted();
   Failure ServeMetrics();
   Failure MakeCpuLatency();
