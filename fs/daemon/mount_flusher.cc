@@ -70,8 +70,9 @@ MountFlusher::MountFlusher(std::string dir, const std::string& device)
 
 bool MountFlusher::HandOver(FileId file, uint64_t offset, uint64_t length) {
   if (!mutex_.try_lock()) return false;
-  std::lock_guard lock(mutex_, std::adopt_lock);
-  return Ask(file, offset, length);
+  const bool handed = Ask(file, offset, length);
+  mutex_.unlock();
+  return handed;
 }
 
 bool MountFlusher::Ask(FileId file, uint64_t offset, uint64_t length) {

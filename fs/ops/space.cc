@@ -115,7 +115,7 @@ Status FileSystem::Impl::ZeroLocked(const Caller& caller, Inode& inode, int mode
 }
 
 Result<uint64_t> FileSystem::Impl::NextEdge(Inode& inode, uint64_t offset, int whence) {
-  const InodeState& state = inode.state;
+  const InodeState state = inode.state;
   if (offset >= state.size) return Status::Error(ENXIO);
   if (inode.presence == Presence::kPresent) {
     const off_t at = lseek(inode.backing.get(), static_cast<off_t>(offset), whence);
