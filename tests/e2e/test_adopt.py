@@ -374,6 +374,7 @@ def test_drift_of_one_of_several_names(fs, first):
         (fs.dir / "a/x").unlink()
         assert f.read() == "as it was, and more"
     want = tree(fs.dir, times=False)
+    fs.wait_adopted()
     fs.kill()
     fs.lose_dir()
     fs.mount()
