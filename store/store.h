@@ -165,7 +165,6 @@ class Store {
   };
   Status ReadBlocks(FileId file, const InodeState& state, uint64_t first, uint64_t count, Seq at,
                     const std::function<bool(const BlockRun&)>& each);
-  // True when some version of the block exists (for adoption: it has been captured).
   // First block >= `from` that holds data (a version that is not a hole, or uncaptured content), for SEEK_DATA and for
   // skipping holes; ENXIO when there is none.
   Result<uint64_t> NextData(FileId file, const InodeState& state, uint64_t from, Seq at = kLatest);

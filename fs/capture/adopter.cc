@@ -250,16 +250,10 @@ Status Adopter::CaptureFile(FileId file) {
         return Status::Corruption("lost before it was captured: only " + std::to_string(inode.believed_bytes) + " of " +
                                   std::to_string(inode.state.adopted_size) + " bytes were there");
       }
-      InodeState after = inode.state;
-      after.content = ContentState::kStored;
-      after.adopted_size = after.rdev = 0;
-      RecordBuilder record;
-      record.Inode(file, after);
-      Result<Seq> seq = store_->Append(record);
-      if (!seq.ok()) return seq.status();
+      InodeState after;
+      DKFS_TRY(capture_.Conclude(inode, &after).status());
       captured_bytes(inode.state.adopted_size - std::min(said, inode.state.adopted_size));
       inode.state = after;
-      inode.adopted_seq = seq->value;
       return Status::Ok();
     });
     if (!captured.ok()) return captured;

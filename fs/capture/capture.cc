@@ -338,6 +338,17 @@ Status Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
   return Status::Ok();
 }
 
+Result<Seq> Capture::Conclude(Inode& inode, InodeState* after) {
+  *after = inode.state;
+  after->content = ContentState::kStored;
+  after->adopted_size = after->rdev = 0;
+  RecordBuilder record;
+  record.Inode(inode.id, *after);
+  DKFS_TRY_ASSIGN(const Seq seq, store_->Append(record));
+  inode.adopted_seq = seq.value;
+  return seq;
+}
+
 Status Capture::Void(Inode& inode, Seq seq) {
   inode.capture_epoch = NextEpoch();
   RecordBuilder record;

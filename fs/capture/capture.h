@@ -50,6 +50,9 @@ class Capture {
   // the backing file is the only other copy.
   Status Secure(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
 
+  // All of that is captured: records so. `after` is the state from this record on, for the caller to publish.
+  Result<Seq> Conclude(Inode& inode, InodeState* after) REQUIRES(inode.lock);
+
   // The record `seq` could not be carried out on the backing file: voids it and forgets what was remembered.
   Status Void(Inode& inode, Seq seq) REQUIRES(inode.lock);
 

@@ -140,6 +140,11 @@ Result<Drift::Found> Drift::Look(const std::string& path) {
   return st.status().IsNotFound() || st.code() == ENOTDIR ? Result<Found>(Found{path, std::nullopt}) : st.status();
 }
 
+Result<Drift::Found> Drift::Look(const LinkName& link) {
+  DKFS_TRY_ASSIGN(const std::string parent, store_->PathOf(link.parent));
+  return Look(Join(parent, link.name));
+}
+
 Result<Drift::Found> Drift::Find(Inode& inode, const std::string& path) {
   DKFS_TRY_ASSIGN(Found found, Look(path));
   {
@@ -148,8 +153,7 @@ Result<Drift::Found> Drift::Find(Inode& inode, const std::string& path) {
   }
   DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store_->Links(inode.id));
   for (const LinkName& link : links) {
-    DKFS_TRY_ASSIGN(const std::string parent, store_->PathOf(link.parent));
-    DKFS_TRY_ASSIGN(Found other, Look(Join(parent, link.name)));
+    DKFS_TRY_ASSIGN(Found other, Look(link));
     if (other.st) return other;
   }
   return found;
@@ -163,8 +167,7 @@ Status Drift::CompareLinks(Inode& inode, Found* found) {
   Result<Fingerprint> recorded = store_->GetFingerprint(inode.id);
   std::vector<Found> there;
   for (const LinkName& link : links) {
-    DKFS_TRY_ASSIGN(const std::string parent, store_->PathOf(link.parent));
-    DKFS_TRY_ASSIGN(there.emplace_back(), Look(Join(parent, link.name)));
+    DKFS_TRY_ASSIGN(there.emplace_back(), Look(link));
     if (there.back().st && recorded.ok() && there.back().st->st_ino == recorded->inode) *found = there.back();
   }
   for (size_t i = 0; i < links.size(); ++i) {

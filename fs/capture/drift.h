@@ -37,6 +37,7 @@ class Drift {
     std::optional<struct stat> st;  // none: no name of it is there
   };
   Result<Found> Look(const std::string& path);
+  Result<Found> Look(const LinkName& link);
   Result<Found> Find(Inode& inode, const std::string& path);
   Result<bool> IsUnchanged(Inode& inode, const Found& found);
   Status CompareLinks(Inode& inode, Found* found);

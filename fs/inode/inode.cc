@@ -33,18 +33,19 @@ void Inode::DropHint(FileId parent, std::string_view name) {
   hint_name.clear();
 }
 
-Result<InodeRef> InodeTable::Get(FileId file) {
+InodeRef InodeTable::Hold(FileId file) {
   Shard& shard = ShardOf(file);
-  Inode* inode;
-  {
-    MutexLock l(shard.mutex);
-    std::unique_ptr<Inode>& slot = shard.inodes[file];
-    if (!slot) slot = std::make_unique<Inode>(file);
-    inode = slot.get();
-    ++inode->refs_;
-    ++inode->grants_;
-  }
-  InodeRef ref(this, inode);
+  MutexLock l(shard.mutex);
+  std::unique_ptr<Inode>& slot = shard.inodes[file];
+  if (!slot) slot = std::make_unique<Inode>(file);
+  ++slot->refs_;
+  ++slot->grants_;
+  return InodeRef(this, slot.get());
+}
+
+Result<InodeRef> InodeTable::Get(FileId file) {
+  InodeRef ref = Hold(file);
+  Inode* inode = ref.get();
   if (!inode->ready_.load(std::memory_order_acquire)) DKFS_TRY(Load(*inode));
   return ref;
 }
@@ -73,17 +74,8 @@ Status InodeTable::Load(Inode& inode) {
 }
 
 InodeRef InodeTable::Add(FileId file, const InodeState& state) {
-  Shard& shard = ShardOf(file);
-  Inode* inode;
-  {
-    MutexLock l(shard.mutex);
-    std::unique_ptr<Inode>& slot = shard.inodes[file];
-    if (!slot) slot = std::make_unique<Inode>(file);
-    inode = slot.get();
-    ++inode->refs_;
-    ++inode->grants_;
-  }
-  InodeRef ref(this, inode);
+  InodeRef ref = Hold(file);
+  Inode* inode = ref.get();
   ExclusiveLock l(inode->lock);
   if (!inode->loaded) {
     inode->state = state;

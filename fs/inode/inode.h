@@ -184,6 +184,7 @@ class InodeTable {
   const Shard& ShardOf(FileId file) const { return shards_[file.value % kShards]; }
   static uint64_t GroupOf(FileId file) { return file.value / kShards / 64; }
   static uint64_t BitOf(FileId file) { return uint64_t{1} << (file.value / kShards % 64); }
+  InodeRef Hold(FileId file);  // one that is not in memory comes in without its state
   Status Load(Inode& inode);
   void Release(Inode* inode);
   void Evict(Shard& shard, Inode* inode);  // REQUIRES: refs_ was raised to 1 for it

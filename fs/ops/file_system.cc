@@ -18,13 +18,15 @@ void FileSystem::Begin() {
   if (root.ok()) impl_->inodes->CountLookup(**root);  // otherwise each request finds out for itself, and says so
 }
 
+bool FileSystem::Impl::IsCompared(Inode& inode) const {
+  if (drift == nullptr) return true;
+  SharedLock l(inode.lock);
+  return inode.compared;
+}
+
 Result<InodeRef> FileSystem::Impl::Get(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
-  if (drift == nullptr) return ref;
-  {
-    SharedLock l(ref->lock);
-    if (ref->compared) return ref;
-  }
+  if (IsCompared(*ref)) return ref;
   {
     SharedLock t(tree);
     DKFS_TRY_ASSIGN(const std::string path, PathOf(*ref));
@@ -36,22 +38,14 @@ Result<InodeRef> FileSystem::Impl::Get(FileId file) {
 }
 
 Result<bool> FileSystem::Impl::IsUnchanged(Inode& inode, const Inode& dir, std::string_view name) {
-  if (drift == nullptr) return true;
-  {
-    SharedLock l(inode.lock);
-    if (inode.compared) return true;
-  }
+  if (IsCompared(inode)) return true;
   DKFS_TRY_ASSIGN(const std::string path, ChildPath(dir, name));
   return drift->IsUnchanged(inode, path);
 }
 
 Result<InodeRef> FileSystem::Impl::GetLocked(FileId file) {
   DKFS_TRY_ASSIGN(InodeRef ref, inodes->Get(file));
-  if (drift == nullptr) return ref;
-  {
-    SharedLock l(ref->lock);
-    if (ref->compared) return ref;
-  }
+  if (IsCompared(*ref)) return ref;
   DKFS_TRY_ASSIGN(const std::string path, PathOf(*ref));
   DKFS_TRY(drift->Compare(*ref, path));
   return ref;

@@ -56,6 +56,8 @@ class FileSystem::Impl {
   Status CheckNewName(FileId parent, std::string_view name) const;
   Result<std::string> PathOf(const Inode& inode) REQUIRES_SHARED(tree);
   Result<std::string> ChildPath(const Inode& dir, std::string_view name) REQUIRES_SHARED(tree);
+  // Compared with the backing directory in this mount, or never to be.
+  bool IsCompared(Inode& inode) const EXCLUDES(inode.lock);
   // Whether nothing is to be recorded of the inode at `name` in `dir` that changed while it was not mounted (drift).
   Result<bool> IsUnchanged(Inode& inode, const Inode& dir, std::string_view name) REQUIRES_SHARED(tree)
       EXCLUDES(inode.lock);

@@ -79,14 +79,9 @@ Status FileSystem::Impl::SecureAll(Inode& inode) {
   DKFS_TRY(capture.Secure(inode, 0, kEndOfFile));
   if (inode.believed_bytes < inode.state.adopted_size)
     return SyncAdopted(inode);  // the rest is lost: an error for ever
-  InodeState after = inode.state;
-  after.content = ContentState::kStored;
-  after.adopted_size = after.rdev = 0;
-  RecordBuilder record;
-  record.Inode(inode.id, after);
-  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  InodeState after;
+  DKFS_TRY_ASSIGN(const Seq seq, capture.Conclude(inode, &after));
   Publish(inode, after, seq);
-  inode.adopted_seq = seq.value;
   return SyncAdopted(inode);
 }
 

@@ -135,7 +135,7 @@ Status FileSystem::SetXattr(const Caller& caller, FileId file, std::string_view 
       store_it = !AclIsTrivial(value);
     }
   }
-  if (store_it) DKFS_TRY(CheckRoom(fs.store, file, name, value));
+  if (store_it && inode.has_xattrs != Inode::Known::kNo) DKFS_TRY(CheckRoom(fs.store, file, name, value));
   RecordBuilder record;
   record.SetRequest(caller.request);
   record.Inode(file, after);

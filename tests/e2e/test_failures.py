@@ -220,6 +220,16 @@ def test_a_change_the_directory_refuses_is_undone(fs, change):
     change(fs.dir)
 
 
+def assert_left_as_recorded(fs, want):
+    """DIR alone shows it after unmounting, and the next mount, without faults, finds nothing to record."""
+    fs.unmount()
+    assert_same(tree(fs.dir), want)
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()
+
+
 def test_a_change_that_was_undone_leaves_no_drift(fs):
     fs.mount()
     (fs.dir / "f").write_bytes(b"f" * 20_000)
@@ -228,12 +238,7 @@ def test_a_change_that_was_undone_leaves_no_drift(fs):
     fs.env["DKFS_FAULTS"] = "ops.recorded=EIO@1"
     fs.mount()
     fails_with(errno.EIO, os.truncate, fs.dir / "f", 5000)
-    fs.unmount()
-    assert_same(tree(fs.dir), want)
-    fs.env.pop("DKFS_FAULTS")
-    fs.mount()
-    assert_same(tree(fs.dir), want)
-    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()
+    assert_left_as_recorded(fs, want)
 
 
 NOBODY = 0xFFFFFFFF
@@ -259,9 +264,4 @@ def test_attributes_the_directory_did_not_take_are_there_after_unmounting(fs):
     os.chmod(f, 0o600)
     want = tree(fs.dir)
     assert "user.gone" not in want["f"]["xattrs"]
-    fs.unmount()
-    assert_same(tree(fs.dir), want)
-    fs.env.pop("DKFS_FAULTS")
-    fs.mount()
-    assert_same(tree(fs.dir), want)
-    assert "drift_captured" not in (fs.store / "dkfs.log").read_text()
+    assert_left_as_recorded(fs, want)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <latch>
 #include <thread>
+#include <vector>
 
 namespace dkfs {
 namespace {
@@ -15,7 +16,9 @@ struct HeldFlush {
   std::atomic<int> flushes{0};
   std::latch entered{1}, let{1};
   Status error;
+  std::vector<std::thread::id> leaders;  // the thread of each flush
   Result<Seq> operator()() {
+    leaders.push_back(std::this_thread::get_id());
     const Seq target(appended);
     if (flushes++ == 0) {
       entered.count_down();
@@ -71,14 +74,8 @@ TEST(GroupCommitTest, SyncHandsTheRestToTheCommitter) {
 
 TEST(GroupCommitTest, SyncHandsTheRestToAThreadThatWaits) {
   HeldFlush flush;
-  std::vector<std::thread::id> leaders;
   GroupCommit commit(
-      Seq{},
-      [&] {
-        leaders.push_back(std::this_thread::get_id());
-        return flush();
-      },
-      [](int) {});
+      Seq{}, [&] { return flush(); }, [](int) {});
   flush.appended = 1;
   std::thread leader([&] { EXPECT_TRUE(commit.Sync(Seq(1)).ok()); });
   flush.entered.wait();
@@ -100,21 +97,15 @@ TEST(GroupCommitTest, SyncHandsTheRestToAThreadThatWaits) {
   answered.wait();
   leader.join();
   waits.join();
-  ASSERT_EQ(leaders.size(), 2U);
-  EXPECT_EQ(leaders[0], first);
-  EXPECT_EQ(leaders[1], second);
+  ASSERT_EQ(flush.leaders.size(), 2U);
+  EXPECT_EQ(flush.leaders[0], first);
+  EXPECT_EQ(flush.leaders[1], second);
 }
 
 TEST(GroupCommitTest, AFollowerNeverLeads) {
   HeldFlush flush;
-  std::vector<std::thread::id> leaders;
   GroupCommit commit(
-      Seq{},
-      [&] {
-        leaders.push_back(std::this_thread::get_id());
-        return flush();
-      },
-      [](int) {});
+      Seq{}, [&] { return flush(); }, [](int) {});
   std::vector<std::thread::id> followers;
   flush.appended = 1;
   std::thread first([&] { EXPECT_TRUE(commit.Follow(Seq(1)).ok()); });
@@ -126,7 +117,7 @@ TEST(GroupCommitTest, AFollowerNeverLeads) {
   flush.let.count_down();
   for (std::thread* t : {&first, &second, &barrier}) t->join();
   EXPECT_EQ(commit.synced(), Seq(2));
-  for (std::thread::id leader : leaders) {
+  for (std::thread::id leader : flush.leaders) {
     EXPECT_EQ(std::count(followers.begin(), followers.end(), leader), 0);
   }
 }
