@@ -20,6 +20,8 @@ constexpr uint64_t kRowBytes = 32;  // about, on disk
 // In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
 // being prepared and for the pack a pass writes before its sources go.
 constexpr uint64_t kHurryAt = 10, kSpendAt = 11, kHoldAt = 12;
+// History goes by at least this part: all packs are estimated anew whenever some went.
+constexpr uint64_t kSpendPart = 32;
 constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
 
 bool Above(uint64_t used, uint64_t sixteenths, uint64_t budget) {
@@ -193,7 +195,7 @@ bool Retainer::Impl::Hurried() const {
   return Above(beside + stats_.pack_bytes, kHurryAt, budget_);
 }
 
-// The oldest history first: up to the end of the oldest segment that still holds some.
+// The oldest history first: up to the end of the oldest segment that still holds some, and kSpendPart of all.
 Result<bool> Retainer::Impl::SpendHistory() {
   const uint64_t worth = std::max(kDropsWorthCompacting, context_.index->kv()->DiskBytes() / 8 / kRowBytes);
   if (dropped_since_compaction_ >= worth) {
@@ -209,8 +211,10 @@ Result<bool> Retainer::Impl::SpendHistory() {
       if (segment.last > horizon_) to = std::min(to, segment.last);
     }
   }
-  if (to <= Limit()) {
-    DKFS_TRY(Raise(to));
+  const Seq limit = Limit();
+  if (to <= limit) {
+    const Seq part{horizon_.value + (context_.journal->appended().value - horizon_.value) / kSpendPart};
+    DKFS_TRY(Raise(std::clamp(part, to, limit)));
     return true;
   }
   MutexLock lock(mutex_);

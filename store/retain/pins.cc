@@ -1,5 +1,7 @@
 #include "store/retain/pins.h"
 
+#include <algorithm>
+
 #include "store/retain/meta.h"
 
 namespace dkfs::retain {
@@ -56,10 +58,7 @@ std::vector<Seq> Pins::Of(FileId file) const {
 bool Pins::IsOverdue(SegmentId pack, Seq horizon) const {
   const auto found = by_pack_.find(pack);
   if (found == by_pack_.end()) return false;
-  for (const Moment& moment : found->second) {
-    if (moment.at < horizon) return true;
-  }
-  return false;
+  return std::all_of(found->second.begin(), found->second.end(), [&](const Moment& m) { return m.at < horizon; });
 }
 
 }  // namespace dkfs::retain

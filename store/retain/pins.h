@@ -26,7 +26,8 @@ class Pins {
   bool Has(SegmentId pack) const { return by_pack_.contains(pack); }
   // Moments at which versions of the file are needed beside the window; ascending.
   std::vector<Seq> Of(FileId file) const;
-  // True when a pin of the pack lies before the horizon: its units keep alive what the window does not need any more.
+  // True when all pins of the pack lie before the horizon: its units keep alive what the window does not need any more.
+  // Not when only some do, or it would be written again for each of them.
   bool IsOverdue(SegmentId pack, Seq horizon) const;
 
  private:

@@ -112,6 +112,30 @@ TEST_F(RetainerTest, EndlessOverwritesStayInTheBudget) {
   EXPECT_EQ(Read(2, content.size(), kLatest), content);
 }
 
+TEST_F(RetainerTest, HistoryIsSpentInFewSteps) {
+  constexpr uint64_t kParts = 32;
+  RetainOptions options;
+  options.budget_bytes = 80 << 20;
+  options.pack_source_bytes = 1 << 20;  // many packs
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(1 << 20))});
+  int steps = 0;
+  for (uint64_t round = 0; round < 70; ++round) {
+    Write(2, Noise(1 << 20, round));
+    ASSERT_OK(rig_->journal->Seal());
+    time_.Pass(seconds(5));
+    for (bool more = true; more;) {
+      const Seq before = rig_->retainer->stats().horizon;
+      more = Value(rig_->retainer->Step());
+      const Seq after = rig_->retainer->stats().horizon;
+      if (after == before) continue;
+      ++steps;
+      EXPECT_GE(after.value - before.value, (rig_->journal->appended().value - before.value) / kParts);
+    }
+  }
+  EXPECT_GT(steps, 2);
+}
+
 TEST_F(RetainerTest, WhatLeftTheWindowTakesNoSpace) {
   RetainOptions options;
   options.retain = seconds(60);
@@ -234,6 +258,36 @@ TEST_F(RetainerTest, AFileReplacedAgainAndAgainStandsOnUnitsOfUnits) {
   EXPECT_EQ(deepest, kMaxUnitDepth - 1);
   EXPECT_LT(rig_->PackBytes(), uint64_t{9} << 19);
   EXPECT_EQ(Read(1 + kGenerations, content.size(), kLatest), content);
+}
+
+TEST_F(RetainerTest, APackOfManyUnitsIsWrittenAgainOnce) {
+  constexpr uint64_t kPairs = 6;
+  RetainOptions options;
+  options.retain = seconds(600);
+  Start(options);
+  const auto content = [](uint64_t pair) { return Noise(1 << 20, pair); };
+  for (uint64_t pair = 0; pair < kPairs; ++pair) {
+    rig_->Append({InodeItemOf(10 + pair, Inode(1 << 20))});
+    Write(10 + pair, content(pair));
+  }
+  Age(seconds(10));
+  for (uint64_t pair = 0; pair < kPairs; ++pair) {
+    InodeState renamed = Inode(1 << 20);
+    rig_->Append({InodeItemOf(20 + pair, renamed)});
+    Write(20 + pair, "new" + content(pair).substr(3));
+    renamed.replaced = FileId{10 + pair};
+    rig_->Append({InodeItemOf(20 + pair, renamed), InodeItemOf(10 + pair, InodeState{})});
+    time_.Pass(seconds(60));
+    rig_->retainer->Tick();
+  }
+  rig_->Settle();
+  const uint64_t written = rig_->retainer->stats().packed_segments;
+  for (uint64_t i = 0; i < 20; ++i) Age(seconds(60));
+  EXPECT_LE(rig_->retainer->stats().packed_segments, written + 3) << "the bases' pack, and the one with the units";
+  EXPECT_LT(rig_->PackBytes(), kPairs * (5 << 18)) << "the bases are gone";
+  for (uint64_t pair = 0; pair < kPairs; ++pair) {
+    EXPECT_EQ(Read(20 + pair, 1 << 20, kLatest), "new" + content(pair).substr(3));
+  }
 }
 
 TEST_F(RetainerTest, ADamagedSegmentIsKept) {
