@@ -37,9 +37,15 @@ Status Failed(const char* operation, const std::string& path) {
   return Status::Error(code, std::string(operation) + " \"" + path + "\" in the backing directory");
 }
 
+std::optional<TimeSpec> BirthTimeIn(const struct statx& st) {
+  if ((st.stx_mask & STATX_BTIME) == 0) return std::nullopt;
+  return TimeSpec{st.stx_btime.tv_sec, st.stx_btime.tv_nsec};
+}
+
 }  // namespace
 
-Backing::Backing(UniqueFd root, std::string display) : root_(std::move(root)), display_(std::move(display)) {}
+Backing::Backing(UniqueFd root, std::string display)
+    : root_(std::move(root)), display_(std::move(display)), knows_birth_times_(BirthTimeOf(root_.get()).has_value()) {}
 
 Result<UniqueFd> Backing::OpenAt(int dir, const std::string& path, int flags, mode_t mode) {
   flags |= O_NOFOLLOW | O_CLOEXEC;
@@ -86,6 +92,18 @@ Result<struct stat> Backing::Stat(const std::string& path) {
   struct stat st;
   if (::fstatat(place.dir, place.leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) return st;
   return Failed("stat", path);
+}
+
+Result<std::optional<TimeSpec>> Backing::BirthTime(const std::string& path) {
+  DKFS_TRY_ASSIGN(Place place, Find(path));
+  struct statx st;
+  if (::statx(place.dir, place.leaf.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st) != 0) return Failed("statx", path);
+  return BirthTimeIn(st);
+}
+
+std::optional<TimeSpec> Backing::BirthTimeOf(int fd) {
+  struct statx st;
+  return ::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0 ? BirthTimeIn(st) : std::nullopt;
 }
 
 Result<bool> Backing::IsFixed(const std::string& path) {

@@ -40,6 +40,10 @@ class Backing {
   // Open does not raise the access time where the kernel allows that (O_NOATIME). A path of "" is the root.
   Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);  // O_NOFOLLOW and O_CLOEXEC are added
   Result<struct stat> Stat(const std::string& path);                           // of the entry itself
+  // When the file was made; nothing where the file system does not know.
+  Result<std::optional<TimeSpec>> BirthTime(const std::string& path);
+  std::optional<TimeSpec> BirthTimeOf(int fd);
+  bool knows_birth_times() const { return knows_birth_times_; }
   // It is immutable or may only be appended to (chattr +i, +a): then nobody may rename it, and no name in it.
   Result<bool> IsFixed(const std::string& path);
   Status MakeDir(const std::string& path, mode_t mode);
@@ -85,7 +89,7 @@ class Backing {
   Result<struct statvfs> StatFs();
   Status SyncAll();  // syncfs
   static Fingerprint FingerprintOf(const struct stat& st);
-  static InodeState StateOf(const struct stat& st);  // attributes for adoption; btime from statx is left to the caller
+  static InodeState StateOf(const struct stat& st);  // attributes for adoption; btime is left to the caller
 
   // Identity: which store this directory belongs to, as an xattr of its root ("trusted.dkfs.store", else
   // "user.dkfs.store"), and with ":SEQ" behind it what it was complete with when it was last left clean.
@@ -103,6 +107,7 @@ class Backing {
   Result<UniqueFd> OpenAt(int dir, const std::string& path, int flags, mode_t mode);
   UniqueFd root_;
   std::string display_;
+  bool knows_birth_times_;
 };
 
 // Makes the open directory one that nobody else enters. EPERM: it belongs to somebody else. `what` is for the message.

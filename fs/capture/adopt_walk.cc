@@ -33,6 +33,8 @@ Result<InodeState> ReadBackingState(Backing& backing, const std::string& path, c
     state.content = ContentState::kAdopting;
     state.adopted_size = static_cast<uint64_t>(st.st_size);
     state.rdev = st.st_ino;
+    DKFS_TRY_ASSIGN(const std::optional<TimeSpec> birth, backing.BirthTime(path));
+    if (birth) state.btime = *birth;
   }
   return state;
 }

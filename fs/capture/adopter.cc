@@ -228,24 +228,13 @@ Status Adopter::CaptureFile(FileId file) {
     }
     store_->AwaitRoom();
     const Status captured = open_(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
-      if (inode.state.content != ContentState::kAdopting) {
-        more = false;
-        return Status::Ok();
-      }
-      const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> inode.state.block_shift);
-      const uint64_t end =
-          (inode.state.adopted_size + (uint64_t{1} << inode.state.block_shift) - 1) >> inode.state.block_shift;
-      Result<uint64_t> data = store_->NextData(file, inode.state, next);
-      if (!data.ok() && data.code() != ENXIO) return data.status();
-      next = data.ok() ? *data : end;
-      DKFS_TRY(capture_.Secure(inode, next, batch));
-      next += batch;
-      if (next < end) {
+      DKFS_TRY_ASSIGN(more, capture_.SecureSome(inode, &next));
+      if (more) {
         captured_bytes((next << inode.state.block_shift) - said);
         said = next << inode.state.block_shift;
         return Status::Ok();
       }
-      more = false;
+      if (inode.state.content != ContentState::kAdopting) return Status::Ok();
       if (inode.believed_bytes < inode.state.adopted_size) {
         return Status::Corruption("lost before it was captured: only " + std::to_string(inode.believed_bytes) + " of " +
                                   std::to_string(inode.state.adopted_size) + " bytes were there");

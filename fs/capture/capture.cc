@@ -338,6 +338,19 @@ Status Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
   return Status::Ok();
 }
 
+Result<bool> Capture::SecureSome(Inode& inode, uint64_t* next) {
+  const InodeState& state = inode.state;
+  if (state.content != ContentState::kAdopting) return false;
+  const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> state.block_shift);
+  const uint64_t end = (state.adopted_size + (uint64_t{1} << state.block_shift) - 1) >> state.block_shift;
+  Result<uint64_t> data = store_->NextData(inode.id, state, *next);
+  if (!data.ok() && data.code() != ENXIO) return data.status();
+  *next = data.ok() ? *data : end;
+  DKFS_TRY(Secure(inode, *next, batch));
+  *next += batch;
+  return *next < end;
+}
+
 Result<Seq> Capture::Conclude(Inode& inode, InodeState* after) {
   *after = inode.state;
   after->content = ContentState::kStored;

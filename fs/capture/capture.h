@@ -50,6 +50,9 @@ class Capture {
   // the backing file is the only other copy.
   Status Secure(Inode& inode, uint64_t first, uint64_t count) REQUIRES(inode.lock);
 
+  // Of the next mebibyte from block *next on that is not captured yet, and moves *next behind it. False: none is left.
+  Result<bool> SecureSome(Inode& inode, uint64_t* next) REQUIRES(inode.lock);
+
   // All of that is captured: records so. `after` is the state from this record on, for the caller to publish.
   Result<Seq> Conclude(Inode& inode, InodeState* after) REQUIRES(inode.lock);
 

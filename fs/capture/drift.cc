@@ -209,7 +209,7 @@ Status Drift::Compare(Inode& inode, const std::string& hint) {
   ExclusiveLock l(inode.lock);
   DKFS_TRY_ASSIGN(InodeState after, ReadBackingState(*backing_, path, st));
   after.nlink = inode.state.nlink;
-  after.btime = inode.state.btime;
+  if (after.content != ContentState::kAdopting) after.btime = inode.state.btime;
   after.layout = inode.state.layout;
   after.block_shift = inode.state.block_shift;
   after.policy = inode.state.policy;

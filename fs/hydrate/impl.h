@@ -110,6 +110,7 @@ class Hydrator::Impl {
   // --- settle.cc ---
   // Gives a complete partial file its names. Ok also when there is nothing to do.
   Status Settle(FileId file) EXCLUDES(tree);
+  Status NoteAdopted(Inode& inode, const struct stat& st) REQUIRES(inode.lock);
   Status PlaceNames(Inode& inode, const std::vector<Link>& links) REQUIRES(inode.lock);
   // A file that nobody has open keeps no descriptor.
   static void CloseUnused(Inode& inode) REQUIRES(inode.lock);

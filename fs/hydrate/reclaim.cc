@@ -1,7 +1,8 @@
 // Reclaiming: after an unclean end a file may stand under another name than the store says, because a rename (of it, or
 // of a directory above) was recorded and not carried out, or carried out and not recorded. What was captured is made
 // again from the store. Adopted content that was not is only in that file: before anything can take its place, or take
-// it for something else, it is found by the inode number that was recorded, and gets its partial name.
+// it for something else, it is found by the inode number and the time of birth that were recorded (where there is no such
+// time, by what a write changes: so such a file is captured before it is renamed), and gets its partial name.
 #include <dirent.h>
 #include <stdio.h>
 
@@ -36,7 +37,9 @@ Status Hydrator::Impl::ReclaimOne(const std::string& path, Misplaced* misplaced)
   if (it == misplaced->end()) return Status::Ok();
   const FileId file = it->second;
   DKFS_TRY_ASSIGN(const InodeState state, store->GetInode(file));
-  if (!LooksLike(*st, state)) return Status::Ok();  // another one that got its number since
+  DKFS_TRY_ASSIGN(const std::optional<TimeSpec> birth, backing->BirthTime(path));
+  const bool same = birth && *birth == state.btime;
+  if (!same && !LooksLike(*st, state)) return Status::Ok();  // another one that got its number since
   DKFS_TRY(backing->EnsurePartialDir());
   DKFS_TRY(backing->Rename(path, Backing::PartialPath(file), RENAME_NOREPLACE));
   Log(LogLevel::kInfo, "reclaimed", {{"path", path}, {"file", file.value}});

@@ -49,6 +49,20 @@ void Hydrator::Impl::CloseUnused(Inode& inode) {
   if (inode.state.nlink > 0) inode.backing.reset();
 }
 
+// What was not captured may be in a copy by now. It is known by its number as soon as its partial name is gone.
+Status Hydrator::Impl::NoteAdopted(Inode& inode, const struct stat& st) {
+  if (inode.state.content != ContentState::kAdopting || inode.state.rdev == st.st_ino) return Status::Ok();
+  InodeState after = inode.state;
+  after.rdev = st.st_ino;
+  if (const auto birth = backing->BirthTimeOf(inode.backing.get())) after.btime = *birth;
+  RecordBuilder record;
+  record.Inode(inode.id, after);
+  DKFS_TRY_ASSIGN(const Seq seq, store->Append(record));
+  inode.last_seq = seq.value;
+  inode.state = std::move(after);
+  return store->Sync(seq);
+}
+
 Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) {
   const std::string partial = Backing::PartialPath(inode.id);
   if (links.empty()) {  // an orphan: only its descriptor leads to it
@@ -63,6 +77,7 @@ Status Hydrator::Impl::PlaceNames(Inode& inode, const std::vector<Link>& links) 
       return Status::Ok();
     }
     DKFS_TRY_ASSIGN(const struct stat st, file::StatFd(inode.backing.get(), partial));
+    DKFS_TRY(NoteAdopted(inode, st));
     Result<struct stat> at_partial = backing->Stat(partial);
     bool has_partial = at_partial.ok() && at_partial->st_ino == st.st_ino;
     if (has_partial) DKFS_TRY(ApplyAttributes(inode.id, inode.state, partial));

@@ -111,8 +111,10 @@ bool FileSystem::Impl::Grows(FileId file, uint64_t size) {
 
 Result<Attr> FileSystem::SetAttr(const Caller& caller, FileId file, const SetAttrRequest& request) {
   Impl& fs = *impl_;
-  if (!request.size || fs.Grows(file, *request.size)) fs.store->AwaitRoom();
+  const bool grows = request.size && fs.Grows(file, *request.size);
+  if (!request.size || grows) fs.store->AwaitRoom();
   if (request.size) {
+    if (InodeRef ref = grows ? InodeRef() : fs.inodes->Peek(file)) DKFS_TRY(fs.SecureInPieces(*ref));
     const Status resized = fs.WithContent(file, [&](Inode& inode) NO_THREAD_SAFETY_ANALYSIS -> Status {
       if (*request.size < inode.state.size) DKFS_TRY(fs.SecureAll(inode));
       InodeState after = inode.state;

@@ -115,9 +115,10 @@ class FileSystem::Impl {
   void AfterLastName(Inode& inode) REQUIRES(inode.lock);
   void DropPartial(FileId file);
   // Content that is only in the backing file is recorded and synced before a name of it may go; and before it gets
-  // another, if it was changed, since Hydrator::Reclaim would not know the file again.
+  // another, if it was changed and has no time of birth, since Hydrator::Reclaim would not know the file again.
   enum class NameChange { kRemoval, kRename };
   Status SecureBefore(NameChange change, FileId parent, std::string_view name) EXCLUDES(tree);
+  Status SecureInPieces(Inode& inode) EXCLUDES(tree, inode.lock);
   Status SecureAll(Inode& inode) REQUIRES(inode.lock);
   // The same once the name cannot change any more: mostly there is nothing left to do.
   Status SecureLate(Inode& inode) REQUIRES(tree) EXCLUDES(inode.lock);

@@ -92,6 +92,7 @@ Status FileSystem::Impl::SyncAdoptedTo(Inode& inode, Seq seq) {
 }
 
 Status FileSystem::Impl::SecureBefore(NameChange change, FileId parent, std::string_view name) {
+  if (change == NameChange::kRename && backing->knows_birth_times()) return Status::Ok();
   Result<NameValue> found = store->Lookup(parent, name);
   if (!found.ok()) return Status::Ok();  // the operation itself finds out and says so
   Result<InodeRef> ref = Get(found->child);
@@ -102,11 +103,29 @@ Status FileSystem::Impl::SecureBefore(NameChange change, FileId parent, std::str
     if (change == NameChange::kRename && !hydrator->OwesAttributes(inode)) return Status::Ok();
     if (inode.state.content != ContentState::kAdopting) return SyncAdopted(inode);
   }
-  return WithContent(inode.id, [this](Inode& i) NO_THREAD_SAFETY_ANALYSIS { return SecureAll(i); });
+  return SecureInPieces(inode);
+}
+
+// Readers and writers of a long file come in between.
+Status FileSystem::Impl::SecureInPieces(Inode& inode) {
+  uint64_t next = 0;
+  for (bool more = true; more;) {
+    {
+      SharedLock l(inode.lock);
+      if (inode.state.content != ContentState::kAdopting) return Status::Ok();
+    }
+    store->AwaitRoom();
+    DKFS_TRY(WithContent(inode.id, [&](Inode& i) NO_THREAD_SAFETY_ANALYSIS -> Status {
+      DKFS_TRY_ASSIGN(more, capture.SecureSome(i, &next));
+      return more ? Status::Ok() : SecureAll(i);
+    }));
+  }
+  return Status::Ok();
 }
 
 Status FileSystem::Impl::SecureLate(Inode& inode) {
   ExclusiveLock l(inode.lock);
+  if (!IsRegular(inode.state)) return Status::Ok();
   if (inode.state.content == ContentState::kAdopting) DKFS_TRY(OpenBacking(inode));
   return SecureAll(inode);
 }

@@ -45,7 +45,8 @@ struct InodeState {
   uint32_t nlink = 0;  // 0: an orphan, or gone
   uint64_t size = 0;   // bytes; for a symlink the length of its target
   uint64_t rdev = 0;   // of a device; kAdopting: the inode number of the backing file that was adopted, 0: unknown
-  TimeSpec atime, mtime, ctime, btime;
+  TimeSpec atime, mtime, ctime;
+  TimeSpec btime;  // kAdopting: of the backing file, where its file system knows it: with the number it tells the file
   LayoutId layout{1};
   uint8_t block_shift = kDefaultBlockShift;  // log2 of the block size of `layout`
   ContentState content = ContentState::kStored;

@@ -126,6 +126,57 @@ def test_renames_of_what_is_not_captured_that_reach_only_the_record(fs, killed):
     assert not (fs.store / "captured").exists()
 
 
+def test_a_file_that_was_renamed_and_written_before_it_was_captured_is_found_under_its_former_name(fs):
+    d, content = fs.dir, bytearray(os.urandom(100_000))
+    (d / "log").write_bytes(content)
+    before = (d / "log").stat()
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # with this the background gives up
+    fs.mount()
+    os.rename(d / "log", d / "log.1")
+    with open(d / "log.1", "r+b") as f:
+        f.seek(100_000)
+        f.write(b"the last line")
+        f.flush()
+        os.fsync(f.fileno())
+    content += b"the last line"
+    fs.kill()
+    fs.detach()
+    os.rename(d / "log.1", d / "log")  # as if the directory's file system had kept nothing since
+    os.truncate(d / "log", before.st_size)
+    os.utime(d / "log", ns=(before.st_atime_ns, before.st_mtime_ns))
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert (d / "log.1").read_bytes() == content
+    assert not (d / "log").exists()
+    fs.wait_adopted()
+    assert (d / "log.1").read_bytes() == content
+
+
+def test_a_copy_of_what_was_not_captured_is_known_again(fs, tmp_path):
+    d, content = fs.dir, bytearray(os.urandom(100_000))
+    outside = d.parent / "outside"
+    (d / "f").write_bytes(content)
+    os.link(d / "f", outside)  # so the mount works on a copy
+    fs.env["DKFS_FAULTS"] = "adopt.capture=ENOSPC@1"  # with this the background gives up
+    fs.mount()
+    fs.kill()
+    fs.detach()
+    fs.mount()
+    fs.wait_hydrated()
+    with open(d / "f", "r+b") as f:
+        f.write(b"changed")
+    content[:7] = b"changed"
+    fs.kill()
+    fs.detach()
+    assert (d / "f").stat().st_ino != outside.stat().st_ino
+    fs.env.pop("DKFS_FAULTS")
+    fs.mount()
+    assert (d / "f").read_bytes() == content
+    fs.wait_adopted()
+    assert (d / "f").read_bytes() == content
+    assert outside.read_bytes()[:7] != b"changed"
+
+
 def test_what_a_loss_of_power_cut_off_before_it_was_captured_is_an_error_for_ever(fs):
     content = os.urandom(30_000)
     (fs.dir / "f").write_bytes(content)
