@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "fs/daemon/control_server.h"
+#include "fs/daemon/control_socket.h"
 #include "fs/daemon/fuse_switch.h"
 #include "fs/daemon/log_file.h"
 #include "fs/daemon/metrics.h"
@@ -80,6 +81,16 @@ void TuneProcess() {
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) Log(LogLevel::kDebug, "io_flusher_refused", {});
 }
 
+// Whether the daemon of that store has nothing left to do but to finish.
+bool IsFinishing(const std::string& store) {
+  auto socket = ConnectIn(store, kDyingPatience);
+  if (!socket.ok() || !WriteLine(socket->get(), {{"command", "status"}}).ok()) return false;
+  auto answer = LineReader(socket->get()).Next();
+  if (!answer.ok() || !answer->has_value()) return false;
+  const auto status = (**answer).find("status");
+  return status != (**answer).end() && status->is_object() && status->value("state", "") == "unmounting";
+}
+
 bool LockPatiently(int fd) {
   for (auto waited = kRetry; ::flock(fd, LOCK_EX | LOCK_NB) != 0; waited += kRetry) {
     if (waited > kDyingPatience) return false;
@@ -140,7 +151,7 @@ Failure Daemon::Run(Readiness* ready) {
 
 Failure Daemon::Start() {
   using Step = Failure (Daemon::*)();
-  for (Step step : {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::Assemble,
+  for (Step step : {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::RefuseForeign, &Daemon::Assemble,
                     &Daemon::MakeCpuLatency, &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
@@ -177,7 +188,12 @@ Failure Daemon::OpenStore() {
   store_options.on_sync = [this](uint64_t sync_ns, int group) { sync_stats_.Record(sync_ns, group); };
   ApplyTestKnobs(&store_options);
   auto store = Store::Open(places_.store, store_options);
-  for (auto waited = kRetry; store.code() == EBUSY && waited <= kDyingPatience; waited += kRetry) {
+  for (auto waited = kRetry; store.code() == EBUSY; waited += kRetry) {
+    if (waited > kDyingPatience) {
+      if (!IsFinishing(places_.store)) break;
+      waited = kRetry;
+    }
+    if (Failure failure = StillWanted(); failure.failed()) return failure;
     std::this_thread::sleep_for(kRetry);
     store = Store::Open(places_.store, store_options);
   }
@@ -224,6 +240,14 @@ Failure Daemon::OpenDirectory() {
   }
   backing_ = std::make_unique<Backing>(std::move(dir), places_.dir);
   return Failure::None();
+}
+
+Failure Daemon::RefuseForeign() {
+  const auto identity = backing_->ReadIdentity();
+  if (!adopted_ || !identity || identity->starts_with(store_->uuid() + ":")) return Failure::None();
+  return Failure::Environment(places_.dir + " belongs to another store (" + identity->substr(0, identity->find(':')) +
+                              "): mount it with that one, or, to have its content moved aside for what is in " +
+                              places_.store + ", remove its extended attribute trusted.dkfs.store (or user.dkfs.store)");
 }
 
 Failure Daemon::Assemble() {
@@ -510,7 +534,9 @@ Failure Daemon::Finish() {
         {{"error", closed.ToString()}, {"hint", "check the store's disk, mount again"}});
   }
   control_->AnnounceClosed(complete.ok() ? closed : complete);
-  return closed.ok() ? Failure::None() : Failure{kExitOther, "closing the store: " + closed.ToString()};
+  if (!closed.ok()) return {kExitOther, "closing the store: " + closed.ToString()};
+  if (!complete.ok()) return {kExitOther, "the store is closed, the directory alone is not complete: " + complete.ToString()};
+  return Failure::None();
 }
 
 // Ok only when DIR alone is everything, on disk, and the store says so.

@@ -92,6 +92,7 @@ class Daemon {
   Failure OpenStore();
   Failure BeginAgainIfCutShort(const StoreOptions& store_options);
   Failure OpenDirectory();
+  Failure RefuseForeign();
   Failure Assemble();
   Failure LoadHints();
   bool IsOwn(const std::optional<std::string>& identity) const;

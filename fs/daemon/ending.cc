@@ -8,7 +8,7 @@
 namespace dkfs {
 namespace {
 
-constexpr std::chrono::milliseconds kRetry{50};
+constexpr std::chrono::milliseconds kRetry{50}, kSameRequest{1000}, kSoonEnded{2000};
 
 sigset_t EndingSignals() {
   sigset_t set;
@@ -44,17 +44,19 @@ void Ending::WatchSignals() {
   while (true) {
     int signal = 0;
     sigwait(&set, &signal);
-    bool start = false, hurry = false;
+    bool start = false, hurry = false, repeated = false;
     {
       MutexLock lock(mutex_);
       if (stopping_) return;
       if (signal == SIGUSR2) continue;
-      ++signals_;
+      const auto now = std::chrono::steady_clock::now();
+      repeated = signals_ > 0 && now - first_signal_ < kSameRequest;
+      if (!repeated && signals_++ == 0) first_signal_ = now;
       start = mounted_ && !ended_ && !remover_.joinable();
-      hurry = signals_ > 1;
+      hurry = !repeated && signals_ > 1;
       changed_.SignalAll();
     }
-    Log(LogLevel::kInfo, "signal", {{"signal", signal}, {"count", hurry ? "again: finishing at once" : "first"}});
+    Log(LogLevel::kInfo, "signal", {{"signal", signal}, {"count", hurry ? "again: finishing at once" : repeated ? "repeated" : "first"}});
     if (start) remover_ = std::thread([this] { TakeMountAway(); });
     if (hurry) ExitSession();
   }
@@ -112,7 +114,15 @@ void Ending::TakeMountAway() {
     if (WaitEnded(kRetry)) return;
     status = Unmount(dir_, store_);
   }
-  if (status.ok()) return;
+  if (status.ok()) {
+    if (WaitEnded(kSoonEnded)) return;
+    Log(LogLevel::kWarn, "mount_elsewhere",
+        {{"dir", dir_},
+         {"hint", "unmounted, but another mount namespace has a copy (grep dkfs /proc/*/mountinfo): it is served until "
+                  "that goes; a second signal ends it at once"}});
+    if (patience_.linger.count() > 0 && !WaitEnded(patience_.linger)) ExitSession();
+    return;
+  }
   if (status.code() == EBUSY) {
     Log(LogLevel::kWarn, "mount_busy",
         {{"dir", dir_},

@@ -40,7 +40,9 @@ class Ending {
   // For the control socket: EBUSY when somebody uses the mount.
   Status UnmountNow() EXCLUDES(mutex_);
   bool requested() const EXCLUDES(mutex_);  // somebody wants the end
-  bool hurried() const EXCLUDES(mutex_);    // a second signal: nothing may take long any more
+  // A second signal, a second or more after the first (timeout(1) and shells send each twice): nothing may take long
+  // any more.
+  bool hurried() const EXCLUDES(mutex_);
 
  private:
   void WatchSignals();
@@ -55,6 +57,7 @@ class Ending {
   mutable Mutex mutex_;
   CondVar changed_;
   int signals_ GUARDED_BY(mutex_) = 0;
+  std::chrono::steady_clock::time_point first_signal_ GUARDED_BY(mutex_);
   bool mounted_ GUARDED_BY(mutex_) = false;
   bool ended_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -44,7 +44,7 @@ Result<std::chrono::seconds> ParseDuration(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || number <= 0) return Refused(text, kExpected);
   std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  int64_t scale = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : unit == "d" ? 86400 : 0;
+  int64_t scale = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : unit == "d" ? 86400 : 0;
   if (scale == 0) return Refused(text, kExpected);
   if (number > kMost / scale) return Refused(text, "a time below 100 years");
   return std::chrono::seconds(number * scale);

@@ -1,13 +1,15 @@
 """How a mount ends: only what dkfs mounted is taken away, whatever else stands at DIR."""
 
+import contextlib
 import fcntl
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
-from dkfs import PATIENCE, is_mounted, run, wait_until
+from dkfs import BIN, PATIENCE, is_mounted, run, wait_until
 from test_command import with_command
 
 pytestmark = pytest.mark.short
@@ -105,3 +107,53 @@ def test_a_signal_before_the_mount_is_ready_runs_no_command(fs, starting):
     process = with_command(fs, "touch", fs.base / "ran")
     assert "stopped by a signal" in starting(process, signal.SIGTERM)
     assert process.returncode == 125 and not (fs.base / "ran").exists()
+
+
+def test_a_signal_that_comes_twice_is_one(fs):
+    (fs.dir / "f").write_bytes(b"some content" * 1000)
+    fs.mount()
+    for _ in range(2):  # as timeout(1) sends it: to its child, and to the group of both
+        os.kill(fs.pids()[0], signal.SIGTERM)
+    wait_until(fs.gone, "it does not end")
+    assert (fs.store / "clean").exists()
+
+
+def test_an_end_that_was_hurried_is_a_failure(fs):
+    process = subprocess.Popen([BIN / "dkfs", "-f", "--store", fs.store, fs.dir], stderr=subprocess.DEVNULL)
+    wait_until(lambda: is_mounted(fs.dir), "it does not mount")
+    with open(fs.dir / "f", "w") as f:  # in use: it is served until this is closed
+        f.write("recorded")
+        f.flush()
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(1.5)  # shorter, and it is the same wish
+        assert process.wait(timeout=PATIENCE) == 1
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "recorded"
+
+
+def test_a_mount_waits_for_one_that_finishes(fs):
+    (fs.dir / "f").write_text("content")
+    for _ in range(3):
+        fs.mount()
+        run("umount", fs.dir)  # does not wait for the daemon
+    fs.mount()
+    assert (fs.dir / "f").read_text() == "content"
+
+
+def test_a_directory_of_another_store_is_refused(fs):
+    other = fs.base / "other"
+    other.mkdir()
+    for store, directory in [(fs.store, fs.dir), (fs.base / "second", other)]:
+        (directory / "mine").write_text(str(store))
+        run(BIN / "dkfs", "--store", store, directory)
+        run(BIN / "dkfsctl", "unmount", directory)
+    swapped = subprocess.run([BIN / "dkfs", "--store", fs.store, other], capture_output=True, text=True)
+    assert swapped.returncode == 3 and "belongs to another store" in swapped.stderr
+    assert (other / "mine").read_text() == str(fs.base / "second")
+    for name in ("trusted.dkfs.store", "user.dkfs.store"):
+        with contextlib.suppress(OSError):
+            os.removexattr(other, name)
+    run(BIN / "dkfs", "--store", fs.store, other)
+    assert (other / "mine").read_text() == str(fs.store)
+    run(BIN / "dkfsctl", "unmount", other)

@@ -25,7 +25,6 @@ TEST(UnitsTest, BadSizesAreNamed) {
 }
 
 TEST(UnitsTest, TimesHaveUnits) {
-  EXPECT_EQ(90, ParseDuration("90")->count());
   EXPECT_EQ(90, ParseDuration("90s")->count());
   EXPECT_EQ(900, ParseDuration("15m")->count());
   EXPECT_EQ(86400, ParseDuration("24h")->count());
@@ -33,7 +32,7 @@ TEST(UnitsTest, TimesHaveUnits) {
 }
 
 TEST(UnitsTest, BadTimesAreRefused) {
-  for (const char* text : {"", "h", "0", "0s", "-5m", "5 m", "5mm", "1.5h", "99999999999999999999", "40000d", "5w"}) {
+  for (const char* text : {"", "h", "0", "90", "0s", "-5m", "5 m", "5mm", "1.5h", "99999999999999999999", "40000d", "5w"}) {
     EXPECT_FALSE(ParseDuration(text).ok()) << text;
   }
 }
