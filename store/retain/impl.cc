@@ -20,6 +20,8 @@ constexpr uint64_t kRowBytes = 32;  // about, on disk
 // In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
 // being prepared and for the pack a pass writes before its sources go.
 constexpr uint64_t kHurryAt = 10, kSpendAt = 11, kHoldAt = 12;
+// Where live data alone takes more: writers wait at this part of the budget above it, until what they replaced is gone.
+constexpr uint64_t kOverLivePart = 4;
 // History goes by at least this part: all packs are estimated anew whenever some went.
 constexpr uint64_t kSpendPart = 32;
 constexpr size_t kMaxSegmentsAtOnce = 256;  // a header names at most 400
@@ -94,6 +96,10 @@ Result<bool> Retainer::Impl::Step() {
   Result<bool> worked = Work();
   PublishStats();
   if (!worked.ok() && worked.code() == ECANCELED && stop_) return false;
+  if (worked.code() == ENOSPC) {  // next time a smaller pack, and more room
+    pack_source_bytes_ = std::max(pack_source_bytes_ / 2, std::min(kMinSourceBytes, pack_source_bytes_));
+    context_.journal->DropKeptFiles().Ignore("the failure that led here is reported");
+  }
   if (!worked.ok() && worked.code() == EFBIG && pack_source_bytes_ > kMinSourceBytes) {
     pack_source_bytes_ /= 2;
     return true;
@@ -180,13 +186,15 @@ bool Retainer::Impl::OverBudget() {
   MutexLock lock(mutex_);
   const bool over = Above(used, kSpendAt, budget_);
   if (!over) stats_.over_budget = false;
+  if (!over) all_spent_bytes_ = 0;
   return over;
 }
 
 bool Retainer::Impl::Behind() const {
   const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
-  return !stats_.over_budget && Above(beside + stats_.pack_bytes, kHoldAt, budget_);
+  const uint64_t used = beside + stats_.pack_bytes;
+  return Above(used, kHoldAt, budget_) && used > all_spent_bytes_ + (all_spent_bytes_ > 0 ? budget_ / kOverLivePart : 0);
 }
 
 bool Retainer::Impl::Hurried() const {
@@ -217,8 +225,10 @@ Result<bool> Retainer::Impl::SpendHistory() {
     DKFS_TRY(Raise(std::clamp(part, to, limit)));
     return true;
   }
+  const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
   stats_.over_budget = to == kLatest;
+  if (stats_.over_budget) all_spent_bytes_ = used;
   return false;
 }
 

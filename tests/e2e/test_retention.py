@@ -6,6 +6,7 @@ import threading
 import time
 
 from dkfs import BIN, assert_same, run, tree, wait_until
+from disks import tmpfs
 
 
 def store_bytes(fs):
@@ -44,6 +45,27 @@ def test_budget_holds_under_endless_overwrites(fs):
     assert_same(tree(fs.dir), want)
     fs.unmount()
     assert run(BIN / "dkfs-replay", "verify", "--store", fs.store, timeout=300).returncode == 0
+
+
+def test_live_data_of_nearly_the_budget_is_overwritten_without_an_end(fs):
+    mib = 70  # of 100, so that history is all spent again and again
+    with tmpfs(fs.base, "disk", "size=200m") as disk:
+        fs.store = disk / "store"
+        fs.options += ["--budget", "100M"]
+        fs.mount()
+        (fs.dir / "hot").touch()
+        for _ in range(4):
+            content = os.urandom(mib << 20)
+            with open(fs.dir / "hot", "r+b") as f:
+                f.write(content)
+                f.flush()
+                os.fsync(f.fileno())
+        assert fs.status()["state"] != "degraded"
+        fs.kill()
+        fs.lose_dir()
+        fs.mount()
+        assert (fs.dir / "hot").read_bytes() == content
+        fs.unmount()
 
 
 def test_kills_while_packing_harm_nothing(fs):
