@@ -339,7 +339,7 @@ Status Capture::Secure(Inode& inode, uint64_t first, uint64_t count) {
 }
 
 Result<bool> Capture::SecureSome(Inode& inode, uint64_t* next) {
-  const InodeState& state = inode.state;
+  const InodeState state = inode.state;
   if (state.content != ContentState::kAdopting) return false;
   const uint64_t batch = std::max<uint64_t>(1, (uint64_t{1} << 20) >> state.block_shift);
   const uint64_t end = (state.adopted_size + (uint64_t{1} << state.block_shift) - 1) >> state.block_shift;

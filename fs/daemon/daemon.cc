@@ -151,8 +151,9 @@ Failure Daemon::Run(Readiness* ready) {
 
 Failure Daemon::Start() {
   using Step = Failure (Daemon::*)();
-  for (Step step : {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::RefuseForeign, &Daemon::Assemble,
-                    &Daemon::MakeCpuLatency, &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
+  for (Step step :
+       {&Daemon::LoadHints, &Daemon::OpenStore, &Daemon::OpenDirectory, &Daemon::RefuseForeign, &Daemon::Assemble,
+        &Daemon::MakeCpuLatency, &Daemon::ServeMetrics, &Daemon::Adopt, &Daemon::Cover}) {
     Failure failure = (this->*step)();
     if (failure.failed()) return failure;
     failure = StillWanted();
@@ -247,7 +248,8 @@ Failure Daemon::RefuseForeign() {
   if (!adopted_ || !identity || identity->starts_with(store_->uuid() + ":")) return Failure::None();
   return Failure::Environment(places_.dir + " belongs to another store (" + identity->substr(0, identity->find(':')) +
                               "): mount it with that one, or, to have its content moved aside for what is in " +
-                              places_.store + ", remove its extended attribute trusted.dkfs.store (or user.dkfs.store)");
+                              places_.store +
+                              ", remove its extended attribute trusted.dkfs.store (or user.dkfs.store)");
 }
 
 Failure Daemon::Assemble() {
@@ -535,7 +537,8 @@ Failure Daemon::Finish() {
   }
   control_->AnnounceClosed(complete.ok() ? closed : complete);
   if (!closed.ok()) return {kExitOther, "closing the store: " + closed.ToString()};
-  if (!complete.ok()) return {kExitOther, "the store is closed, the directory alone is not complete: " + complete.ToString()};
+  if (!complete.ok())
+    return {kExitOther, "the store is closed, the directory alone is not complete: " + complete.ToString()};
   return Failure::None();
 }
 

@@ -56,7 +56,11 @@ void Ending::WatchSignals() {
       hurry = !repeated && signals_ > 1;
       changed_.SignalAll();
     }
-    Log(LogLevel::kInfo, "signal", {{"signal", signal}, {"count", hurry ? "again: finishing at once" : repeated ? "repeated" : "first"}});
+    Log(LogLevel::kInfo, "signal",
+        {{"signal", signal},
+         {"count", hurry      ? "again: finishing at once"
+                   : repeated ? "repeated"
+                              : "first"}});
     if (start) remover_ = std::thread([this] { TakeMountAway(); });
     if (hurry) ExitSession();
   }
@@ -118,8 +122,9 @@ void Ending::TakeMountAway() {
     if (WaitEnded(kSoonEnded)) return;
     Log(LogLevel::kWarn, "mount_elsewhere",
         {{"dir", dir_},
-         {"hint", "unmounted, but another mount namespace has a copy (grep dkfs /proc/*/mountinfo): it is served until "
-                  "that goes; a second signal ends it at once"}});
+         {"hint",
+          "unmounted, but another mount namespace has a copy (grep dkfs /proc/*/mountinfo): it is served until "
+          "that goes; a second signal ends it at once"}});
     if (patience_.linger.count() > 0 && !WaitEnded(patience_.linger)) ExitSession();
     return;
   }

@@ -1,8 +1,8 @@
 // Reclaiming: after an unclean end a file may stand under another name than the store says, because a rename (of it, or
 // of a directory above) was recorded and not carried out, or carried out and not recorded. What was captured is made
 // again from the store. Adopted content that was not is only in that file: before anything can take its place, or take
-// it for something else, it is found by the inode number and the time of birth that were recorded (where there is no such
-// time, by what a write changes: so such a file is captured before it is renamed), and gets its partial name.
+// it for something else, it is found by the inode number and the time of birth that were recorded (where there is no
+// such time, by what a write changes: so such a file is captured before it is renamed), and gets its partial name.
 #include <dirent.h>
 #include <stdio.h>
 

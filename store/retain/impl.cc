@@ -194,7 +194,8 @@ bool Retainer::Impl::Behind() const {
   const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
   const uint64_t used = beside + stats_.pack_bytes;
-  return Above(used, kHoldAt, budget_) && used > all_spent_bytes_ + (all_spent_bytes_ > 0 ? budget_ / kOverLivePart : 0);
+  return Above(used, kHoldAt, budget_) &&
+         used > all_spent_bytes_ + (all_spent_bytes_ > 0 ? budget_ / kOverLivePart : 0);
 }
 
 bool Retainer::Impl::Hurried() const {

@@ -67,7 +67,8 @@ class Retainer::Impl {
   uint64_t budget_ GUARDED_BY(mutex_);
   retain::Ages ages_ GUARDED_BY(mutex_);
   RetainStats stats_ GUARDED_BY(mutex_);
-  uint64_t all_spent_bytes_ GUARDED_BY(mutex_) = 0;  // over budget: what the store took when last no history was left; else 0
+  uint64_t all_spent_bytes_ GUARDED_BY(mutex_) =
+      0;  // over budget: what the store took when last no history was left; else 0
 };
 
 }  // namespace dkfs

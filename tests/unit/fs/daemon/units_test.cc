@@ -32,7 +32,8 @@ TEST(UnitsTest, TimesHaveUnits) {
 }
 
 TEST(UnitsTest, BadTimesAreRefused) {
-  for (const char* text : {"", "h", "0", "90", "0s", "-5m", "5 m", "5mm", "1.5h", "99999999999999999999", "40000d", "5w"}) {
+  for (const char* text :
+       {"", "h", "0", "90", "0s", "-5m", "5 m", "5mm", "1.5h", "99999999999999999999", "40000d", "5w"}) {
     EXPECT_FALSE(ParseDuration(text).ok()) << text;
   }
 }
