@@ -159,8 +159,8 @@ Result<Drift::Found> Drift::Find(Inode& inode, const std::string& path) {
   return found;
 }
 
-// Of several names those end that are gone or lead to another file by now, which is adopted. The file is where its
-// recorded inode number is, else stays where it was found.
+// Of several names those end that are gone or lead to another file by now, which is adopted: in one walk, since it may
+// have got several of them. The file is where its recorded inode number is, else stays where it was found.
 Status Drift::CompareLinks(Inode& inode, Found* found) {
   DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store_->Links(inode.id));
   if (links.size() < 2) return Status::Ok();
@@ -170,17 +170,19 @@ Status Drift::CompareLinks(Inode& inode, Found* found) {
     DKFS_TRY_ASSIGN(there.emplace_back(), Look(link));
     if (there.back().st && recorded.ok() && there.back().st->st_ino == recorded->inode) *found = there.back();
   }
+  AdoptWalk walk(store_, backing_);
+  std::map<FileId, InodeState> above;
   for (size_t i = 0; i < links.size(); ++i) {
     const LinkName& link = links[i];
     if (there[i].st && there[i].st->st_ino == found->st->st_ino) continue;
     DKFS_TRY(LoseName(store_, inode, link.parent, link.entry, link.name));
     if (!there[i].st) continue;
-    AdoptWalk walk(store_, backing_);
-    DKFS_TRY_ASSIGN(InodeState above, store_->GetInode(link.parent));
-    DKFS_TRY(walk.Entry(there[i].path, link.parent, &above, link.name));
-    DKFS_TRY(walk.Finish());
+    if (!above.contains(link.parent)) {
+      DKFS_TRY_ASSIGN(above[link.parent], store_->GetInode(link.parent));
+    }
+    DKFS_TRY(walk.Entry(there[i].path, link.parent, &above[link.parent], link.name));
   }
-  return Status::Ok();
+  return above.empty() ? Status::Ok() : walk.Finish();
 }
 
 Result<bool> Drift::IsUnchanged(Inode& inode, const std::string& path) {

@@ -434,6 +434,34 @@ def test_drift_of_one_of_several_names(fs, first):
     assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
 
 
+def test_a_file_that_got_several_names_of_another_is_one_file(fs):
+    fs.mount()
+    (fs.dir / "a").write_text("as it was")
+    for name in "bcde":
+        os.link(fs.dir / "a", fs.dir / name)
+    fs.unmount()
+    for name in "bcde":
+        (fs.dir / name).unlink()
+    (fs.dir / "b").write_text("new")
+    os.link(fs.dir / "b", fs.dir / "c")
+    (fs.dir / "d").mkdir()
+    (fs.dir / "e").mkdir()
+    fs.mount()
+    assert os.path.samefile(fs.dir / "b", fs.dir / "c")
+    with open(fs.dir / "b", "a") as f:
+        f.write(" and more")
+    want = tree(fs.dir, times=False)
+    fs.wait_adopted()
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir, times=False), want)
+    assert (fs.dir / "c").read_text() == "new and more"
+    assert fs.dir.stat().st_nlink == 4
+    fs.unmount()
+    assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
+
+
 def test_drift_of_a_directory_that_a_former_dkfs_left_is_captured(fs):
     fs.mount()
     (fs.dir / "f").write_text("old")
