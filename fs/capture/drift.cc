@@ -18,6 +18,8 @@ struct StoredEntry {
   EntryValue value;
 };
 
+bool IsOfType(const struct stat& st, uint32_t mode) { return ((st.st_mode ^ mode) & S_IFMT) == 0; }
+
 Result<std::vector<StoredEntry>> StoredNames(Store* store, FileId dir) {
   std::vector<StoredEntry> names;
   DKFS_TRY(store->List(dir, EntryId{}, kLatest, [&](EntryId entry, const EntryValue& value) {
@@ -137,7 +139,8 @@ Status CompareXattrs(Store* store, Backing* backing, FileId file, const std::str
 Result<Drift::Found> Drift::Look(const std::string& path) {
   Result<struct stat> st = backing_->Stat(path);
   if (st.ok()) return Found{path, *st};
-  return st.status().IsNotFound() || st.code() == ENOTDIR ? Result<Found>(Found{path, std::nullopt}) : st.status();
+  const bool absent = st.status().IsNotFound() || st.code() == ENOTDIR || st.code() == ELOOP;  // or the way is a link
+  return absent ? Result<Found>(Found{path, std::nullopt}) : st.status();
 }
 
 Result<Drift::Found> Drift::Look(const LinkName& link) {
@@ -145,16 +148,20 @@ Result<Drift::Found> Drift::Look(const LinkName& link) {
   return Look(Join(parent, link.name));
 }
 
+// What is of another type stands in its place: its name went, as of what is not there.
 Result<Drift::Found> Drift::Find(Inode& inode, const std::string& path) {
   DKFS_TRY_ASSIGN(Found found, Look(path));
+  uint32_t mode;
   {
     SharedLock l(inode.lock);
-    if (found.st || S_ISDIR(inode.state.mode) || inode.state.nlink < 2) return found;
+    mode = inode.state.mode;
+    if (found.st && !IsOfType(*found.st, mode)) found.st.reset();
+    if (found.st || S_ISDIR(mode) || inode.state.nlink < 2) return found;
   }
   DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store_->Links(inode.id));
   for (const LinkName& link : links) {
     DKFS_TRY_ASSIGN(Found other, Look(link));
-    if (other.st) return other;
+    if (other.st && IsOfType(*other.st, mode)) return other;
   }
   return found;
 }
@@ -168,7 +175,9 @@ Status Drift::CompareLinks(Inode& inode, Found* found) {
   std::vector<Found> there;
   for (const LinkName& link : links) {
     DKFS_TRY_ASSIGN(there.emplace_back(), Look(link));
-    if (there.back().st && recorded.ok() && there.back().st->st_ino == recorded->inode) *found = there.back();
+    const std::optional<struct stat>& st = there.back().st;
+    if (st && recorded.ok() && st->st_ino == recorded->inode && IsOfType(*st, found->st->st_mode))
+      *found = there.back();
   }
   AdoptWalk walk(store_, backing_);
   std::map<FileId, InodeState> above;

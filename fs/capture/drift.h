@@ -34,7 +34,7 @@ class Drift {
  private:
   struct Found {
     std::string path;
-    std::optional<struct stat> st;  // none: no name of it is there
+    std::optional<struct stat> st;  // none: no name of it is there, or leads to what it can be
   };
   Result<Found> Look(const std::string& path);
   Result<Found> Look(const LinkName& link);

@@ -462,6 +462,40 @@ def test_a_file_that_got_several_names_of_another_is_one_file(fs):
     assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
 
 
+def test_what_is_of_another_type_is_captured_once(fs):
+    """Each has a lower number than the directory it came to be in."""
+    fs.mount()
+    (fs.dir / "file").write_text("of old")
+    (fs.dir / "folder").mkdir()
+    (fs.dir / "folder/in it").write_text("of old")
+    (fs.dir / "behind").write_text("of old")
+    for folder in "pq":
+        (fs.dir / folder).mkdir()
+    for name in ("file", "folder"):
+        os.rename(fs.dir / name, fs.dir / "p" / name)
+    os.rename(fs.dir / "behind", fs.dir / "q/behind")
+    fs.unmount()
+    (fs.dir / "p/file").unlink()
+    shutil.rmtree(fs.dir / "p/folder")
+    shutil.rmtree(fs.dir / "q")
+    (fs.dir / "p/file/below").mkdir(parents=True)
+    (fs.dir / "p/file/below/it").write_text("new")
+    (fs.dir / "p/folder").write_text("new")
+    os.symlink("p", fs.dir / "q")
+    want = tree(fs.dir)
+    fs.mount()
+    fs.wait_adopted()  # and so all is compared, by number
+    assert_same(tree(fs.dir), want)
+    assert (fs.store / "dkfs.log").read_text().count("drift_incomplete") == 0
+    fs.kill()
+    fs.lose_dir()
+    fs.mount()
+    assert_same(tree(fs.dir), want)
+    assert fs.status()["protected"]["share"] == 1
+    fs.unmount()
+    assert run(BIN / "dkfs-replay", "verify", "--store", fs.store).returncode == 0
+
+
 def test_drift_of_a_directory_that_a_former_dkfs_left_is_captured(fs):
     fs.mount()
     (fs.dir / "f").write_text("old")
