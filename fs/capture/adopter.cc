@@ -161,26 +161,25 @@ void Adopter::Run() {
       if (stop_) return;
       again_ = false;
     }
-    bool any = false;
-    uint64_t lost = 0;
-    if (Status s = CaptureRound(&any, &lost); !s.ok()) {
+    Round round;
+    if (Status s = CaptureRound(&round); !s.ok()) {
       Log(LogLevel::kError, "adopt_contents_failed",
           {{"dir", backing_->display()},
            {"error", s.ToString()},
            {"hint", "contents not captured yet are only in DIR; see dkfsctl status"}});
       return;
     }
-    if (lost == 0) NoteCaptured().Ignore("it only spares a mount the look at every inode");
+    if (round.all) NoteCaptured().Ignore("it only spares a mount the look at every inode");
     MutexLock l(mutex_);
     if (!again_) {
-      bytes_waiting_ = lost;
+      bytes_waiting_ = round.not_stored;
       done_ = true;
-      if (any) Log(LogLevel::kInfo, "adopted_contents", {{"dir", backing_->display()}});
+      if (round.any) Log(LogLevel::kInfo, "adopted_contents", {{"dir", backing_->display()}});
     }
   }
 }
 
-Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
+Status Adopter::CaptureRound(Round* round) {
   std::vector<std::pair<FileId, uint64_t>> waiting;
   uint64_t total = 0, to_do = 0;
   DKFS_TRY(store_->EachInode(kLatest, [&](FileId file, const InodeState& state) {
@@ -198,13 +197,15 @@ Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
     MutexLock l(mutex_);
     counted_ = !again_;
   }
-  *any = !waiting.empty();
+  round->any = !waiting.empty();
   for (const auto& [file, size] : waiting) {
-    Status s = CaptureFile(file);
+    bool all = false;
+    Status s = CaptureFile(file, &all);
     if (s.code() == ECANCELED) return Status::Ok();
     if (s.ok() || s.IsNotFound() || s.code() == ESTALE) continue;
     if (!IsOfTheFile(s)) return s;
-    *lost += size;
+    round->all = round->all && all;
+    round->not_stored += size;
     Result<std::string> path = store_->PathOf(file);
     Log(LogLevel::kError, "adopt_file_failed",
         {{"path", path.ok() ? *path : "?"},
@@ -214,7 +215,7 @@ Status Adopter::CaptureRound(bool* any, uint64_t* lost) {
   return Status::Ok();
 }
 
-Status Adopter::CaptureFile(FileId file) {
+Status Adopter::CaptureFile(FileId file, bool* all) {
   // What waits is lowered by no more than what has been captured: at 0 people take everything for protected.
   auto captured_bytes = [&](uint64_t bytes) {
     const uint64_t waiting = bytes_waiting_.load();
@@ -236,6 +237,7 @@ Status Adopter::CaptureFile(FileId file) {
       }
       if (inode.state.content != ContentState::kAdopting) return Status::Ok();
       if (inode.believed_bytes < inode.state.adopted_size) {
+        *all = true;
         return Status::Corruption("lost before it was captured: only " + std::to_string(inode.believed_bytes) + " of " +
                                   std::to_string(inode.state.adopted_size) + " bytes were there");
       }

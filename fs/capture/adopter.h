@@ -39,7 +39,7 @@ class Adopter {
   // EEXIST when a mount with another store left files unfinished: their names, and what they lack, only that store
   // knows.
   Status RefuseUnfinished();
-  // Whether all content is known to be captured, so that nobody need look at every inode.
+  // Whether all content is known to be captured, but for what is lost, so that nobody need look at every inode.
   static bool IsAllCaptured(const Store& store);
   static Status ForgetCaptured(const Store& store);  // drift may find more; durable with the clean mark's removal
   // Who holds something below the directory open for writing: a process, as "PID (NAME) PATH", or a loop device;
@@ -59,8 +59,13 @@ class Adopter {
 
  private:
   void Run();
-  Status CaptureFile(FileId file);
-  Status CaptureRound(bool* any, uint64_t* lost);
+  struct Round {
+    bool any = false;         // there was something to capture
+    bool all = true;          // nothing is left that a later round could capture
+    uint64_t not_stored = 0;  // bytes of the files that could not be captured whole
+  };
+  Status CaptureFile(FileId file, bool* all);  // *all becomes true where it is an error, but what is there is captured
+  Status CaptureRound(Round* round);
   Status NoteCaptured();
 
   Store* const store_;

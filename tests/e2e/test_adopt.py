@@ -192,6 +192,7 @@ def test_what_a_loss_of_power_cut_off_before_it_was_captured_is_an_error_for_eve
     fs.env.pop("DKFS_FAULTS")
     fs.mount()
     wait_until(lambda: "adopt_file_failed" in (fs.store / "dkfs.log").read_text(), "the loss is not told")
+    wait_until(lambda: (fs.store / "captured").exists(), "each mount would look for what is lost")
     for lost_dir in (False, True):
         with open(fs.dir / "f", "rb", buffering=0) as f:
             assert os.pread(f.fileno(), 16_384, 0) == content[:16_384]
@@ -211,6 +212,7 @@ def test_what_cannot_be_captured_is_never_called_protected(fs):
     while time.monotonic() < deadline:
         assert fs.status()["protected"]["share"] < 1
     assert fs.status()["protected"]["bytes_waiting"] == 1_000_000
+    assert not (fs.store / "captured").exists()
     fs.env.pop("DKFS_FAULTS")
     fs.kill()
     fs.mount()
