@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "fs/fuse/page_buffer.h"
 #include "fs/fuse/request_check.h"
 #include "fs/fuse/ring.h"
+#include "store/base/fault.h"
+#include "store/base/log.h"
 #include "store/base/mutex.h"
 #include "store/base/scheduling.h"
 
@@ -89,6 +92,20 @@ void Negotiate(void* user, fuse_conn_info* conn) {
 
 void WakeHandler(int) {}
 
+template <class Body>
+Status StartThread(const char* name, std::vector<std::thread>* threads, Body body) {
+  DKFS_TRY(Fault::Pass("session.thread"));
+  try {
+    threads->emplace_back([name, body] {
+      pthread_setname_np(pthread_self(), name);
+      body();
+    });
+  } catch (const std::system_error& error) {
+    return Status::Error(error.code().value(), "starting a thread");
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 RawRequest& CurrentRequest() {
@@ -125,6 +142,7 @@ class Session::Impl {
   void ServeRequest(Bytes request, const fuse_buf& buf, RingPlace* place);
   Status Agree();
   std::string PrepareRing(Bytes init);
+  Status StartThreads(std::vector<std::thread>* threads);
   void ServeAll();
   bool ServePlace(RingPlace* place);
   bool Survives(const RingPlace& place, const Status& lost);
@@ -301,29 +319,40 @@ Status Session::Impl::Agree() {
   return Status::Ok();
 }
 
-Status Session::Impl::Run(const std::function<void()>& on_ready) {
-  DKFS_TRY(Agree());
-  on_ready();
-  std::vector<std::thread> threads;
-  for (unsigned i = 1; i < options_.threads; ++i) {
-    threads.emplace_back([this] {
-      pthread_setname_np(pthread_self(), "dkfs-fuse");
-      ServeAll();
-    });
-  }
+// Of those that read /dev/fuse fewer will do, since the calling thread is one; each place needs its own.
+Status Session::Impl::StartThreads(std::vector<std::thread>* threads) {
+  static constexpr const char* kHint = "raise the limit of threads (pids.max)";
   for (auto& place : places_) {
-    threads.emplace_back([this, p = place.get()] {
-      pthread_setname_np(pthread_self(), "dkfs-ring");
+    Status started = StartThread("dkfs-ring", threads, [this, p = place.get()] {
       bool survives = true;
       AsServing([&] { survives = ServePlace(p); });
       if (!survives) Exit();
     });
+    if (started.ok()) continue;
+    Log(LogLevel::kError, "ring_thread_refused", {{"error", started.ToString()}, {"hint", kHint}});
+    return started;
   }
-  ServeAll();
+  for (unsigned serving = 1; serving < options_.threads; ++serving) {
+    Status started = StartThread("dkfs-fuse", threads, [this] { ServeAll(); });
+    if (started.ok()) continue;
+    Log(LogLevel::kWarn, "few_threads",
+        {{"serving", serving}, {"wanted", options_.threads}, {"error", started.ToString()}, {"hint", kHint}});
+    break;
+  }
+  return Status::Ok();
+}
+
+Status Session::Impl::Run(const std::function<void()>& on_ready) {
+  DKFS_TRY(Agree());
+  on_ready();
+  std::vector<std::thread> threads;
+  const Status started = StartThreads(&threads);
+  if (started.ok()) ServeAll();
   Exit();  // wakes those who did not see the end themselves
   for (std::thread& thread : threads) thread.join();
   for (uint32_t n = connection_.owed.load(); n != 0; n = connection_.owed.load()) connection_.owed.wait(n);
-  return HangUp();
+  const Status closed = HangUp();
+  return started.ok() ? closed : started;
 }
 
 // Closes the connection, so that whoever still uses the mount gets ENOTCONN now and not when the Session is destroyed.

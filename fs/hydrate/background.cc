@@ -2,6 +2,7 @@
 // first.
 #include <algorithm>
 #include <bit>
+#include <system_error>
 #include <tuple>
 
 #include "fs/hydrate/impl.h"
@@ -304,7 +305,13 @@ void Hydrator::Impl::Start() {
     MutexLock l(mutex);
     stopping = false;
   }
-  thread = std::thread([this] { Run(); });
+  try {
+    thread = std::thread([this] { Run(); });
+  } catch (const std::system_error& error) {  // no thread to be had: the rest is for Finish
+    refuses_deferred = true;
+    Log(LogLevel::kWarn, "hydration_off",
+        {{"error", error.what()}, {"hint", "raise the limit of threads (pids.max), mount again"}});
+  }
 }
 
 void Hydrator::Impl::Stop() {

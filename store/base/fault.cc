@@ -76,6 +76,7 @@ constexpr std::string_view kNames[] = {
     "ops.recorded",
     "ops.applied",
     "ops.reply",
+    "session.thread",
     "daemon.ready",
     "daemon.unmount",
     // bugs for the crash oracles to find, with `skip`

@@ -465,7 +465,8 @@ REACH = {
             "store.mark_clean store.remove_clean journal.append journal.sync journal.roll journal.seal journal.delete "
             "index.apply index.flush index.repoint kv.write kv.sync kv.rename kv.flush retain.pack retain.publish "
             "retain.repoint retain.fold retain.drop retain.delete retain.flush backing.open backing.write backing.rename "
-            "backing.sync capture.append layout.change ops.recorded ops.applied ops.reply daemon.ready daemon.unmount".split(),
+            "backing.sync capture.append layout.change ops.recorded ops.applied ops.reply session.thread daemon.ready "
+            "daemon.unmount".split(),
     "recovery": "journal.recover hydrate.block hydrate.publish aside.move".split(),
     "adopt": "adopt.record adopt.capture".split(),
     "drift": "drift.capture".split(),

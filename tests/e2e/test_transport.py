@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from dkfs import BIN, PATIENCE, Dkfs, free_port, wait_until
+from dkfs import BIN, PATIENCE, Dkfs, free_port, is_mounted, wait_until
 
 SWITCH = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 KIB, MIB = 1 << 10, 1 << 20
@@ -208,3 +208,26 @@ def test_metric_says_the_same(base):
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).read().decode()
         assert f'dkfs_fuse_transport{{transport="{transport(made)["kind"]}"' in text
         assert "dkfs_fuse_ring_requests_total" in text
+
+
+def test_where_no_more_threads_are_to_be_had_fewer_serve(fs):
+    fs.env["DKFS_FAULTS"] = "session.thread=EAGAIN@*"
+    fs.mount("--io-uring", "off")
+    (fs.dir / "f").write_text("x")
+    assert (fs.dir / "f").read_text() == "x"
+    assert "few_threads" in (fs.store / "dkfs.log").read_text()
+    fs.unmount()
+    assert (fs.dir / "f").read_text() == "x"
+
+
+def test_a_place_without_a_thread_ends_the_mount_in_order(ring):
+    (ring.dir / "f").write_text("x")
+    ring.unmount()
+    ring.env["DKFS_FAULTS"] = "session.thread=EAGAIN@2"
+    ring.mount("--io-uring", "on", check=False)
+    wait_until(lambda: ring.gone() and not is_mounted(ring.dir), "it does not end", limit=30)
+    log = (ring.store / "dkfs.log").read_text()
+    assert log.count("ring_thread_refused") == 1 and "clean=yes" in log.rpartition("store_closed")[2], log
+    ring.env.pop("DKFS_FAULTS")
+    ring.mount("--io-uring", "on")
+    assert (ring.dir / "f").read_text() == "x"
