@@ -12,6 +12,7 @@ namespace dkfs {
 namespace {
 
 constexpr size_t kMaxCopyBytes = 1 << 20;  // FileSystem::CopyRange: one record
+constexpr int kMostHandedOver = 8;         // holes, for one answer
 
 void Read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_file_info*) {
   Serve(req, FuseOp::kRead, [&](FileSystem& fs, Reply& reply) {
@@ -107,6 +108,10 @@ bool IsClean(Connection* connection, fuse_ino_t ino, const FileSystem::Sought& s
   return connection->hand_over && connection->hand_over(FileOf(ino), sought.hole, sought.hole_end - sought.hole);
 }
 
+bool LiesIn(const FileSystem::Sought& sought, const FileSystem::Sought& clean) {
+  return sought.hole >= sought.hole_end || (sought.hole >= clean.hole && sought.hole_end <= clean.hole_end);
+}
+
 void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_info*) {
   auto* connection = static_cast<Connection*>(fuse_req_userdata(req));
   Serve(req, FuseOp::kSeek, [&](FileSystem& fs, Reply& reply) {
@@ -114,9 +119,14 @@ void Seek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_in
     if (!connection->awaits_writes) return reply.Error(Status::Error(ENOSYS));
     const auto from = static_cast<uint64_t>(offset);
     Result<FileSystem::Sought> found = fs.Seek(FileOf(ino), from, whence);
-    if (found.ok() && found->hole < found->hole_end) {
+    // What was handed over may have filled the hole, and the answer rest on another one.
+    FileSystem::Sought clean;
+    for (int rounds = 0; found.ok() && !LiesIn(*found, clean); ++rounds) {
       // What is not known is data.
-      if (!IsClean(connection, ino, *found)) return reply.Offset(whence == SEEK_DATA ? from : found->size);
+      if (rounds == kMostHandedOver || !IsClean(connection, ino, *found)) {
+        return reply.Offset(whence == SEEK_DATA ? from : found->size);
+      }
+      clean = std::move(found).value();
       found = fs.Seek(FileOf(ino), from, whence);
     }
     if (!found.ok()) return reply.Error(found.status());
