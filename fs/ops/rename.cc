@@ -2,6 +2,8 @@
 // character device 0:0 at the old name, as a union file system wants it).
 #include <linux/fs.h>
 
+#include <bit>
+
 #include "fs/ops/impl.h"
 #include "store/base/fault.h"
 
@@ -32,11 +34,14 @@ Status CheckTypes(bool child_dir, bool victim_dir) {
 
 // True when `dir` is `ancestor` or lies below it.
 Result<bool> FileSystem::Impl::IsBelow(FileId dir, FileId ancestor) {
-  for (FileId at = dir; at != kRootFile;) {
+  FileId at = dir, remembered = dir;  // as in Store::PathOf
+  for (size_t steps = 1; at != kRootFile; ++steps) {
     if (at == ancestor) return true;
     DKFS_TRY_ASSIGN(const std::vector<LinkName> links, store->Links(at));
     if (links.empty()) return Status::Error(ENOENT);
     at = links.front().parent;
+    if (at == remembered) return Status::Corruption("file " + std::to_string(at.value) + ": its path has no end");
+    if (std::has_single_bit(steps)) remembered = at;
   }
   return ancestor == kRootFile;
 }
