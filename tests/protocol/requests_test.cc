@@ -217,6 +217,35 @@ TEST_F(RequestsTest, HolesAreNotToldByKernelsThatCallPagesCleanTooEarly) {
   EXPECT_EQ(ENOSYS, kernel_->Call(FUSE_LSEEK, file, Raw(fuse_lseek_in{0, 5, 3, 0})).error);
 }
 
+TEST_F(RequestsTest, EveryHoleIsHandedOverBeforeItIsTold) {
+  const uint64_t file = Create("a");
+  std::vector<uint64_t> handed;
+  SessionOptions options;
+  options.hand_over = [&](FileId, uint64_t offset, uint64_t) {
+    handed.push_back(offset);
+    return true;
+  };
+  kernel_ = std::make_unique<FakeKernel>(file_system_.get(), options);
+  kernel_->Init();
+  const auto seek = [&](uint32_t whence) {
+    return kernel_->Call(FUSE_LSEEK, file, Raw(fuse_lseek_in{0, 2, whence, 0})).As<fuse_lseek_out>().offset;
+  };
+  for (const auto& [at, end] : {std::pair(4u, 6u), {8u, 12u}, {9u, 12u}}) {
+    World().sought.push_back({.at = at, .hole = at, .hole_end = end, .size = 99});
+  }
+  EXPECT_EQ(9u, seek(SEEK_HOLE));
+  EXPECT_EQ(handed, (std::vector<uint64_t>{4, 8}));
+  // For ever another one: it is not known, so it is data.
+  for (uint32_t whence : {SEEK_HOLE, SEEK_DATA}) {
+    World().sought.clear();
+    for (uint64_t at = 4; at < 90; at += 2) {
+      World().sought.push_back({.at = at, .hole = at, .hole_end = at + 1, .size = 99});
+    }
+    EXPECT_EQ(whence == SEEK_HOLE ? 99u : 2u, seek(whence));
+  }
+  World().sought.clear();
+}
+
 TEST_F(RequestsTest, ListingGoesOnFromItsCookies) {
   for (int i = 0; i < 100; ++i) Create("name" + std::to_string(1000 + i));
   std::vector<std::string> names;

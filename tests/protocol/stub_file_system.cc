@@ -222,7 +222,10 @@ Status FileSystem::Allocate(const Caller&, FileId file, int, uint64_t, uint64_t)
 Result<FileSystem::Sought> FileSystem::Seek(FileId file, uint64_t offset, int) {
   std::lock_guard lock(World().mutex);
   DKFS_TRY(Find(file).status());
-  return Sought{.at = offset + 1};
+  if (World().sought.empty()) return Sought{.at = offset + 1};
+  Sought next = std::move(World().sought.front());
+  World().sought.pop_front();
+  return next;
 }
 Result<size_t> FileSystem::CopyRange(const Caller&, FileId from, uint64_t from_offset, FileId to, uint64_t to_offset,
                                      size_t length) {

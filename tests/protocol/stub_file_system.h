@@ -31,6 +31,7 @@ struct StubWorld {
   bool hold_barriers = false;
   bool drop_barriers = false;  // forgets the callback
   std::deque<std::function<void(Status)>> barriers;
+  std::deque<FileSystem::Sought> sought;  // answers to the next seeks
   Caller last_caller;
   SetAttrRequest last_setattr;
   bool last_kill = false, last_acl_kill = false, last_from_cache = false, last_append = false;
