@@ -45,10 +45,13 @@ Status CheckRoom(Store* store, FileId file, std::string_view name, std::string_v
 
 }  // namespace
 
-// The backing entry of a hydrated inode gets (or with null loses) the attribute.
+// The backing entry of a hydrated inode gets (or with null loses) the attribute; that of any other later.
 Status FileSystem::Impl::FollowXattr(Inode& inode, std::string_view name, const std::string* value) {
   DKFS_TRY(Fault::Pass("ops.recorded"));
-  if (inode.presence == Presence::kUnknown) return Status::Ok();
+  if (inode.presence == Presence::kUnknown) {  // it may yet be taken as it stands
+    hydrator->NoteXattrs(inode.id);
+    return Status::Ok();
+  }
   const int fd = inode.backing.get();
   const bool unnamed = inode.state.nlink == 0;  // it may get a name yet, if it never had one, and must not fail then
   if (unnamed && fd < 0) return Status::Ok();
