@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <system_error>
+
 #include "fs/daemon/mount_point.h"
 #include "store/base/log.h"
 
@@ -56,13 +58,18 @@ void Ending::WatchSignals() {
       hurry = !repeated && signals_ > 1;
       changed_.SignalAll();
     }
-    Log(LogLevel::kInfo, "signal",
-        {{"signal", signal},
-         {"count", hurry      ? "again: finishing at once"
-                   : repeated ? "repeated"
-                              : "first"}});
-    if (start) remover_ = std::thread([this] { TakeMountAway(); });
+    const char* count = hurry ? "again: finishing at once" : repeated ? "repeated" : "first";
+    Log(LogLevel::kInfo, "signal", {{"signal", signal}, {"count", count}});
+    if (start) StartRemover();
     if (hurry) ExitSession();
+  }
+}
+
+void Ending::StartRemover() {
+  try {
+    remover_ = std::thread([this] { TakeMountAway(); });
+  } catch (const std::system_error&) {  // no thread to be had: the next signal is heard after it
+    TakeMountAway();
   }
 }
 

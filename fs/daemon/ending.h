@@ -46,6 +46,7 @@ class Ending {
 
  private:
   void WatchSignals();
+  void StartRemover() EXCLUDES(mutex_);
   void TakeMountAway() EXCLUDES(mutex_);
   bool WaitEnded(std::chrono::milliseconds limit) EXCLUDES(mutex_);
   void ExitSession() EXCLUDES(mutex_);
