@@ -169,7 +169,7 @@ Status Journal::Impl::MakeRoom(uint32_t length, bool urgent) {
     mutex_.unlock();
     Status waited = supply.Await(length, urgent);
     mutex_.lock();
-    if (!waited.ok()) return waited;
+    if (!waited.ok() && !Fits(length, urgent)) return error_.ok() ? waited : error_;  // else another one has rolled
   }
   return error_;
 }

@@ -362,6 +362,17 @@ void AwaitAsleep(pid_t thread) {
   while (ReadWhole(path).find(") S ") == std::string::npos) std::this_thread::yield();
 }
 
+// Beside another thread that appends; the model does not hear of it.
+Status AppendBeside(const Rig& rig, std::string body, bool urgent) {
+  const struct iovec part = {body.data(), body.size()};
+  const Journal::Body record{.parts = &part,
+                             .count = 1,
+                             .bytes = static_cast<uint32_t>(body.size()),
+                             .items = 1,
+                             .checksum = Hash64(AsBytes(body))};
+  return rig.journal->Append(record, 0, urgent, nullptr).status();
+}
+
 TEST_F(JournalTest, AnOrdinaryWriterDoesNotSpendTheReserve) {
   rig.FillSegment();
   ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
@@ -372,11 +383,7 @@ TEST_F(JournalTest, AnOrdinaryWriterDoesNotSpendTheReserve) {
   std::atomic<pid_t> id = 0;
   std::thread ordinary([&] {
     id = ::gettid();
-    std::string body(60000, 'o');
-    const struct iovec part = {body.data(), body.size()};
-    const Journal::Body record{
-        .parts = &part, .count = 1, .bytes = 60000, .items = 1, .checksum = Hash64(AsBytes(body))};
-    EXPECT_EQ(rig.journal->Append(record, 0, false, nullptr).status().code(), ENOSPC);
+    EXPECT_EQ(AppendBeside(rig, std::string(60000, 'o'), false).code(), ENOSPC);
   });
   while (id == 0) std::this_thread::yield();
   AwaitAsleep(id);  // it asked for a spare too
@@ -384,6 +391,33 @@ TEST_F(JournalTest, AnOrdinaryWriterDoesNotSpendTheReserve) {
   urgent.join();
   ordinary.join();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok()) << i;
+}
+
+TEST_F(JournalTest, TwoUrgentWritersShareTheReserve) {
+  std::atomic<bool> hold = false;
+  rig.options.behind = [&] {
+    while (hold) std::this_thread::yield();
+    return false;
+  };
+  ASSERT_TRUE(rig.Open().ok());
+  rig.FillSegment();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  while (rig.Append(std::string(60000, 'n')).ok()) continue;
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*,journal.roll=pause@1").ok());
+  std::thread first([&] { EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok()); });
+  Fault::AwaitPasses("journal.roll", 1);
+  std::atomic<pid_t> id = 0;
+  std::thread second([&] {
+    id = ::gettid();
+    EXPECT_TRUE(AppendBeside(rig, std::string(60000, 'v'), true).ok());
+  });
+  while (id == 0) std::this_thread::yield();
+  AwaitAsleep(id);
+  hold = true;  // what the second one asked for is tried when the first one has rolled to the reserve
+  Fault::Release("journal.roll");
+  first.join();
+  hold = false;
+  second.join();
 }
 
 TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
