@@ -297,31 +297,35 @@ Status SegmentSupply::ReplaceReserve() {
   return file::SyncDir(dirfd_, ".");
 }
 
+// A spare that does not serve has an id that comes before the new segment's, so it goes; not before there is one: on a
+// full disk it may be all there is.
 Result<SegmentSupply::Segment> SegmentSupply::Begin(uint64_t bytes, Seq first) {
   MutexLock work(work_mutex_);
-  Segment spare;
-  {
-    MutexLock lock(mutex_);
-    if (spare_ != nullptr && !spare_->from_reserve && spare_->size() >= bytes) {
-      spare = std::exchange(spare_, nullptr);
-    } else if (spare_ != nullptr) {
-      sealing_.push_back(std::exchange(spare_, nullptr));  // not usable, and its id comes before the new one's
-    }
-  }
-  if (spare == nullptr) {
-    DKFS_TRY_ASSIGN(UniqueFd fd, PrepareFile(dirfd_, kSpareName, bytes, true));
-    return PublishSegment(dirfd_, kSpareName, std::move(fd), bytes, NewHeader(first));
-  }
-  DKFS_TRY(file::Rename(dirfd_, spare->name(), kSpareName));
-  DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
-  DKFS_TRY_ASSIGN(Segment begun, PublishSegment(dirfd_, kSpareName, spare->TakeFd(), spare->size(), NewHeader(first)));
-  begun->bare = spare->bare;
-  return begun;
+  if (Segment spare = TakeSpare(bytes, false)) return PublishAgain(*spare, first);
+  DKFS_TRY_ASSIGN(UniqueFd fd, PrepareFile(dirfd_, kSpareName, bytes, true));
+  if (Segment spare = TakeSpare(0, true)) Seal(std::move(spare));
+  return PublishSegment(dirfd_, kSpareName, std::move(fd), bytes, NewHeader(first));
 }
 
 Result<SegmentSupply::Segment> SegmentSupply::BeginOnReserve(Seq first) {
   MutexLock work(work_mutex_);
+  if (Segment spare = TakeSpare(0, true)) return PublishAgain(*spare, first);
   return MakeOfReserve(0, first);
+}
+
+SegmentSupply::Segment SegmentSupply::TakeSpare(uint64_t size, bool urgent) {
+  MutexLock lock(mutex_);
+  if (spare_ == nullptr || spare_->size() < size || (spare_->from_reserve && !urgent)) return nullptr;
+  return std::exchange(spare_, nullptr);
+}
+
+Result<SegmentSupply::Segment> SegmentSupply::PublishAgain(SegmentFile& spare, Seq first) {
+  DKFS_TRY(file::Rename(dirfd_, spare.name(), kSpareName));
+  DKFS_TRY(file::SyncDir(dirfd_, "."));  // before another header: name and header of a segment agree after any end
+  DKFS_TRY_ASSIGN(Segment begun, PublishSegment(dirfd_, kSpareName, spare.TakeFd(), spare.size(), NewHeader(first)));
+  begun->bare = spare.bare;
+  begun->from_reserve = spare.from_reserve;
+  return begun;
 }
 
 SegmentSupply::Segment SegmentSupply::TryTake(uint64_t bytes, bool urgent) {

@@ -46,7 +46,7 @@ class SegmentSupply {
 
   // A segment whose header says `first`, made in the calling thread. A spare that is ready gives way to it.
   Result<Segment> Begin(uint64_t bytes, Seq first) EXCLUDES(work_mutex_, mutex_);
-  // The same of the reserve: the last resort of an open on a full disk.
+  // The same of the reserve, or of the spare it became: the last resort on a full disk.
   Result<Segment> BeginOnReserve(Seq first) EXCLUDES(work_mutex_, mutex_);
   // A prepared segment with room for `bytes`, or null. One made of the reserve is given to urgent callers only.
   Segment TryTake(uint64_t bytes, bool urgent) EXCLUDES(mutex_);
@@ -82,6 +82,8 @@ class SegmentSupply {
   bool HasSpare(uint64_t bytes, bool urgent) const EXCLUDES(mutex_);
   bool SpareServes(uint64_t bytes, bool urgent) const REQUIRES(mutex_);
   Status SetSpare(Result<Segment> made) EXCLUDES(mutex_);
+  Segment TakeSpare(uint64_t size, bool urgent) EXCLUDES(mutex_);  // null: there is none of that size
+  Result<Segment> PublishAgain(SegmentFile& spare, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfKept(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);

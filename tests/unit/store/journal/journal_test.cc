@@ -420,6 +420,29 @@ TEST_F(JournalTest, TwoUrgentWritersShareTheReserve) {
   second.join();
 }
 
+TEST_F(JournalTest, SealsOnAFullDiskWithTheSpareOfTheReserve) {
+  rig.FillSegment();
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*").ok());
+  while (rig.Append(std::string(60000, 'n')).ok()) continue;
+  ASSERT_TRUE(Fault::Arm("file.allocate=ENOSPC@*,journal.roll=pause@1").ok());
+  std::thread urgent([&] { EXPECT_TRUE(rig.Append(std::string(60000, 'u'), true).ok()); });
+  Fault::AwaitPasses("journal.roll", 1);
+  std::atomic<pid_t> id = 0;
+  std::thread closing([&] {
+    id = ::gettid();
+    EXPECT_TRUE(rig.journal->Seal().ok());
+  });
+  while (id == 0) std::this_thread::yield();
+  AwaitAsleep(id);  // with the journal's mutex: the spare is its own
+  Fault::Release("journal.roll");
+  closing.join();
+  urgent.join();
+  ASSERT_TRUE(Fault::Arm("").ok());
+  const size_t appended = rig.model.size();
+  ASSERT_TRUE(rig.Open().ok());
+  EXPECT_EQ(rig.journal->appended().value, appended);
+}
+
 TEST_F(JournalTest, OpensOnAFullDiskWithTheReserve) {
   ASSERT_TRUE(rig.Append("a").ok());
   rig.journal.reset();
