@@ -23,6 +23,7 @@ constexpr uint64_t kLeastSegmentBytes = 64 << 10;
 // A segment that is synced so often, or once for so many bytes, is worth being filled with zeros before.
 constexpr uint64_t kManySyncs = 64;
 constexpr uint64_t kManySyncBytes = 1 << 20;
+constexpr uint64_t kFullNs = 10'000'000'000;  // how long a record that was refused says that there is no space
 
 std::byte kZeros[kPage + kRecordHeaderBytes] = {};
 
@@ -93,9 +94,10 @@ class Journal::Impl {
   std::vector<Segment> closing_ GUARDED_BY(mutex_);     // rolled, not sealed yet; oldest first
   std::vector<SegmentInfo> sealed_ GUARDED_BY(mutex_);  // in id order
   Status error_ GUARDED_BY(mutex_);
-  Status full_ GUARDED_BY(mutex_);  // why the last record was not written
-  std::vector<Segment> flushing_;   // of the thread in Flush
-  uint64_t last_sync_ns_ = 0;       // the same
+  Status full_ GUARDED_BY(mutex_);  // why the last record was not written, and when that was
+  uint64_t full_ns_ GUARDED_BY(mutex_) = 0;
+  std::vector<Segment> flushing_;  // of the thread in Flush
+  uint64_t last_sync_ns_ = 0;      // the same
 
  public:
   SegmentSupply supply;  // its thread calls OnSealed: destroyed before what that uses
@@ -224,6 +226,7 @@ Result<Appended> Journal::Impl::Append(const Body& body, uint64_t request, bool 
     const bool full = written.code() == ENOSPC || written.code() == EDQUOT;
     if (Status back = full ? TakeBack() : written; !back.ok()) Fail(back);
     full_ = written;
+    full_ns_ = options_.clock.monotonic_ns();
     return written;
   }
   if (!full_.ok()) full_ = Status::Ok();
@@ -351,7 +354,7 @@ Status Journal::Impl::error() const {
 Status Journal::Impl::shortage() const {
   DKFS_TRY(supply.shortage());
   MutexLock lock(mutex_);
-  return full_;
+  return options_.clock.monotonic_ns() - full_ns_ < kFullNs ? full_ : Status::Ok();
 }
 
 Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const Uuid& uuid, JournalPosition from,

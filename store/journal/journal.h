@@ -127,10 +127,12 @@ class Journal {
   Status BarrierAndWait(Seq seq);
   Status Sync(Seq seq);  // the same, for what is no barrier of an application: never flushes in the calling thread
 
-  Seq appended() const;     // survives a kill
-  Seq synced() const;       // survives loss of power
-  Status error() const;     // the sticky error, or Ok
-  Status shortage() const;  // why the last segment or record was not made (ENOSPC, ...); Ok when one can be had again
+  Seq appended() const;  // survives a kill
+  Seq synced() const;    // survives loss of power
+  Status error() const;  // the sticky error, or Ok
+  // Why the last segment or record was not made (ENOSPC, ...); Ok when one can be had again. That is not known of a
+  // record until one is written, so what is said of it ends after 10 s without another attempt.
+  Status shortage() const;
   uint64_t epoch() const;
   std::vector<SegmentInfo> SealedSegments() const;  // journal segments only, oldest first
   // Removes a sealed segment's file; the caller has made sure that nothing durable points into it. Syncs the record

@@ -285,6 +285,18 @@ TEST_F(JournalTest, NoSpaceWithinASegmentEndsWhenSpaceReturns) {
   }
 }
 
+TEST_F(JournalTest, NoSpaceWithinASegmentIsNotSaidForEver) {
+  std::atomic<uint64_t> now = 1;
+  rig.options.clock.monotonic_ns = [&] { return now.load(); };
+  ASSERT_TRUE(rig.Open().ok());
+  ASSERT_TRUE(Fault::Arm("journal.append=ENOSPC@1").ok());
+  EXPECT_EQ(rig.Append("l").code(), ENOSPC);
+  now += 9'000'000'000;
+  EXPECT_EQ(rig.journal->shortage().code(), ENOSPC);
+  now += 2'000'000'000;
+  EXPECT_TRUE(rig.journal->shortage().ok()) << "nobody writes, so nobody could find that space has returned";
+}
+
 TEST_F(JournalTest, WhatFollowsATornRecordIsFoundAfterAKill) {
   for (const bool rolls : {false, true}) {
     ASSERT_TRUE(rig.Open().ok());
