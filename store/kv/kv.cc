@@ -4,13 +4,16 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/experimental.h>
 #include <rocksdb/slice_transform.h>
+#include <unistd.h>
 
 #include <charconv>
+#include <system_error>
 #include <vector>
 
 #include "store/base/bytes.h"
 #include "store/base/fault.h"
 #include "store/base/file.h"
+#include "store/base/scheduling.h"
 #include "store/kv/options.h"
 #include "store/kv/rep.h"
 
@@ -230,12 +233,21 @@ Status Kv::CompactRange(Family family, std::string_view begin, std::string_view 
 }
 
 void Kv::DropTables(Family family, std::string_view end) {
-  if (rep_->dropping.valid() && rep_->dropping.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
-  rep_->dropping = std::async(std::launch::async, [rep = rep_.get(), family, end = std::string(end)] {
+  if (Dropping()) return;
+  const auto drop = [rep = rep_.get(), family, end = std::string(end)] {
+    ScheduleWhenIdle(::gettid(), false);  // it holds locks of RocksDB; whoever asked may be one that gives way
     const rocksdb::Slice to(end);
     rocksdb::DeleteFilesInRange(rep->db.get(), rep->Of(family), nullptr, &to, /*include_end=*/false)
         .PermitUncheckedError();  // they go another time
-  });
+  };
+  try {
+    rep_->dropping = std::async(std::launch::async, drop);
+  } catch (const std::system_error&) {  // no thread can be had: another time
+  }
+}
+
+bool Kv::Dropping() const {
+  return rep_->dropping.valid() && rep_->dropping.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
 }
 
 }  // namespace dkfs

@@ -116,8 +116,10 @@ class Kv {
   // and never flushes memtables.
   Status CompactRange(Family family, std::string_view begin, std::string_view end);
   // Tables that hold nothing but keys below `end` go, without being read; the youngest (L0) stay. For rows that were
-  // deleted, or may be: no others. In a thread of its own, as it may have to wait for space.
+  // deleted, or may be: no others. In a thread of its own, as it may have to wait for space; where there is none, and
+  // while another drop is under way, nothing happens. DropTables and Dropping are for one thread.
   void DropTables(Family family, std::string_view end);
+  bool Dropping() const;  // one is under way
 
  private:
   struct Rep;

@@ -1,7 +1,13 @@
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <random>
+#include <set>
 #include <thread>
 
+#include "store/base/scheduling.h"
 #include "tests/unit/store/kv/kv_fixture.h"
 
 namespace dkfs {
@@ -143,6 +149,57 @@ TEST_F(KvSpaceTest, ClosingEndsADropThatWaitsForSpace) {
   kv_.reset();
   ASSERT_TRUE(Fault::Arm("").ok());
   Reopen();
+  EXPECT_TRUE(FallsBelow(6 << 16, [&] { kv_->DropTables(Family::kMoment, Key(kFlushes)); }));
+}
+
+// Of this process.
+std::set<pid_t> Threads() {
+  std::set<pid_t> threads;
+  auto names = file::ListDir(AT_FDCWD, "/proc/self/task");
+  for (const std::string& name : *names) threads.insert(static_cast<pid_t>(std::stoi(name)));
+  return threads;
+}
+
+TEST_F(KvSpaceTest, ADropDoesNotGiveWayWhenWhoeverAskedDoes) {
+  Fill();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // for the compaction
+  ASSERT_TRUE(Fault::Arm("kv.write=ENOSPC@*").ok());
+  std::set<pid_t> before;
+  bool may_be_raised = false;
+  std::thread([&] {
+    ScheduleWhenIdle(gettid(), true);
+    ScheduleWhenIdle(gettid(), false);
+    may_be_raised = getpriority(PRIO_PROCESS, 0) == 0;
+    ScheduleWhenIdle(gettid(), true);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (kv_->error().code() != ENOSPC && std::chrono::steady_clock::now() < deadline) {
+      if (!kv_->Dropping()) before = Threads();
+      kv_->DropTables(Family::kMoment, Key(kFlushes));
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    before.insert(gettid());
+  }).join();
+  if (!may_be_raised) GTEST_SKIP() << "needs CAP_SYS_NICE";
+  ASSERT_TRUE(kv_->Dropping());
+  int found = 0;
+  for (const pid_t thread : Threads()) {
+    if (before.contains(thread)) continue;
+    ++found;
+    EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(thread)), 0);
+  }
+  EXPECT_EQ(found, 1);
+}
+
+TEST_F(KvSpaceTest, ADropForWhichNoThreadCanBeHadIsLeftOut) {
+  Fill();
+  pthread_attr_t usual, large;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(pthread_getattr_default_np(&large), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&large, size_t{1} << 56), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&large), 0);
+  kv_->DropTables(Family::kMoment, Key(kFlushes));
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  EXPECT_FALSE(kv_->Dropping());
   EXPECT_TRUE(FallsBelow(6 << 16, [&] { kv_->DropTables(Family::kMoment, Key(kFlushes)); }));
 }
 
