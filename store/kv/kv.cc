@@ -232,6 +232,12 @@ Status Kv::CompactRange(Family family, std::string_view begin, std::string_view 
                    "compact");
 }
 
+bool Kv::Compacting() const {
+  return rep_->Sum(rocksdb::DB::Properties::kCompactionPending) +
+             rep_->Sum(rocksdb::DB::Properties::kNumRunningCompactions) >
+         0;
+}
+
 void Kv::DropTables(Family family, std::string_view end) {
   if (Dropping()) return;
   const auto drop = [rep = rep_.get(), family, end = std::string(end)] {

@@ -115,6 +115,7 @@ class Kv {
   // Asks for a compaction of what lies on disk between the two keys ("": from the first, to the last); does not wait
   // and never flushes memtables.
   Status CompactRange(Family family, std::string_view begin, std::string_view end);
+  bool Compacting() const;  // some compaction is under way or due
   // Tables that hold nothing but keys below `end` go, without being read; the youngest (L0) stay. For rows that were
   // deleted, or may be: no others. In a thread of its own, as it may have to wait for space; where there is none, and
   // while another drop is under way, nothing happens. DropTables and Dropping are for one thread.

@@ -16,7 +16,8 @@ constexpr uint64_t kMinSourceBytes = 4 << 20;
 constexpr uint64_t kFirstSourceBytes = 64 << 20;
 // Before history is spent, what dead rows take is given back: at least so many of them, and an eighth of the index.
 constexpr uint64_t kDropsWorthCompacting = 10'000;
-constexpr uint64_t kRowBytes = 32;  // about, on disk
+constexpr uint64_t kRowBytes = 32;                  // about, on disk
+constexpr uint64_t kSpaceComesNs = 10'000'000'000;  // how long history waits for what was asked of the index
 // In 16ths of the budget: packing hurries, history is spent, writers wait. What lies above is for the segment that is
 // being prepared and for the pack a pass writes before its sources go.
 constexpr uint64_t kHurryAt = 10, kSpendAt = 11, kHoldAt = 12;
@@ -119,7 +120,8 @@ Result<bool> Retainer::Impl::Work() {
   DKFS_TRY_ASSIGN(packed, PackPacks(over));
   if (over) DKFS_TRY(context_.journal->DropKeptFiles());
   if (packed || !OverBudget()) return packed || moved;
-  return SpendHistory();
+  DKFS_TRY_ASSIGN(const bool spent, SpendHistory());
+  return spent || moved;
 }
 
 Result<bool> Retainer::Impl::FollowTime() {
@@ -152,6 +154,7 @@ Status Retainer::Impl::Raise(Seq horizon) {
   drops.DeleteRange(Family::kMeta, StepKey(Seq{}), StepKey(horizon));
   DKFS_TRY(context_.index->Write(&drops));
   // Compaction would come to the tables that the deletion covers last of all.
+  if (!compaction_asked_ && !context_.index->kv()->Dropping()) asked_ns_ = context_.clock.monotonic_ns();
   context_.index->kv()->DropTables(Family::kMoment, keys::Moment(horizon));
   return Status::Ok();
 }
@@ -204,14 +207,28 @@ bool Retainer::Impl::Hurried() const {
   return Above(beside + stats_.pack_bytes, kHurryAt, budget_);
 }
 
+// Whether what was asked of the index last is under way. Not for ever: writers may be held back meanwhile, and where
+// the disk is full it waits itself for what history takes.
+bool Retainer::Impl::SpaceComes() {
+  const Kv& kv = *context_.index->kv();
+  const bool under_way = kv.Dropping() || (compaction_asked_ && kv.Compacting());
+  if (under_way && context_.clock.monotonic_ns() - *asked_ns_ < kSpaceComesNs) return true;
+  asked_ns_.reset();
+  compaction_asked_ = false;
+  return false;
+}
+
 // The oldest history first: up to the end of the oldest segment that still holds some, and kSpendPart of all.
 Result<bool> Retainer::Impl::SpendHistory() {
+  if (asked_ns_) return !SpaceComes();  // having come, it may be enough
   const uint64_t worth = std::max(kDropsWorthCompacting, context_.index->kv()->DiskBytes() / 8 / kRowBytes);
   if (dropped_since_compaction_ >= worth) {
     dropped_since_compaction_ = 0;
     for (Family family : {Family::kBlock, Family::kInode, Family::kMoment}) {
       DKFS_TRY(context_.index->kv()->CompactRange(family, {}, {}));
     }
+    asked_ns_ = context_.clock.monotonic_ns();
+    compaction_asked_ = true;
     return true;
   }
   Seq to = kLatest;

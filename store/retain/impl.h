@@ -39,6 +39,7 @@ class Retainer::Impl {
   Result<bool> PackJournal() EXCLUDES(mutex_);
   Result<bool> PackPacks(bool over_budget) EXCLUDES(mutex_);
   Result<bool> SpendHistory() EXCLUDES(mutex_);  // the horizon, by budget
+  bool SpaceComes();
   Status Raise(Seq horizon) EXCLUDES(mutex_);
   Status Run(std::vector<SegmentInfo> sources) EXCLUDES(mutex_);
   Status Finish() EXCLUDES(mutex_);
@@ -61,6 +62,8 @@ class Retainer::Impl {
   std::optional<Unfinished> unfinished_;
   Seq horizon_;
   uint64_t dropped_since_compaction_ = 0;
+  std::optional<uint64_t> asked_ns_;  // when the index was asked for space that SpendHistory has not seen come
+  bool compaction_asked_ = false;     // by a compaction, not only of the tables below the horizon
 
   mutable Mutex mutex_;
   std::chrono::seconds retain_ GUARDED_BY(mutex_);
