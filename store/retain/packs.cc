@@ -157,7 +157,7 @@ Result<std::vector<SegmentInfo>> Packs::Choose(const Wish& wish, const Pins& pin
       pack.estimated = true;
     }
     const double enough = wish.over_budget ? kWorthItOverBudget : kWorthIt;
-    if (pack.dead > enough || pins.IsOverdue(id, wish.horizon)) wanted.push_back(&pack);
+    if (pack.dead > enough || pins.IsOverdue(id, wish.horizon, wish.over_budget)) wanted.push_back(&pack);
   }
   std::stable_sort(wanted.begin(), wanted.end(), [](const Pack* a, const Pack* b) { return a->dead > b->dead; });
   if (!wanted.empty()) return UpTo(wish.limit, wanted);

@@ -55,10 +55,12 @@ std::vector<Seq> Pins::Of(FileId file) const {
   return found;
 }
 
-bool Pins::IsOverdue(SegmentId pack, Seq horizon) const {
+bool Pins::IsOverdue(SegmentId pack, Seq horizon, bool at_once) const {
   const auto found = by_pack_.find(pack);
   if (found == by_pack_.end()) return false;
-  return std::all_of(found->second.begin(), found->second.end(), [&](const Moment& m) { return m.at < horizon; });
+  const auto left = [&](const Moment& m) { return m.at < horizon; };
+  return at_once ? std::any_of(found->second.begin(), found->second.end(), left)
+                 : std::all_of(found->second.begin(), found->second.end(), left);
 }
 
 }  // namespace dkfs::retain

@@ -27,8 +27,8 @@ class Pins {
   // Moments at which versions of the file are needed beside the window; ascending.
   std::vector<Seq> Of(FileId file) const;
   // True when all pins of the pack lie before the horizon: its units keep alive what the window does not need any more.
-  // Not when only some do, or it would be written again for each of them.
-  bool IsOverdue(SegmentId pack, Seq horizon) const;
+  // Not when only some do, or it would be written again for each of them; unless space is wanted `at_once`.
+  bool IsOverdue(SegmentId pack, Seq horizon, bool at_once) const;
 
  private:
   std::map<SegmentId, std::set<Moment>> by_pack_;
