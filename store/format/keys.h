@@ -32,7 +32,7 @@ struct Location {
   SegmentId segment;
   uint32_t frame = 0;
   uint32_t offset = 0;
-  friend bool operator==(const Location&, const Location&) = default;
+  friend auto operator<=>(const Location&, const Location&) = default;
 };
 // Of the payload at `position` of the body of the record at `offset`. A body is a frame in packs, and wherever it is
 // compressed. The index and packing must agree on it.

@@ -1,22 +1,27 @@
 #include "store/replay/unit_cache.h"
 
-#include <algorithm>
-
 namespace dkfs {
 
 UnitCache::Ref UnitCache::Find(const Location& where) {
   MutexLock lock(mutex_);
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) { return entry.where == where; });
-  if (found == entries_.end()) return nullptr;
-  entries_.splice(entries_.begin(), entries_, found);
+  const auto found = by_location_.find(where);
+  if (found == by_location_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
   return entries_.front().unit;
 }
 
 void UnitCache::Insert(const Location& where, Ref unit) {
   MutexLock lock(mutex_);
+  const auto [at, is_new] = by_location_.try_emplace(where);
+  if (!is_new) return;
+  bytes_ += unit->bytes.size();
   entries_.push_front({where, std::move(unit)});
-  if (entries_.size() > kMost) entries_.pop_back();
+  at->second = entries_.begin();
+  while (entries_.size() > 1 && (bytes_ > kMostBytes || entries_.size() > kMostUnits)) {
+    bytes_ -= entries_.back().unit->bytes.size();
+    by_location_.erase(entries_.back().where);
+    entries_.pop_back();
+  }
 }
 
 }  // namespace dkfs

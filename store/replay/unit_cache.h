@@ -3,6 +3,7 @@
 #pragma once
 
 #include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -19,19 +20,25 @@ struct DecodedUnit {
 
 class UnitCache {
  public:
+  // A unit has at most 1 MiB and may be as small as a block: a region reaches into three units or into hundreds, and as
+  // many more for each depth below.
+  static constexpr size_t kMostBytes = 16 << 20, kMostUnits = 4096;
+
   using Ref = std::shared_ptr<const DecodedUnit>;
-  Ref Find(const Location& where);  // null: it is not there
-  void Insert(const Location& where, Ref unit);
+  Ref Find(const Location& where) EXCLUDES(mutex_);  // null: it is not there
+  // One that is there already stays as it is.
+  void Insert(const Location& where, Ref unit) EXCLUDES(mutex_);
 
  private:
-  // At most 1 MiB each. A region reaches into three units, and one more for each depth below.
-  static constexpr size_t kMost = 16;
   struct Entry {
     Location where;
     Ref unit;
   };
+  using Entries = std::list<Entry>;
   Mutex mutex_;
-  std::list<Entry> entries_ GUARDED_BY(mutex_);  // used last first
+  Entries entries_ GUARDED_BY(mutex_);  // used last first
+  std::map<Location, Entries::iterator> by_location_ GUARDED_BY(mutex_);
+  size_t bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dkfs
