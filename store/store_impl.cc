@@ -21,6 +21,7 @@ constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kMostMemoryBytes = 64 << 20;  // for an index that cannot be flushed any more (G10)
 constexpr uint64_t kLeastSegmentBytes = 2 << 20;
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
+constexpr uint64_t kTryAgainNs = 2'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
 using std::chrono::milliseconds;
 constexpr milliseconds kQuietAfterOpen{500};  // what can wait leaves the disk to whoever waits for the mount
@@ -313,6 +314,11 @@ Worker::Delay Store::Impl::SyncRound() {
 }
 
 Worker::Delay Store::Impl::FlushRound() {
+  // A compaction may wait for space where nothing is left to flush. Not at each round: what waits shows as an error.
+  if (const uint64_t now = options.clock.monotonic_ns(); now - tried_again_ns_ > kTryAgainNs) {
+    tried_again_ns_ = now;
+    opened.kv->TryAgain();
+  }
   const Seq applied = index->applied();
   const uint64_t now = options.clock.monotonic_ns();
   if (applied != idle_seq_) idle_since_ns_ = now;

@@ -100,7 +100,7 @@ class Store::Impl {
   std::atomic<bool> maintain_failed_{false};                // the last round of retention: it may begin again and again
   std::atomic<bool> indexer_idle_{false};
   std::atomic<bool> indexer_hurried_{false};
-  uint64_t idle_since_ns_ = 0;  // of FlushRound's thread
+  uint64_t idle_since_ns_ = 0, tried_again_ns_ = 0;  // of FlushRound's thread
   Seq idle_seq_;
   std::unique_ptr<Worker> indexer_, syncer_, flusher_, maintainer_;
 };

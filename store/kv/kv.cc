@@ -206,6 +206,10 @@ Status Kv::FinishFlush() {
   }
 }
 
+void Kv::TryAgain() {
+  if (rep_->fs->stalled()) rep_->fs->TryAgain();
+}
+
 Status Kv::error() const {
   DKFS_TRY(rep_->Sticky());
   return rep_->fs->stalled() ? NoSpace() : rep_->gate->compaction_failure();

@@ -109,6 +109,7 @@ class Kv {
   Status BeginFlush();
   Status FinishFlush();
   Status error() const;          // sticky; or ENOSPC while something waits for space; or why a compaction failed; or Ok
+  void TryAgain();               // whatever waits for space looks for it once more; FinishFlush does so too
   Status CheckTables() const;    // reads every table from end to end; Corruption names the first damaged one
   uint64_t MemoryBytes() const;  // memtables, unflushed ones and those being flushed
   uint64_t DiskBytes() const;

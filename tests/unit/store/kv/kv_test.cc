@@ -152,6 +152,23 @@ TEST_F(KvSpaceTest, ClosingEndsADropThatWaitsForSpace) {
   EXPECT_TRUE(FallsBelow(6 << 16, [&] { kv_->DropTables(Family::kMoment, Key(kFlushes)); }));
 }
 
+TEST_F(KvSpaceTest, ACompactionThatWaitsForSpaceGoesOnWithoutAFlush) {
+  Fill();
+  while (kv_->Compacting()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  Put(Family::kMoment, Key(0), "other");
+  ASSERT_TRUE(Flush().ok());
+  ASSERT_TRUE(Fault::Arm("kv.write=ENOSPC@*").ok());
+  ASSERT_TRUE(kv_->CompactRange(Family::kMoment, {}, {}).ok());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (kv_->error().code() != ENOSPC) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  EXPECT_TRUE(kv_->Compacting());
+  ASSERT_TRUE(Fault::Arm("").ok());
+  EXPECT_EQ(kv_->error().code(), ENOSPC);
+  kv_->TryAgain();
+  while (kv_->Compacting()) ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  EXPECT_TRUE(kv_->error().ok());
+}
+
 // Of this process.
 std::set<pid_t> Threads() {
   std::set<pid_t> threads;
