@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "fs/daemon/units.h"
+#include "store/base/printable.h"
 
 namespace dkfs {
 namespace {

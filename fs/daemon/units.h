@@ -1,4 +1,4 @@
-// Sizes and times as people write them, in flags, environment and configuration; and names as they are shown to them.
+// Sizes and times as people write them, in flags, environment and configuration.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,5 @@ Result<uint64_t> ParseSize(std::string_view text);
 Result<std::chrono::seconds> ParseDuration(std::string_view text);
 std::string FormatSize(uint64_t bytes);                     // "1.5 GiB"
 std::string FormatDuration(std::chrono::seconds duration);  // "2h 5m"
-// Names are whatever a user chose: nothing of them may steer the terminal. Control characters become '?'.
-std::string Printable(std::string text);
 
 }  // namespace dkfs

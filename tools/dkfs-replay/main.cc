@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "store/base/printable.h"
 #include "store/base/standard_fds.h"
 #include "tools/dkfs-replay/commands.h"
 
@@ -65,7 +66,7 @@ int ExitCode(int code) {
   }
 }
 
-void Complain(const std::string& line) { std::cerr << "dkfs-replay: " << line << "\n"; }
+void Complain(const std::string& line) { std::cerr << "dkfs-replay: " << Printable(line) << "\n"; }
 
 int Fail(const Status& status) {
   Complain(status.ToString());

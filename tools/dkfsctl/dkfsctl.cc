@@ -18,6 +18,7 @@
 #include "fs/daemon/profile_report.h"
 #include "fs/daemon/status_report.h"
 #include "fs/daemon/units.h"
+#include "store/base/printable.h"
 #include "store/base/standard_fds.h"
 
 namespace dkfs {
@@ -211,7 +212,8 @@ int UnmountDir(Conversation& daemon) {
 void ShowAsideSet(const json& set) {
   const auto entries = set.at("entries").get<unsigned long long>();
   std::printf("%s  %llu entries  %s  %s\n", set.at("time").get<std::string>().c_str(), entries,
-              FormatSize(set.at("bytes").get<uint64_t>()).c_str(), set.at("place").get<std::string>().c_str());
+              FormatSize(set.at("bytes").get<uint64_t>()).c_str(),
+              Printable(set.at("place").get<std::string>()).c_str());
   const json& paths = set.at("paths");
   for (const json& path : paths) std::printf("  %s\n", Printable(path.get<std::string>()).c_str());
   if (paths.size() < entries) std::printf("  and %llu more\n", entries - paths.size());

@@ -38,12 +38,6 @@ TEST(UnitsTest, BadTimesAreRefused) {
   }
 }
 
-TEST(UnitsTest, NothingOfANameSteersTheTerminal) {
-  EXPECT_EQ("a?[2Jb?c?", Printable("a\033[2Jb\nc\177"));
-  EXPECT_EQ("?[2J?", Printable("\u009b[2J\u0080"));
-  EXPECT_EQ("\u00e9\u00a0\u4e2d\xff\xc2", Printable("\u00e9\u00a0\u4e2d\xff\xc2"));
-}
-
 TEST(UnitsTest, NumbersAreShownShort) {
   EXPECT_EQ("512 B", FormatSize(512));
   EXPECT_EQ("1.5 GiB", FormatSize(3ull << 29));
