@@ -188,8 +188,10 @@ bool Retainer::Impl::OverBudget() {
   const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
   MutexLock lock(mutex_);
   const bool over = Above(used, kSpendAt, budget_);
-  if (!over) stats_.over_budget = false;
-  if (!over) all_spent_bytes_ = 0;
+  if (!over) {
+    stats_.over_budget = false;
+    all_spent_bytes_ = 0;
+  }
   return over;
 }
 
