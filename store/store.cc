@@ -160,7 +160,7 @@ StoreStatus Store::GetStatus() const {
   status.indexed = impl.index->applied();
   status.flushed = impl.index->flushed();
   status.oldest = impl.Oldest();
-  if (Result<MomentValue> moment = impl.index->Moment(status.oldest); moment.ok()) status.oldest_time = moment->time;
+  if (const auto first = impl.FirstMoment()) status.oldest_time = *first;
   if (impl.retainer) {
     const RetainStats stats = impl.retainer->stats();
     status.packed_segments = stats.packed_segments;

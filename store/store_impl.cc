@@ -257,6 +257,11 @@ Seq Store::Impl::Oldest() const {
   return row.ok() && row->size() == sizeof(uint64_t) ? Seq{LoadLe<uint64_t>(row->data())} : Seq{};
 }
 
+std::optional<TimeSpec> Store::Impl::FirstMoment() const {
+  const Result<MomentValue> moment = index->Moment(std::max(Oldest(), Seq{1}));
+  return moment.ok() ? std::optional(moment->time) : std::nullopt;
+}
+
 void Store::Impl::StartWorkers() {
   indexer_ = std::make_unique<Worker>(
       "dkfs-index", [this] { return IndexRound(); }, Worker::Priority::kBulk);

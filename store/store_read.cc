@@ -94,8 +94,11 @@ Result<Seq> Store::ParseMoment(std::string_view text) {
     seq = *given;
   } else if (const TimeSpec* time = std::get_if<TimeSpec>(&moment)) {
     Result<Seq> found = impl_->index->SeqAt(*time, oldest);
-    if (found.status().IsNotFound())
-      return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept");
+    if (found.status().IsNotFound()) {
+      const auto first = impl_->FirstMoment();
+      return Status::Error(ENOENT, "'" + std::string(text) + "' is before the first moment kept" +
+                                       (first ? " (" + FormatTime(*first) + ")" : ""));
+    }
     if (!found.ok()) return found.status();
     seq = *found;
   }

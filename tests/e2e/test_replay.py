@@ -37,6 +37,20 @@ def test_restore_latest_and_earlier_moments(fs):
     assert_same(tree(fs.base / "latest"), moments[-1][2])
 
 
+def test_the_first_moment_is_told_and_can_be_restored(fs):
+    (fs.dir / "f").write_text("adopted")
+    fs.mount()
+    (fs.dir / "g").write_text("later")
+    fs.wait_adopted()
+    first = fs.status()["retention"]["oldest_time"]
+    fs.unmount()
+    said = replay("restore", "--store", fs.store, "--to", fs.base / "no", "--at", "2020-01-01T00:00:00Z", check=False).stderr
+    assert "is before the first moment kept (" + first[:-1] in said
+    exact = said.split("kept (")[1].split(")")[0]
+    replay("restore", "--store", fs.store, "--to", fs.base / "first", "--at", exact)
+    assert not (fs.base / "first/g").exists()
+
+
 def test_restore_everything_with_one_of_each_kind(fs):
     fs.mount()
     populate(fs.dir)
