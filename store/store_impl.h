@@ -42,7 +42,7 @@ class Store::Impl {
   Status Flush();
   Result<bool> Maintain() EXCLUDES(maintain_mutex_);
   Status NoteSealed() EXCLUDES(maintain_mutex_);
-  Seq Oldest() const;  // 0: nothing was dropped yet
+  Seq Oldest() const;                           // 0: nothing was dropped yet
   std::optional<TimeSpec> FirstMoment() const;  // when that was; as long as nothing was dropped, the store's beginning
   uint64_t PackBytes() const;
   uint64_t DefaultBudget() const;

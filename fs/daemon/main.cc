@@ -169,9 +169,13 @@ int Main(int argc, char** argv) {
   auto options = ParseOptions(
       args, [](const char* variable) { return std::getenv(variable); }, &has_command);
   if (!options.ok()) return ReportFailure(Failure::Usage(std::string(options.status().context())), has_command);
-  if (options->action == Options::Action::kHelp) return std::fputs(HelpText(), stdout) < 0 ? kExitOther : kExitOk;
-  if (options->action == Options::Action::kVersion)
-    return std::printf("dkfs %s\n", DKFS_VERSION) < 0 ? kExitOther : kExitOk;
+  if (options->action != Options::Action::kMount) {
+    if (options->action == Options::Action::kHelp) std::fputs(HelpText(), stdout);
+    if (options->action == Options::Action::kVersion) std::printf("dkfs %s\n", DKFS_VERSION);
+    return FlushStandardOutput()
+               ? kExitOk
+               : ReportFailure({kExitOther, Status::FromErrno("writing to standard output").ToString()}, false);
+  }
   if (fake) return kExitOk;
   if (options->debug) SetLogLevel(LogLevel::kDebug);
   Status faults = Fault::ArmFromEnvironment();

@@ -18,7 +18,7 @@ enum class Order { kCalls, kFsync };
 enum class IoUring { kAuto, kOn, kOff };  // FUSE over io_uring
 
 struct Options {
-  enum class Action { kMount, kHelp, kVersion, kNothing };  // kNothing: mount's -f (fake)
+  enum class Action { kMount, kHelp, kVersion };
   Action action = Action::kMount;
   std::string dir;    // as given
   std::string store;  // as given; empty: the default for DIR

@@ -1,9 +1,11 @@
-// The three standard descriptors. Whoever starts a program may have closed them; then the first files that it opens get
-// their numbers, and what is meant for the terminal goes into them.
+// The three standard descriptors, and what is printed. Whoever starts a program may have closed them; then the first
+// files that it opens get their numbers, and what is meant for the terminal goes into them.
 #pragma once
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include <cstdio>
 
 namespace dkfs {
 
@@ -13,5 +15,8 @@ inline void FillStandardFds() {
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) != fd) return;  // no /dev: nothing helps
   }
 }
+
+// Whether all that was printed is written. To be asked last; false with errno.
+inline bool FlushStandardOutput() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
 
 }  // namespace dkfs

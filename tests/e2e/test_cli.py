@@ -308,3 +308,10 @@ def test_a_lock_on_dir_is_said_to_be_one(fs):
         assert "lslocks" in one_line(fs.mount(check=False), 3)
     finally:
         os.close(held)
+
+
+@pytest.mark.parametrize("program", ["dkfs", "dkfsctl", "dkfs-replay"])
+def test_what_cannot_be_printed_is_a_failure(program):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([BIN / program, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode != 0 and "writing to standard output: No space left on device" in ended.stderr

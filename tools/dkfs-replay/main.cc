@@ -78,7 +78,9 @@ int Fail(const Status& status) {
 int main(int argc, char** argv) {
   dkfs::FillStandardFds();
   try {
-    return dkfs::tool::Run({argv + 1, argv + argc});
+    const int code = dkfs::tool::Run({argv + 1, argv + argc});
+    if (dkfs::FlushStandardOutput()) return code;
+    return dkfs::tool::Fail(dkfs::Status::FromErrno("writing to standard output"));
   } catch (const dkfs::tool::UsageError& error) {
     dkfs::tool::Complain(error.text + " (see dkfs-replay --help)");
     return dkfs::tool::kUsage;

@@ -46,6 +46,8 @@ int Complain(const std::string& message, int code = kFailed) {
   return code;
 }
 
+int ComplainOfOutput() { return Complain(Status::FromErrno("writing to standard output").ToString()); }
+
 std::string ErrorOf(const json& answer) {
   auto error = answer.find("error");
   return error != answer.end() && error->is_string() ? error->get<std::string>() : "the daemon refused";
@@ -153,7 +155,7 @@ int ShowTop(Conversation& daemon, bool as_json) {
       std::fputs("\033[H\033[2J", stdout);
       std::fputs(TopText(*files, known ? size.ws_row : 24, known ? size.ws_col : 80).c_str(), stdout);
     }
-    if (std::fflush(stdout) != 0) return kFailed;
+    if (!FlushStandardOutput()) return kFailed;
   } while (live && ::sleep(kSeconds) == 0);
   return kHealthy;
 }
@@ -270,5 +272,6 @@ int Run(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   dkfs::FillStandardFds();
-  return dkfs::Run({argv + 1, argv + argc});
+  const int code = dkfs::Run({argv + 1, argv + argc});
+  return dkfs::FlushStandardOutput() ? code : dkfs::ComplainOfOutput();
 }
