@@ -20,6 +20,7 @@ constexpr uint64_t kFlushMemoryBytes = 24 << 20;
 constexpr uint64_t kFlushJournalBytes = 64 << 20;
 constexpr uint64_t kMostMemoryBytes = 64 << 20;  // for an index that cannot be flushed any more (G10)
 constexpr uint64_t kLeastSegmentBytes = 2 << 20;
+constexpr uint64_t kRoomBesidePack = 8 << 20;  // for a flush of the index; a pack is no larger than what it replaces
 constexpr uint64_t kFlushIdleNs = 30'000'000'000;
 constexpr uint64_t kTryAgainNs = 2'000'000'000;
 constexpr uint64_t kPatienceNs = 20'000'000'000;  // how long writers wait for retention that does not get on
@@ -69,6 +70,7 @@ Status Store::Impl::OpenForWriting() {
   JournalOptions journal_options;
   journal_options.segment_bytes = std::min(options.segment_bytes, ShareOfBudget(32, kLeastSegmentBytes));
   journal_options.reserve_bytes = std::min(journal_options.reserve_bytes, ShareOfBudget(64, kLeastSegmentBytes));
+  journal_options.room_bytes = journal_options.segment_bytes + kRoomBesidePack;
   journal_options.clock = options.clock;
   if (options.background) journal_options.spare_after = kQuietAfterOpen;
   journal_options.on_sync = options.on_sync;

@@ -10,7 +10,7 @@
 namespace dkfs {
 namespace {
 
-constexpr std::chrono::milliseconds kRetry{50}, kSameRequest{1000}, kSoonEnded{2000};
+constexpr std::chrono::milliseconds kRetry{50}, kSameRequest{100}, kSoonEnded{2000};
 
 sigset_t EndingSignals() {
   sigset_t set;

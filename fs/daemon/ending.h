@@ -40,8 +40,7 @@ class Ending {
   // For the control socket: EBUSY when somebody uses the mount.
   Status UnmountNow() EXCLUDES(mutex_);
   bool requested() const EXCLUDES(mutex_);  // somebody wants the end
-  // A second signal, a second or more after the first (timeout(1) and shells send each twice): nothing may take long
-  // any more.
+  // A second signal, and not the first one sent twice at once as by timeout(1): nothing may take long any more.
   bool hurried() const EXCLUDES(mutex_);
 
  private:

@@ -114,6 +114,7 @@ Journal::Impl::Impl(UniqueFd dir, const Recovered& recovered, const SegmentHeade
           dir_.get(), proto, recovered.next_id,
           {.segment_bytes = options.segment_bytes,
            .reserve_bytes = options.reserve_bytes,
+           .room_bytes = options.room_bytes,
            .spare_after = options.spare_after},
           [this](const Segment& segment, const Status& status) { OnSealed(segment, status); }, options.behind),
       commit(

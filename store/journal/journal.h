@@ -41,6 +41,8 @@ struct JournalOptions {
   // How long after the open the first spare segment is prepared, unless it is needed before: so that opening has the
   // disk for itself.
   std::chrono::milliseconds spare_after{0};
+  // Left on the disk by all that is not for unlink, truncate and rmdir: what retention needs to make room at all.
+  uint64_t room_bytes = 0;
   uint64_t reserve_bytes = 32 << 20;  // kept allocated beside the segments, given up for unlink, truncate, rmdir (G8)
   Clock clock;
   // Asked before a segment is prepared. True holds back who calls AwaitRoom, and the segment while nobody needs it, so

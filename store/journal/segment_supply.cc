@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <chrono>
@@ -150,14 +151,20 @@ SegmentHeader SegmentSupply::NewHeader(Seq first) {
 
 uint64_t SegmentSupply::RoomFor(uint64_t bytes) const { return RoundUp(kSegmentHeaderBytes + bytes, kPage); }
 
+bool SegmentSupply::Leaves(uint64_t room, uint64_t size) const {
+  struct statvfs disk;
+  return room == 0 || ::fstatvfs(dirfd_, &disk) != 0 || disk.f_bfree * disk.f_frsize >= size + room;
+}
+
 // As large as can be had: the full size, else halves down to an eighth.
-Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes) {
+Result<SegmentSupply::Segment> SegmentSupply::MakeSpare(uint64_t bytes, uint64_t room) {
   if (Result<Segment> kept = MakeOfKept(bytes); kept.ok()) return kept;
   uint64_t size = std::max(limits_.segment_bytes, RoomFor(bytes));
   const uint64_t least = std::max(limits_.segment_bytes / 8, RoomFor(bytes));
   const bool zeros = zeros_.load(std::memory_order_relaxed);
   for (;;) {
-    Result<UniqueFd> fd = PrepareFile(dirfd_, kSpareName, size, zeros);
+    Result<UniqueFd> fd = Status::Error(ENOSPC, "prepare a segment: what is left is for retention");
+    if (Leaves(room, size)) fd = PrepareFile(dirfd_, kSpareName, size, zeros);
     if (fd.ok()) {
       DKFS_TRY_ASSIGN(Segment made, PublishSegment(dirfd_, kSpareName, std::move(*fd), size, NewHeader(Seq{})));
       made->bare = !zeros;
@@ -228,9 +235,10 @@ void SegmentSupply::Prepare(const Attempt& attempt) {
   MutexLock work(work_mutex_);
   Status plain, urgent;
   if (!HasSpare(attempt.bytes, false)) {
-    plain = urgent = SetSpare(MakeSpare(attempt.bytes));
+    plain = urgent = SetSpare(MakeSpare(attempt.bytes, limits_.room_bytes));
     if (!plain.ok() && attempt.urgent) {
       urgent = HasSpare(attempt.bytes, true) ? Status::Ok() : SetSpare(MakeOfReserve(attempt.bytes, Seq{}));
+      if (!urgent.ok()) urgent = SetSpare(MakeSpare(attempt.bytes, 0));
     }
   }
   {
@@ -292,6 +300,7 @@ Status SegmentSupply::CutReserve() {
 }
 
 Status SegmentSupply::ReplaceReserve() {
+  if (!Leaves(limits_.room_bytes, limits_.reserve_bytes)) return Status::Error(ENOSPC, kReserveName);
   DKFS_TRY(PrepareFile(dirfd_, kReserveTempName, limits_.reserve_bytes, false).status());
   DKFS_TRY(file::Rename(dirfd_, kReserveTempName, kReserveName));
   return file::SyncDir(dirfd_, ".");

@@ -34,7 +34,7 @@ class SegmentSupply {
   using OnSealed = std::function<void(const Segment&, const Status&)>;
   using Behind = std::function<bool()>;  // see JournalOptions
   struct Limits {
-    uint64_t segment_bytes = 0, reserve_bytes = 0;
+    uint64_t segment_bytes = 0, reserve_bytes = 0, room_bytes = 0;
     std::chrono::milliseconds spare_after{0};  // see JournalOptions
   };
 
@@ -84,7 +84,9 @@ class SegmentSupply {
   Status SetSpare(Result<Segment> made) EXCLUDES(mutex_);
   Segment TakeSpare(uint64_t size, bool urgent) EXCLUDES(mutex_);  // null: there is none of that size
   Result<Segment> PublishAgain(SegmentFile& spare, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
-  Result<Segment> MakeSpare(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
+  // Whether the disk has `size` bytes, and leaves `room` behind them.
+  bool Leaves(uint64_t room, uint64_t size) const;
+  Result<Segment> MakeSpare(uint64_t bytes, uint64_t room) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfKept(uint64_t bytes) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Result<Segment> MakeOfReserve(uint64_t bytes, Seq first) REQUIRES(work_mutex_) EXCLUDES(mutex_);
   Status MakeReserveLocked() REQUIRES(work_mutex_) EXCLUDES(mutex_);

@@ -220,6 +220,13 @@ bool Retainer::Impl::SpaceComes() {
   return false;
 }
 
+// Nobody has written for a while, and something is younger than the horizon: in the segment being written.
+bool Retainer::Impl::IsQuiet() {
+  const Seq appended = context_.journal->appended();
+  MutexLock lock(mutex_);
+  return appended > horizon_ && ages_.Settled() >= appended;
+}
+
 // The oldest history first: up to the end of the oldest segment that still holds some, and kSpendPart of all.
 Result<bool> Retainer::Impl::SpendHistory() {
   if (asked_ns_) return !SpaceComes();  // having come, it may be enough
@@ -238,6 +245,10 @@ Result<bool> Retainer::Impl::SpendHistory() {
     for (const SegmentInfo& segment : list) {
       if (segment.last > horizon_) to = std::min(to, segment.last);
     }
+  }
+  if (to == kLatest && IsQuiet()) {
+    DKFS_TRY(context_.index->Flush(context_.journal));
+    to = context_.journal->appended();
   }
   const Seq limit = Limit();
   if (to <= limit) {

@@ -38,6 +38,7 @@ class Retainer::Impl {
   Result<bool> FollowTime() EXCLUDES(mutex_);  // the horizon, by age
   Result<bool> PackJournal() EXCLUDES(mutex_);
   Result<bool> PackPacks(bool over_budget) EXCLUDES(mutex_);
+  bool IsQuiet() EXCLUDES(mutex_);
   Result<bool> SpendHistory() EXCLUDES(mutex_);  // the horizon, by budget
   bool SpaceComes();
   Status Raise(Seq horizon) EXCLUDES(mutex_);

@@ -128,7 +128,7 @@ def test_an_end_that_was_hurried_is_a_failure(fs):
         f.flush()
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
-            time.sleep(1.5)  # shorter, and it is the same wish
+            time.sleep(0.5)  # much shorter, and it is the same wish
         assert process.wait(timeout=PATIENCE) == 1
     fs.mount()
     assert (fs.dir / "f").read_text() == "recorded"

@@ -161,6 +161,22 @@ TEST_F(RetainerTest, OverBudgetWithoutHistoryIsTold) {
   EXPECT_EQ(Read(2, 8 << 20, kLatest), Noise(8 << 20, 1));
 }
 
+TEST_F(RetainerTest, WhatTheSegmentBeingWrittenEndedIsSpentToo) {
+  RetainOptions options;
+  options.budget_bytes = 12 << 20;
+  Start(options);
+  rig_->Append({InodeItemOf(2, Inode(9 << 20))});
+  Write(2, Noise(9 << 20, 1));
+  Age(seconds(10));
+  EXPECT_GT(rig_->PackBytes(), uint64_t{8} << 20);
+  rig_->Append({InodeItemOf(2, InodeState{})});
+  for (int round = 0; round < 20; ++round) {
+    time_.Pass(seconds(1));
+    for (bool more = true; more;) more = Value(rig_->retainer->Step());
+  }
+  EXPECT_LT(rig_->PackBytes(), uint64_t{1} << 20);
+}
+
 TEST_F(RetainerTest, IdenticalContentStandsOnce) {
   Start({});
   const std::string content = Noise(1 << 20, 5);
