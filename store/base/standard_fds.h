@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <iostream>
 
 namespace dkfs {
 
@@ -17,6 +18,6 @@ inline void FillStandardFds() {
 }
 
 // Whether all that was printed is written. To be asked last; false with errno.
-inline bool FlushStandardOutput() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
+inline bool FlushStandardOutput() { return std::cout.flush() && std::ferror(stdout) == 0; }
 
 }  // namespace dkfs
