@@ -3,10 +3,14 @@
 import resource
 import socket
 import subprocess
+import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dkfs import BIN, wait_until
+import pytest
+
+from dkfs import BIN, is_mounted, wait_until
+from test_ending import signal_daemon
 
 
 @contextmanager
@@ -52,3 +56,24 @@ def test_a_client_without_a_thread_is_hung_up_on(mounted):
                 break
     assert refused(mounted)
     mounted.ctl("status", mounted.dir)
+
+
+# Not short either: when it ends, the leak sanitizer starts a thread.
+def test_a_signal_is_obeyed_when_no_thread_is_to_be_had(fs):
+    roots = [root for root in map(Path, ("/sys/fs/cgroup/pids", "/sys/fs/cgroup")) if (root / "cgroup.procs").exists()]
+    if not roots:
+        pytest.skip("there are no control groups")
+    group = Path(tempfile.mkdtemp(prefix="dkfs-", dir=roots[0]))
+    try:
+        if not (group / "pids.max").exists():
+            pytest.skip("threads cannot be limited here")
+        fs.mount()
+        (group / "pids.max").write_text("1")
+        (group / "cgroup.procs").write_text(str(fs.pids()[0]))
+        signal_daemon(fs)
+        wait_until(lambda: fs.gone() and not is_mounted(fs.dir), "it does not end", limit=30)
+    finally:
+        fs.close()
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "it is not gone")
+        group.rmdir()
+    assert (fs.store / "clean").exists()

@@ -5,9 +5,7 @@ import fcntl
 import os
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
@@ -159,22 +157,3 @@ def test_a_directory_of_another_store_is_refused(fs):
     run(BIN / "dkfs", "--store", fs.store, other)
     assert (other / "mine").read_text() == str(fs.store)
     run(BIN / "dkfsctl", "unmount", other)
-
-
-def test_a_signal_is_obeyed_when_no_thread_is_to_be_had(fs):
-    roots = [root for root in map(Path, ("/sys/fs/cgroup/pids", "/sys/fs/cgroup")) if (root / "cgroup.procs").exists()]
-    if not roots:
-        pytest.skip("there are no control groups")
-    group = Path(tempfile.mkdtemp(prefix="dkfs-", dir=roots[0]))
-    try:
-        if not (group / "pids.max").exists():
-            pytest.skip("threads cannot be limited here")
-        fs.mount()
-        (group / "pids.max").write_text("1")
-        (group / "cgroup.procs").write_text(str(fs.pids()[0]))
-        signal_daemon(fs)
-        wait_until(lambda: fs.gone() and not is_mounted(fs.dir), "it does not end", limit=30)
-    finally:
-        fs.close()
-        group.rmdir()
-    assert (fs.store / "clean").exists()
