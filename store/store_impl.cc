@@ -322,12 +322,12 @@ Worker::Delay Store::Impl::SyncRound() {
 
 Worker::Delay Store::Impl::FlushRound() {
   // A compaction may wait for space where nothing is left to flush. Not at each round: what waits shows as an error.
-  if (const uint64_t now = options.clock.monotonic_ns(); now - tried_again_ns_ > kTryAgainNs) {
+  const uint64_t now = options.clock.monotonic_ns();
+  if (now - tried_again_ns_ > kTryAgainNs) {
     tried_again_ns_ = now;
     opened.kv->TryAgain();
   }
   const Seq applied = index->applied();
-  const uint64_t now = options.clock.monotonic_ns();
   if (applied != idle_seq_) idle_since_ns_ = now;
   idle_seq_ = applied;
   const bool idle = applied > index->flushed() && now - idle_since_ns_ > kFlushIdleNs;

@@ -184,8 +184,12 @@ Result<bool> Retainer::Impl::PackPacks(bool over_budget) {
   return true;
 }
 
+uint64_t Retainer::Impl::BesidePacks() const {
+  return context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
+}
+
 bool Retainer::Impl::OverBudget() {
-  const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
+  const uint64_t used = BesidePacks() + packs_.bytes();
   MutexLock lock(mutex_);
   const bool over = Above(used, kSpendAt, budget_);
   if (!over) {
@@ -196,7 +200,7 @@ bool Retainer::Impl::OverBudget() {
 }
 
 bool Retainer::Impl::Behind() const {
-  const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
+  const uint64_t beside = BesidePacks();
   MutexLock lock(mutex_);
   const uint64_t used = beside + stats_.pack_bytes;
   return Above(used, kHoldAt, budget_) &&
@@ -204,7 +208,7 @@ bool Retainer::Impl::Behind() const {
 }
 
 bool Retainer::Impl::Hurried() const {
-  const uint64_t beside = context_.journal->DiskBytes() + context_.index->kv()->DiskBytes();
+  const uint64_t beside = BesidePacks();
   MutexLock lock(mutex_);
   return Above(beside + stats_.pack_bytes, kHurryAt, budget_);
 }
@@ -256,7 +260,7 @@ Result<bool> Retainer::Impl::SpendHistory() {
     DKFS_TRY(Raise(std::clamp(part, to, limit)));
     return true;
   }
-  const uint64_t used = context_.journal->DiskBytes() + packs_.bytes() + context_.index->kv()->DiskBytes();
+  const uint64_t used = BesidePacks() + packs_.bytes();
   MutexLock lock(mutex_);
   stats_.over_budget = to == kLatest;
   if (stats_.over_budget) all_spent_bytes_ = used;

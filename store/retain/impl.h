@@ -38,6 +38,7 @@ class Retainer::Impl {
   Result<bool> FollowTime() EXCLUDES(mutex_);  // the horizon, by age
   Result<bool> PackJournal() EXCLUDES(mutex_);
   Result<bool> PackPacks(bool over_budget) EXCLUDES(mutex_);
+  uint64_t BesidePacks() const;  // what journal and index take on disk
   bool IsQuiet() EXCLUDES(mutex_);
   Result<bool> SpendHistory() EXCLUDES(mutex_);  // the horizon, by budget
   bool SpaceComes();
